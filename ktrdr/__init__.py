@@ -1,0 +1,1 @@
+"""ktrdr, the reference application: a backend that keeps operations, and workers that run them."""

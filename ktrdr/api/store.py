@@ -1,0 +1,348 @@
+"""What the backend keeps: workers and operations, in PostgreSQL or SQLite. Every change is one transaction."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import JSON, Boolean, ColumnElement, Engine, ForeignKey, Integer, String, Text
+from sqlalchemy import and_, case, create_engine, delete, event, func, or_, select, text, update
+from sqlalchemy.engine import URL, Connection
+from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+
+from ktrdr.api.watch import LOST, Watch
+from ktrdr.operations import Held, Json, Kind, Registration, State, Submission
+
+log = logging.getLogger(__name__)
+
+# Any number, the same in every backend: who holds this PostgreSQL lock creates the tables.
+CREATION_LOCK = 5_788_376
+CONNECT_SECONDS = 2
+
+
+class DatabaseUnavailable(Exception):
+    """The database cannot be used now; says why, without secrets."""
+
+
+class NotFound(Exception):
+    """There is no such worker or operation."""
+
+
+class Conflict(Exception):
+    """The request contradicts what is stored."""
+
+
+class Base(DeclarativeBase):
+    """The tables. A rollback runs the older release on them: only add columns, and only nullable ones."""
+
+
+class Worker(Base):
+    """A worker that registered and has not said goodbye."""
+
+    __tablename__ = "workers"
+    id: Mapped[str] = mapped_column(String(200), primary_key=True)
+    kind: Mapped[str] = mapped_column(String(20))
+    release: Mapped[str] = mapped_column(Text)
+    capabilities: Mapped[list[str]] = mapped_column(JSON)
+    device: Mapped[str] = mapped_column(Text)
+    draining: Mapped[bool] = mapped_column(Boolean, default=False)
+    beats: Mapped[int] = mapped_column(Integer, default=0)
+
+
+class Operation(Base):
+    """A backtest or a training. `attempt` counts its claims: what an earlier claim says no longer counts."""
+
+    __tablename__ = "operations"
+    number: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=True)
+    id: Mapped[str] = mapped_column(String(200), unique=True)
+    kind: Mapped[str] = mapped_column(String(20))
+    params: Mapped[Json] = mapped_column(JSON)
+    state: Mapped[str] = mapped_column(String(20), default=State.QUEUED, index=True)
+    worker: Mapped[str | None] = mapped_column(ForeignKey("workers.id", ondelete="SET NULL"), default=None)
+    attempt: Mapped[int] = mapped_column(Integer, default=0)
+    checkpoint: Mapped[Json | None] = mapped_column(JSON(none_as_null=True), default=None)
+    result: Mapped[Json | None] = mapped_column(JSON(none_as_null=True), default=None)
+    error: Mapped[str | None] = mapped_column(Text, default=None)
+
+
+class Store:
+    """The database, reached on first use and again after it was away.
+
+    Methods raise DatabaseUnavailable, NotFound or Conflict, and block for as long as the database does.
+    """
+
+    def __init__(self, url: URL, watch: Watch) -> None:
+        self._watch = watch
+        self._password = url.password
+        self._created = False
+        self._engine = _engine(url)
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._engine.dispose()
+
+    def check(self) -> None:
+        """Reach the database and its tables."""
+        with self._transaction() as session:
+            session.execute(select(Operation.number).limit(1))
+
+    def register(self, worker: Registration) -> None:
+        """Note a worker that starts: operations which its predecessor of the same name held are queued again."""
+        facts = worker.model_dump(mode="json", exclude={"id"})
+        for last in (False, True):
+            try:
+                with self._transaction() as session:
+                    beats = self._beat(session, worker.id, draining=False, **facts)
+                    if beats is None:
+                        session.add(Worker(id=worker.id, beats=1, **facts))
+                    else:
+                        _requeue(session, Operation.worker == worker.id)
+                break
+            except IntegrityError:  # registered twice at once: now the row is there
+                if last:
+                    raise
+        self._watch.heard(worker.id, (beats or 0) + (beats is None))
+        log.info("worker %s registered: %s, release %s", worker.id, worker.kind, worker.release)
+
+    def heartbeat(self, worker: str) -> None:
+        """Count a sign of life."""
+        self._watch.heard(worker)
+        with self._transaction() as session:
+            beats = self._beat(session, worker)
+            if beats is None:
+                raise NotFound(f"worker {worker} is not registered")
+        self._watch.heard(worker, beats)
+
+    def drain(self, worker: str, draining: bool) -> Json:
+        """Give a worker no further operation, or operations again; answers as `worker` does."""
+        with self._transaction() as session:
+            _worker(session, worker).draining = draining
+        log.info("worker %s is %s", worker, "draining" if draining else "no longer draining")
+        return self.worker(worker)
+
+    def goodbye(self, worker: str) -> None:
+        """Forget a worker and queue what it held. Nothing to do where it is not registered."""
+        with self._transaction() as session:
+            session.execute(select(Worker.id).where(Worker.id == worker).with_for_update())
+            _requeue(session, Operation.worker == worker)
+            session.execute(delete(Worker).where(Worker.id == worker))
+        log.info("worker %s said goodbye", worker)
+
+    def workers(self) -> list[Json]:
+        """Every registered worker with its status and the operations that it runs, by name."""
+        with self._transaction() as session:
+            return [self._view(session, row) for row in session.scalars(select(Worker).order_by(Worker.id))]
+
+    def worker(self, worker: str) -> Json:
+        """One registered worker, as in `workers`."""
+        with self._transaction() as session:
+            return self._view(session, _worker(session, worker))
+
+    def submit(self, submission: Submission) -> Json:
+        """Queue an operation; the one that is there already where its id was submitted before."""
+        key = submission.id or uuid.uuid4().hex
+        params = submission.params.model_dump()
+        with self._transaction() as session:
+            try:
+                with session.begin_nested():
+                    session.add(Operation(id=key, kind=submission.kind, params=params))
+            except IntegrityError:
+                pass
+            stored = _operation(session, key)
+            if (stored.kind, stored.params) != (submission.kind, params):
+                raise Conflict(f"operation {key} exists with other contents: {stored.kind} {stored.params}")
+            return show(stored)
+
+    def operations(self, state: State | None = None) -> list[Json]:
+        """Every operation, or those of one state, in the order of their submission, without checkpoints."""
+        query = select(Operation).order_by(Operation.number)
+        if state:
+            query = query.where(Operation.state == state)
+        with self._transaction() as session:
+            return [{k: v for k, v in show(row).items() if k != "checkpoint"} for row in session.scalars(query)]
+
+    def operation(self, key: str) -> Json:
+        """One operation with its checkpoint."""
+        with self._transaction() as session:
+            return show(_operation(session, key))
+
+    def claim(self, worker: str) -> Json | None:
+        """The oldest operation that the worker can do, now its own; None where there is none or it is draining.
+
+        What it holds already comes first: it did not get the answer to that claim. Lost workers' operations are
+        queued again before.
+        """
+        self._watch.heard(worker)
+        with self._transaction() as session:
+            # Locked, so that no goodbye of this worker slips in between.
+            me = _worker(session, worker, lock=True)
+            self._requeue_lost(session)
+            mine = and_(Operation.state == State.RUNNING, Operation.worker == worker)
+            if me.draining:
+                return None
+            query = select(Operation).where(
+                Operation.kind.in_(me.capabilities), or_(mine, Operation.state == State.QUEUED)
+            )
+            query = query.order_by(case((mine, 0), else_=1), Operation.number).limit(1)
+            found = session.scalar(query.with_for_update(skip_locked=True))
+            if found is None:
+                return None
+            found.state, found.worker, found.attempt = State.RUNNING, worker, found.attempt + 1
+            session.flush()
+            log.info("operation %s goes to worker %s, attempt %d", found.id, worker, found.attempt)
+            return show(found)
+
+    def checkpoint(self, key: str, held: Held, checkpoint: Json) -> Json:
+        """Keep how far the holder has come."""
+        return self._change(key, held, checkpoint=checkpoint)
+
+    def release(self, key: str, held: Held, checkpoint: Json | None) -> Json:
+        """Queue an operation that its holder gives back, with its last checkpoint where it sends one."""
+        kept = {} if checkpoint is None else {"checkpoint": checkpoint}
+        return self._change(key, held, state=State.QUEUED, worker=None, **kept)
+
+    def complete(self, key: str, held: Held, result: Json) -> Json:
+        """Keep the result. The holder may say it again, to no effect; nobody else may."""
+        return self._change(key, held, final=True, state=State.COMPLETED, result=result, checkpoint=None)
+
+    def fail(self, key: str, held: Held, error: str) -> Json:
+        """Keep why the operation cannot be done. The holder may say it again, to no effect."""
+        return self._change(key, held, final=True, state=State.FAILED, error=error)
+
+    def _change(self, key: str, held: Held, final: bool = False, **values: Any) -> Json:
+        with self._transaction() as session:
+            stored = _operation(session, key, lock=True)
+            holds = (stored.worker, stored.attempt) == (held.worker, held.attempt)
+            if final and holds and stored.state == values["state"]:
+                return show(stored)
+            if not holds or stored.state != State.RUNNING:
+                owner = f" by {stored.worker}" if stored.worker else ""
+                raise Conflict(
+                    f"operation {key} is {stored.state}{owner} (attempt {stored.attempt}), "
+                    f"no longer held by {held.worker} (attempt {held.attempt})"
+                )
+            for name, value in values.items():
+                setattr(stored, name, value)
+            session.flush()
+            if "state" in values:
+                log.info("operation %s is %s (worker %s)", key, values["state"], held.worker)
+            return show(stored)
+
+    def _requeue_lost(self, session: Session) -> None:
+        beaten = session.execute(select(Worker.id, Worker.beats)).all()
+        lost = [name for name, beats in beaten if self._watch.look(name, beats)[0] == LOST]
+        if lost:
+            for key in _requeue(session, Operation.worker.in_(lost)):
+                log.warning("operation %s is queued again: its worker is lost", key)
+
+    def _view(self, session: Session, row: Worker) -> Json:
+        status, silence = self._watch.look(row.id, row.beats)
+        if status == "alive" and row.draining:
+            status = "draining"
+        running = select(Operation.id).where(Operation.worker == row.id, Operation.state == State.RUNNING)
+        return {
+            "id": row.id,
+            "status": status,
+            "kind": row.kind,
+            "release": row.release,
+            "capabilities": row.capabilities,
+            "device": row.device,
+            "operations": list(session.scalars(running)),
+            "silent_seconds": round(silence, 1),
+        }
+
+    @staticmethod
+    def _beat(session: Session, worker: str, **facts: Any) -> int | None:
+        beat = update(Worker).where(Worker.id == worker).values(beats=Worker.beats + 1, **facts)
+        return session.scalar(beat.returning(Worker.beats))
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Session]:
+        try:
+            if not self._created:
+                with self._engine.begin() as connection:
+                    _create(connection)
+                self._created = True
+            with Session(self._engine, expire_on_commit=False) as session, session.begin():
+                yield session
+        except IntegrityError:
+            raise
+        except (DBAPIError, PoolTimeout) as error:
+            # Perhaps another database comes back in its place, without tables.
+            self._created = False
+            raise DatabaseUnavailable(self._reason(error)) from error
+
+    def _reason(self, error: SQLAlchemyError) -> str:
+        said = str(getattr(error, "orig", None) or error)
+        line = " ".join(said.split()) or type(error).__name__
+        return line.replace(self._password, "***") if self._password else line
+
+
+def show(row: Operation) -> Json:
+    """An operation as the outside sees it."""
+    return {
+        "id": row.id,
+        "kind": row.kind,
+        "params": row.params,
+        "state": row.state,
+        "worker": row.worker,
+        "attempt": row.attempt,
+        "checkpoint": row.checkpoint,
+        "result": row.result,
+        "error": row.error,
+    }
+
+
+def _operation(session: Session, key: str, lock: bool = False) -> Operation:
+    query = select(Operation).where(Operation.id == key)
+    row = session.scalar(query.with_for_update() if lock else query)
+    if row is None:
+        raise NotFound(f"there is no operation {key}")
+    return row
+
+
+def _worker(session: Session, key: str, lock: bool = False) -> Worker:
+    query = select(Worker).where(Worker.id == key)
+    row = session.scalar(query.with_for_update() if lock else query)
+    if row is None:
+        raise NotFound(f"worker {key} is not registered")
+    return row
+
+
+def _requeue(session: Session, whose: ColumnElement[bool]) -> list[str]:
+    """Queue the running operations of these workers, with their checkpoints; returns their ids."""
+    change = update(Operation).where(Operation.state == State.RUNNING, whose)
+    change = change.values(state=State.QUEUED, worker=None)
+    return list(session.scalars(change.returning(Operation.id)))
+
+
+def _create(connection: Connection) -> None:
+    if connection.dialect.name == "postgresql":
+        # CREATE TABLE IF NOT EXISTS of two backends at once may fail.
+        connection.execute(select(func.pg_advisory_xact_lock(CREATION_LOCK)))
+    Base.metadata.create_all(connection)
+
+
+def _engine(url: URL) -> Engine:
+    if url.get_backend_name() != "sqlite":
+        # A connection that the database closed while it was away is found and replaced before it is used.
+        arguments = {"connect_timeout": CONNECT_SECONDS} if url.get_backend_name() == "postgresql" else {}
+        return create_engine(url, pool_pre_ping=True, pool_timeout=CONNECT_SECONDS, connect_args=arguments)
+    engine = create_engine(url, connect_args={"timeout": 10})
+
+    # The driver would begin a transaction only at the first write, and two readers that go on to write would collide.
+    @event.listens_for(engine, "connect")
+    def _manual(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None
+        connection.execute("PRAGMA foreign_keys = ON")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        connection.execute(text("BEGIN IMMEDIATE"))
+
+    return engine

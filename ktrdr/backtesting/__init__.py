@@ -1,0 +1,1 @@
+"""Backtests: a trading rule over a price series, in torch."""

@@ -1,0 +1,1 @@
+"""Trainings: a small neural network, in torch."""

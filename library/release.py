@@ -1,0 +1,171 @@
+#!/usr/bin/python
+"""Ansible module: a release on a host."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: release
+short_description: A release on a host
+description:
+  - A release is the digest of each image, the compose files and the environment, kept together in one directory.
+  - Nothing that runs is touched; that is what M(stack) does.
+options:
+  state:
+    description:
+      - V(staged) makes the release ready on the host. It is validated, its images are pulled by digest, their torch
+        contract is proven in a throw-away container, and its directory is written. With O(name), a release that is
+        there already is made sure of instead, without a registry where its images are still there.
+      - V(stable) records that every gate on every host held, then removes releases outside the retention.
+      - V(abandoned) records that the host is back on its stable release.
+    type: str
+    choices: [staged, stable, abandoned]
+    default: staged
+  root:
+    description: The state directory of the application on the host.
+    type: path
+    required: true
+  application:
+    description: Name of the application; the Compose projects are named after it.
+    type: str
+    required: true
+  run:
+    description: Id of the run, for the ledger.
+    type: str
+    required: true
+  name:
+    description: The release's directory. Needed for all but the first staging.
+    type: str
+    default: ""
+  release:
+    description: The release's tag, for example V(sha-abc1234).
+    type: str
+  images:
+    description: Repository to what M(release_info) found.
+    type: dict
+    default: {}
+  stacks:
+    description: Stack to the text of its compose file.
+    type: dict
+    default: {}
+  environment:
+    description: Variables of the C(.env) file.
+    type: dict
+    default: {}
+  secrets:
+    description: Secret variables of the C(.env) file. An empty one is refused.
+    type: dict
+    default: {}
+  action:
+    description: For V(stable), whether the release came by a rollout or a rollback.
+    type: str
+    choices: [rollout, rollback]
+    default: rollout
+  keep:
+    description: For V(stable), how many stable releases to keep; the present and the previous one stay in any case.
+    type: int
+    default: 5
+  torch_timeout:
+    description: Seconds that one torch check may take.
+    type: float
+    default: 60
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: full
+author: [ktrdr]
+"""
+
+EXAMPLES = r"""
+- name: Stage the release
+  release:
+    root: /var/lib/rollout/ktrdr
+    application: ktrdr
+    run: 20261123-a1b2
+    release: sha-abc1234
+    images: "{{ found.images }}"
+    stacks:
+      core: "{{ lookup('ansible.builtin.template', 'docker-compose.core.yml.j2') }}"
+    secrets:
+      KTRDR_DATABASE_PASSWORD: "{{ vault_ktrdr_database_password }}"
+
+- name: Confirm it
+  release:
+    state: stable
+    root: /var/lib/rollout/ktrdr
+    application: ktrdr
+    run: 20261123-a1b2
+    name: sha-abc1234
+"""
+
+RETURN = r"""
+name:
+  description: The release's directory on this host.
+  type: str
+  returned: when staged
+to_pull:
+  description: Compressed bytes that had to be pulled.
+  type: int
+  returned: when staged
+torch:
+  description: The verdict on each image whose contract was proven.
+  type: dict
+  returned: when staged
+removed:
+  description: Releases that were removed.
+  type: list
+  elements: str
+  returned: when stable
+"""
+
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.rollout import module as frame
+from ansible.module_utils.rollout import settle
+from ansible.module_utils.rollout import stage as staging
+from ansible.module_utils.rollout.engine import Engine
+from ansible.module_utils.rollout.files import Store
+
+
+def verb(module: AnsibleModule) -> dict[str, Any]:
+    """Bring the release to its state."""
+    params, check = module.params, module.check_mode
+    store, engine = Store(params["root"]), Engine()
+    if params["state"] == "abandoned":
+        return {"changed": False} if check else settle.reverted(store, params["run"], params["name"])
+    if params["state"] == "stable":
+        return settle.confirm(store, engine, params["name"], params["run"], params["action"], params["keep"], check)
+    if params["name"]:
+        return staging.restage(store, engine, params["name"], check)
+    order = staging.Order(
+        params["application"], params["release"], params["run"], params["images"], params["stacks"],
+        params["environment"], params["secrets"], params["torch_timeout"],
+    )
+    return staging.stage(store, engine, order, check)
+
+
+def main() -> None:
+    """Run the module."""
+    frame.run(
+        verb,
+        {
+            **frame.STORE,
+            "state": {"type": "str", "choices": ["staged", "stable", "abandoned"], "default": "staged"},
+            "run": {"type": "str", "required": True},
+            "name": {"type": "str", "default": ""},
+            "release": {"type": "str"},
+            "images": {"type": "dict", "default": {}},
+            "stacks": {"type": "dict", "default": {}},
+            "environment": {"type": "dict", "default": {}},
+            "secrets": {"type": "dict", "default": {}, "no_log": True},
+            "action": {"type": "str", "choices": ["rollout", "rollback"], "default": "rollout"},
+            "keep": {"type": "int", "default": 5},
+            "torch_timeout": {"type": "float", "default": 60},
+        },
+        required_if=[("state", "stable", ("name",))],
+    )
+
+
+if __name__ == "__main__":
+    main()

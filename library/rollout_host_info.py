@@ -1,0 +1,100 @@
+#!/usr/bin/python
+"""Ansible module: what a host is and what runs on it."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: rollout_host_info
+short_description: Engine, ledger and services of a host
+description:
+  - Reads the engine's facts and the ledger. With O(stacks), also what runs and where it differs from what the ledger
+    says. Changes nothing.
+options:
+  root:
+    description: The state directory of the application on the host.
+    type: path
+    required: true
+  application:
+    description: Name of the application; the Compose projects are named after it.
+    type: str
+    required: true
+  stacks:
+    description: Stacks whose services are observed.
+    type: list
+    elements: str
+    default: []
+  torch:
+    description: Run the torch check in the running containers too.
+    type: bool
+    default: true
+  torch_timeout:
+    description: Seconds that one torch check may take.
+    type: float
+    default: 60
+attributes:
+  check_mode:
+    support: full
+author: [ktrdr]
+"""
+
+EXAMPLES = r"""
+- name: Observe the host
+  rollout_host_info:
+    root: /var/lib/rollout/ktrdr
+    application: ktrdr
+    stacks: [core]
+"""
+
+RETURN = r"""
+engine:
+  description: Versions of engine and Compose, architecture, data directory.
+  type: dict
+  returned: success
+ledger:
+  description: Stable and previous release, history, all known stable releases, an interrupted run, a torn entry.
+  type: dict
+  returned: success
+services:
+  description: One row a service - stack, service, release, digest, health, since, torch, drift.
+  type: list
+  elements: dict
+  returned: success
+"""
+
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.rollout import module as frame
+from ansible.module_utils.rollout import observe
+from ansible.module_utils.rollout.engine import Engine
+from ansible.module_utils.rollout.files import Store
+
+
+def verb(module: AnsibleModule) -> dict[str, Any]:
+    """Observe."""
+    params = module.params
+    store, engine = Store(params["root"]), Engine()
+    services = []
+    found = observe.host(store, engine)
+    if params["stacks"]:
+        services = observe.services(
+            store, engine, params["application"], params["stacks"], params["torch_timeout"], params["torch"]
+        )
+    return {"changed": False, **found, "services": services}
+
+
+def main() -> None:
+    """Run the module."""
+    frame.run(
+        verb,
+        {
+            **frame.STORE,
+            "stacks": {"type": "list", "elements": "str", "default": []},
+            "torch": {"type": "bool", "default": True},
+            "torch_timeout": {"type": "float", "default": 60},
+        },
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,121 @@
+#!/usr/bin/python
+"""Ansible module: a stack on a release."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: stack
+short_description: Bring a stack of a host to a staged release
+description:
+  - Recreates, one at a time, the services whose image or configuration differs, and waits at each one's gate. A service
+    outside the release (a database) is started where it is absent and never restarted.
+  - In check mode nothing is changed; the gates of services that already run the release are held all the same.
+options:
+  state:
+    description: V(present) brings the stack to the release; V(absent) removes the release's services, data stays.
+    type: str
+    choices: [present, absent]
+    default: present
+  root:
+    description: The state directory of the application on the host.
+    type: path
+    required: true
+  application:
+    description: Name of the application; the Compose project is named after it and the stack.
+    type: str
+    required: true
+  stack:
+    description: Name of the stack.
+    type: str
+    required: true
+  name:
+    description: The release's directory, as M(release) returned it.
+    type: str
+    required: true
+  run:
+    description: Id of the run, for the ledger.
+    type: str
+    required: true
+  wait:
+    description: Wait at the gates. Without, services are only started.
+    type: bool
+    default: true
+  torch_timeout:
+    description: Seconds that one torch check may take.
+    type: float
+    default: 60
+attributes:
+  check_mode:
+    support: full
+author: [ktrdr]
+"""
+
+EXAMPLES = r"""
+- name: Switch the workers
+  stack:
+    root: /var/lib/rollout/ktrdr
+    application: ktrdr
+    stack: workers
+    name: sha-abc1234
+    run: 20261123-a1b2
+"""
+
+RETURN = r"""
+services:
+  description: For each service its action (keep, create, recreate, remove), why, torch, and seconds until its gate held.
+  type: list
+  elements: dict
+  returned: success
+service:
+  description: The service that failed.
+  type: str
+  returned: failure of a gate
+gate:
+  description: The gate that failed - start, container, health or torch.
+  type: str
+  returned: failure of a gate
+log:
+  description: The last lines that the service wrote.
+  type: str
+  returned: failure of a gate
+"""
+
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.rollout import module as frame
+from ansible.module_utils.rollout.engine import Engine
+from ansible.module_utils.rollout.files import Store
+from ansible.module_utils.rollout.switch import Switch
+
+
+def verb(module: AnsibleModule) -> dict[str, Any]:
+    """Bring the stack to its state."""
+    params = module.params
+    switch = Switch(
+        Store(params["root"]), Engine(), params["application"], params["stack"], params["name"], params["run"],
+        params["torch_timeout"],
+    )
+    if params["state"] == "absent":
+        return switch.remove(module.check_mode)
+    return switch.switch(module.check_mode, wait=params["wait"])
+
+
+def main() -> None:
+    """Run the module."""
+    frame.run(
+        verb,
+        {
+            **frame.STORE,
+            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+            "stack": {"type": "str", "required": True},
+            "name": {"type": "str", "required": True},
+            "run": {"type": "str", "required": True},
+            "wait": {"type": "bool", "default": True},
+            "torch_timeout": {"type": "float", "default": 60},
+        },
+    )
+
+
+if __name__ == "__main__":
+    main()

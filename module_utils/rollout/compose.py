@@ -1,0 +1,225 @@
+"""What a rendered compose file asks for, what the engine runs, and the difference. Pure.
+
+The document is what ``docker compose config --format json`` prints. The services of the release stand in
+``x-rollout`` at its top, with their gates; another one (a database) is started where it is absent and never restarted.
+(At the top: Compose 2.26 leaves extensions of a service out of that document.)
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, replace
+from typing import Any, Optional
+
+from ansible.module_utils.rollout.errors import RolloutError
+
+CONFIG_LABEL = "rollout.config"
+RELEASE_LABEL = "rollout.release"
+TORCH = ("absent", "cpu", "cuda")
+_GATE: dict[str, tuple[tuple[type, ...], str]] = {
+    "torch": ((str,), "one of absent, cpu, cuda"),
+    "health": ((list,), "a list of URLs"),
+    "deadline": ((int, float), "a number of seconds"),
+    "successes": ((int,), "a whole number"),
+    "window": ((int, float), "a number of seconds"),
+    "names_release": ((bool,), "true or false"),
+}
+
+
+@dataclass(frozen=True)
+class Service:
+    """One service of a stack.
+
+    ``deadline`` is how many seconds it may take from its start until every gate holds; ``successes`` how many good
+    samples in a row are needed, over at least ``window`` seconds. ``health`` are URLs, as seen from the host; none
+    means that Docker's own health check decides. With ``names_release`` each answer must name the release.
+    ``config_hash`` stands for the whole configuration: the label that the release's pins put on the container, or in a
+    file without pins the hash that they will put there.
+    """
+
+    name: str
+    image: str
+    released: bool
+    torch: Optional[str] = None
+    health: tuple[str, ...] = ()
+    deadline: float = 120.0
+    successes: int = 3
+    window: float = 1.0
+    names_release: bool = False
+    gpu: bool = False
+    ports: tuple[int, ...] = ()
+    config_hash: str = ""
+
+
+@dataclass(frozen=True)
+class Container:
+    """What `docker inspect` said of the container of one service. ``gpu`` and exit facts serve messages."""
+
+    id: str
+    service: str
+    image_id: str
+    image: str
+    config_hash: str
+    status: str
+    health: str
+    restarts: int
+    exit_code: int
+    oom: bool
+    started: str
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Change:
+    """What a switch does to one service: ``keep``, ``create``, ``recreate`` or ``remove``, and why."""
+
+    service: str
+    action: str
+    why: str
+
+
+def services(config: dict[str, Any], file: str) -> list[Service]:
+    """The services in the order of their start: those outside the release first, then as the file has them.
+
+    Raises:
+        RolloutError: no service is part of the release, or an ``x-rollout`` cannot be meant.
+    """
+    specs: dict[str, Any] = config.get("services") or {}
+    gates = config.get("x-rollout")
+    if not isinstance(gates, dict) or not gates:
+        raise RolloutError(
+            f"{file} has no x-rollout at its top: it must name the services of the release and their gates, for example "
+            "'x-rollout: {web: {health: [http://127.0.0.1:8080/]}}'."
+        )
+    for name in gates:
+        if name not in specs:
+            raise RolloutError(f"{file}: x-rollout names service {name}, which the file does not have.")
+    found = [_service(name, spec, name in gates, gates.get(name), file) for name, spec in specs.items()]
+    return sorted(found, key=lambda s: s.released)
+
+
+def _service(name: str, spec: dict[str, Any], released: bool, gate: Any, file: str) -> Service:
+    ports = tuple(int(p["published"]) for p in spec.get("ports") or [] if str(p.get("published", "")).isdigit())
+    devices = (((spec.get("deploy") or {}).get("resources") or {}).get("reservations") or {}).get("devices") or []
+    gpu = any(d.get("driver") == "nvidia" or "gpu" in (d.get("capabilities") or []) for d in devices)
+    pinned = (spec.get("labels") or {}).get(CONFIG_LABEL)
+    # Not Compose's own config-hash: `up --no-deps` and `config --hash` disagree on a service that has dependencies.
+    config_hash = pinned or hashlib.sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()[:16]
+    plain = Service(name, spec.get("image", ""), released, gpu=gpu, ports=ports, config_hash=config_hash)
+    if not plain.image:
+        raise RolloutError(f"{file}: service {name} has no image; a rollout does not build.")
+    return replace(plain, **_gate(name, gate or {}, file)) if released else plain
+
+
+def _gate(name: str, gate: Any, file: str) -> dict[str, Any]:
+    where = f"{file}: x-rollout.{name}"
+    if not isinstance(gate, dict):
+        raise RolloutError(f"{where} is {gate!r}: expected a mapping.")
+    for key, value in gate.items():
+        if key not in _GATE:
+            raise RolloutError(f"{where} has '{key}'; known are {', '.join(sorted(_GATE))}.")
+        types, meaning = _GATE[key]
+        if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
+            raise RolloutError(f"{where}.{key} is {value!r}: expected {meaning}.")
+    if gate.get("torch", "cpu") not in TORCH:
+        raise RolloutError(f"{where}.torch is '{gate['torch']}': expected absent, cpu or cuda.")
+    for url in gate.get("health", []):
+        if not str(url).startswith(("http://", "https://")):
+            raise RolloutError(f"{where}.health has '{url}': expected an http:// URL.")
+    return {key: tuple(value) if key == "health" else value for key, value in gate.items()}
+
+
+def pins(wanted: list[Service], images: dict[str, dict[str, Any]], tag: str) -> str:
+    """The second compose file of a release: each released service's image, by digest, and labels that tell it apart.
+
+    JSON, which is YAML. Docker ignores the tag beside a digest; it stays for the reader of `docker ps`.
+    """
+    document = {
+        "services": {
+            s.name: {
+                "image": f"{repository(s.image)}:{tag}@{images[repository(s.image)]['digest']}",
+                "labels": {RELEASE_LABEL: tag, CONFIG_LABEL: s.config_hash},
+            }
+            for s in wanted
+            if s.released and repository(s.image) in images
+        }
+    }
+    return json.dumps(document, indent=2, sort_keys=True) + "\n"
+
+
+def repository(image: str) -> str:
+    """``image`` without tag and digest, otherwise as it is written."""
+    image = image.partition("@")[0]
+    head, slash, tail = image.rpartition("/")
+    return head + slash + tail.partition(":")[0]
+
+
+def unresolved(wanted: list[Service], images: dict[str, Any], file: str) -> None:
+    """Refuse a released service whose image the run did not resolve.
+
+    Raises:
+        RolloutError: names service, image, and what was resolved.
+    """
+    for service in wanted:
+        if service.released and repository(service.image) not in images:
+            raise RolloutError(
+                f"{file}: service {service.name} uses image {repository(service.image)}, which this run did not resolve "
+                f"(resolved: {', '.join(sorted(images)) or 'none'}). Add it to rollout_stacks.<stack>.images, or take "
+                "x-rollout away from a service that is not part of the release."
+            )
+
+
+def container(inspected: dict[str, Any]) -> Container:
+    """Read one object of `docker inspect`."""
+    state, labels = inspected["State"], inspected["Config"].get("Labels") or {}
+    return Container(
+        id=inspected["Id"],
+        service=labels.get("com.docker.compose.service", ""),
+        image_id=inspected["Image"],
+        image=inspected["Config"]["Image"],
+        config_hash=labels.get(CONFIG_LABEL, ""),
+        status=state["Status"],
+        health=(state.get("Health") or {}).get("Status", "none"),
+        restarts=inspected.get("RestartCount", 0),
+        exit_code=state.get("ExitCode", 0),
+        oom=bool(state.get("OOMKilled")),
+        started=state.get("StartedAt", ""),
+        error=state.get("Error", ""),
+    )
+
+
+def changes(
+    wanted: list[Service], image_ids: dict[str, str], running: list[Container]
+) -> list[Change]:
+    """What brings the stack from what runs to what is wanted.
+
+    Args:
+        image_ids: repository -> the image's id on this host.
+        running: the stack's containers, stopped ones too.
+    """
+    by_service: dict[str, list[Container]] = {}
+    for found in running:
+        by_service.setdefault(found.service, []).append(found)
+    result = []
+    for service in wanted:
+        found_here = by_service.pop(service.name, [])
+        result.append(_change(service, image_ids.get(repository(service.image)), found_here))
+    return result + [Change(name, "remove", "no longer in the compose file") for name in sorted(by_service)]
+
+
+def _change(service: Service, image_id: Optional[str], found: list[Container]) -> Change:
+    if not found:
+        return Change(service.name, "create", "absent")
+    one = found[0]
+    if not service.released:
+        return Change(service.name, "keep", "") if one.status == "running" else Change(service.name, "create", one.status)
+    if len(found) > 1:
+        return Change(service.name, "recreate", f"{len(found)} containers")
+    if one.image_id != image_id:
+        return Change(service.name, "recreate", "image")
+    if one.config_hash != service.config_hash:
+        return Change(service.name, "recreate", "configuration")
+    if one.status != "running":
+        return Change(service.name, "recreate", one.status)
+    return Change(service.name, "keep", "")

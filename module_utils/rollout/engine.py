@@ -1,0 +1,221 @@
+"""All calls of the docker command on a host.
+
+The command, not the SDK: what switches a host must work with the engine and the standard library alone, and importing
+the SDK costs a module call 0.2 s.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any, Mapping, Optional, Sequence
+
+from ansible.module_utils.rollout import compose as composes
+from ansible.module_utils.rollout.errors import RolloutError
+
+OLDEST_ENGINE = (20, 10)
+# What docker needs from the caller's environment. Nothing else reaches Compose: an exported IMAGE_TAG would beat the
+# release's .env file.
+_PASSED = re.compile(
+    r"PATH|HOME|USER|LANG|LC_ALL|TMPDIR|XDG_RUNTIME_DIR|DOCKER_[A-Z_]+|SSL_CERT_(FILE|DIR)|(HTTPS?|NO)_PROXY|"
+    r"(https?|no)_proxy"
+)
+
+
+def scrubbed(environment: Mapping[str, str]) -> dict[str, str]:
+    """The part of an environment that docker may see."""
+    return {k: v for k, v in environment.items() if _PASSED.fullmatch(k) and k != "DOCKER_DEFAULT_PLATFORM"}
+
+
+class Engine:
+    """The engine of this host."""
+
+    def __init__(self, timeout: float = 120.0) -> None:
+        self.timeout = timeout
+
+    def run(self, arguments: Sequence[str], stdin: str = "", timeout: Optional[float] = None,
+            extra: Optional[Mapping[str, str]] = None) -> tuple[int, str, str]:
+        """Run ``docker ARGUMENTS``: exit status, stdout, stderr. 124 after ``timeout`` seconds."""
+        limit = timeout or self.timeout
+        try:
+            done = subprocess.run(
+                ["docker", *arguments], input=stdin, capture_output=True, text=True, errors="replace",
+                timeout=limit, env={**scrubbed(os.environ), **(extra or {})}, check=False,
+            )
+        except FileNotFoundError:
+            return 127, "", "docker: command not found"
+        except subprocess.TimeoutExpired:
+            return 124, "", f"docker {arguments[0]} gave no answer in {limit:.0f} s"
+        return done.returncode, done.stdout, done.stderr
+
+    def checked(self, arguments: Sequence[str], doing: str, **options: Any) -> str:
+        """Run and return stdout.
+
+        Raises:
+            RolloutError: the command failed; the sentence says what was being done and docker's last words.
+        """
+        code, out, err = self.run(arguments, **options)
+        if code:
+            raise RolloutError(f"{doing} failed: {last_words(err or out)}")
+        return out
+
+    def facts(self) -> dict[str, Any]:
+        """Versions, architecture and data directory of the engine.
+
+        Raises:
+            RolloutError: Docker is absent, not running, not allowed for this user, too old, or without Compose v2.
+        """
+        if not shutil.which("docker"):
+            raise RolloutError("Docker is not installed: run ansible-playbook playbooks/prepare.yml, or install it.")
+        code, out, err = self.run(["info", "--format", "{{json .}}"], timeout=20)
+        info = json.loads(out) if out.startswith("{") else {}
+        errors = " ".join(info.get("ServerErrors") or []) or err
+        if code or errors and not info.get("ServerVersion"):
+            raise RolloutError(engine_refusal(errors, os.environ.get("USER") or str(os.getuid())))
+        version = str(info["ServerVersion"])
+        if version_tuple(version) < OLDEST_ENGINE:
+            raise RolloutError(
+                f"Docker Engine {version} is too old: 20.10 or newer is needed. Upgrade it, or run "
+                "ansible-playbook playbooks/prepare.yml."
+            )
+        code, out, _err = self.run(["compose", "version", "--short"], timeout=20)
+        if code:
+            old = " Only Compose v1 (docker-compose) is there." if shutil.which("docker-compose") else ""
+            raise RolloutError(
+                f"Docker Compose v2 is missing.{old} Install the Compose plugin ('docker compose version' must work), "
+                "or run ansible-playbook playbooks/prepare.yml."
+            )
+        return {
+            "engine": version, "compose": out.strip().lstrip("v"), "arch": go_arch(str(info.get("Architecture", ""))),
+            "data": str(info.get("DockerRootDir") or "/var/lib/docker"),
+        }
+
+    def inspect(self, kind: str, names: Sequence[str]) -> list[dict[str, Any]]:
+        """``docker KIND inspect``: those of ``names`` that exist."""
+        if not names:
+            return []
+        _code, out, err = self.run([kind, "inspect", *names])
+        if not out.strip():
+            raise RolloutError(f"docker {kind} inspect failed: {last_words(err)}")
+        return list(json.loads(out))
+
+    def containers(self, project: str) -> list[composes.Container]:
+        """The containers of a Compose project, stopped ones too, without one-off ones."""
+        out = self.checked(
+            ["ps", "--all", "--quiet", "--no-trunc", "--filter", f"label=com.docker.compose.project={project}",
+             "--filter", "label=com.docker.compose.oneoff=False"],
+            "Listing containers",
+        )
+        return [composes.container(c) for c in self.inspect("container", out.split())]
+
+    def image(self, reference: str) -> Optional[dict[str, Any]]:
+        """What `docker image inspect` says, or None where the image is not on this host."""
+        code, out, err = self.run(["image", "inspect", reference])
+        if code == 0:
+            return dict(json.loads(out)[0])
+        if "no such image" in err.lower() or "not found" in err.lower():
+            return None
+        raise RolloutError(f"Inspecting image {reference} failed: {last_words(err)}")
+
+    def pull(self, reference: str, tries: int = 3, timeout: float = 3600.0) -> None:
+        """Pull an image, again where the transfer broke.
+
+        Raises:
+            RolloutError: it did not arrive in ``tries`` tries, or the registry said no.
+        """
+        for left in reversed(range(tries)):
+            code, _out, err = self.run(["pull", "--quiet", reference], timeout=timeout)
+            if not code:
+                return
+            final = re.search(r"unauthorized|denied|manifest unknown|not found|no space left|no matching manifest", err)
+            if final or not left:
+                raise RolloutError(f"Image {reference} could not be pulled: {last_words(err)}")
+
+    def logs(self, container: str, lines: int = 15) -> str:
+        """The last lines that a container wrote."""
+        _code, out, err = self.run(["logs", "--tail", str(lines), container], timeout=20)
+        return (out + err).strip()[-4000:]
+
+    def held_ports(self) -> dict[int, str]:
+        """Host port -> the project (or the name) of the running container that publishes it."""
+        out = self.checked(
+            ["ps", "--format", '{{.Label "com.docker.compose.project"}}\t{{.Names}}\t{{.Ports}}'], "Listing containers"
+        )
+        held = {}
+        for line in out.splitlines():
+            project, name, ports = line.split("\t")
+            for port in re.findall(r":(\d+)->", ports):
+                held[int(port)] = project or name
+        return held
+
+
+class Stack:
+    """One Compose project of one release on this host: ``directory`` holds its files."""
+
+    def __init__(self, engine: Engine, project: str, directory: Path, file: str, pins: Optional[str] = None) -> None:
+        self.engine, self.project, self.directory, self.file, self.pins = engine, project, directory, file, pins
+
+    def compose(self, *arguments: str) -> list[str]:
+        """The arguments of docker for a compose call on the release's own files."""
+        files = ["--file", str(self.directory / self.file)]
+        if self.pins:
+            files += ["--file", str(self.directory / self.pins)]
+        return ["compose", "--project-name", self.project, "--project-directory", str(self.directory),
+                "--env-file", str(self.directory / ".env"), *files, *arguments]
+
+    def config(self) -> dict[str, Any]:
+        """The stack as Compose understands it."""
+        out = self.engine.checked(self.compose("config", "--format", "json"), f"Reading {self.file}")
+        return dict(json.loads(out))
+
+    def up(self, service: str, recreate: bool, timeout: float) -> None:
+        """Start one service, without its dependencies and without pulling."""
+        flag = "--force-recreate" if recreate else "--no-recreate"
+        self.engine.checked(
+            self.compose("up", "--detach", "--no-deps", "--no-build", "--pull", "never", flag, service),
+            f"Starting {service}", timeout=timeout,
+        )
+
+
+def validate(engine: Engine, text: str, environment: Mapping[str, str], file: str) -> dict[str, Any]:
+    """What Compose makes of a compose file that is not written anywhere yet.
+
+    Raises:
+        RolloutError: Compose does not accept it.
+    """
+    out = engine.checked(
+        ["compose", "--project-name", "check", "--project-directory", "/", "--file", "-", "config", "--format", "json"],
+        f"Checking {file}", stdin=text, extra=environment,
+    )
+    return dict(json.loads(out))
+
+
+def last_words(text: str, lines: int = 2) -> str:
+    """The last lines of an error, in one line."""
+    kept = [line.strip() for line in text.strip().splitlines() if line.strip() and "level=warning" not in line]
+    return "; ".join(kept[-lines:])[:600] or "no message"
+
+
+def engine_refusal(error: str, user: str) -> str:
+    """The sentence for an engine that does not answer."""
+    if "permission denied" in error.lower():
+        return (f"User {user} is not allowed to use Docker: add the user to group docker "
+                f"(sudo usermod --append --groups docker {user}, then log in anew), or set ansible_become.")
+    if "command not found" in error:
+        return "Docker is not installed: run ansible-playbook playbooks/prepare.yml, or install it."
+    return (f"The Docker engine does not answer ({last_words(error, 1)}): start it with 'systemctl start docker', or "
+            "run ansible-playbook playbooks/prepare.yml.")
+
+
+def version_tuple(version: str) -> tuple[int, ...]:
+    """The leading numbers of a version, for comparison."""
+    return tuple(int(n) for n in re.findall(r"\d+", version)[:3])
+
+
+def go_arch(machine: str) -> str:
+    """The name that images use for a processor (Go's GOARCH)."""
+    return {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm"}.get(machine, machine)

@@ -1,0 +1,63 @@
+"""What an inventory says of stacks, and whether it can be meant. Pure."""
+
+from __future__ import annotations
+
+from typing import Any, Iterable, Mapping
+
+WAVES = ("backend", "cpu_workers", "gpu_workers")
+_KEYS = {"wave": str, "template": str, "images": list, "environment": dict, "secrets": dict}
+
+
+def problem(stacks: Any, groups: Mapping[str, Any]) -> str:
+    """The first thing wrong with ``rollout_stacks``, as a sentence; empty where nothing is."""
+    if not isinstance(stacks, Mapping) or not stacks:
+        return "rollout_stacks names no stack: nothing can be rolled out. See docs/your-own-stack.md."
+    for name, stack in stacks.items():
+        where = f"rollout_stacks.{name}"
+        if not isinstance(stack, Mapping):
+            return f"{where} is {stack!r}: expected a mapping with wave, template and images."
+        for key in stack:
+            if key not in _KEYS:
+                return f"{where} has '{key}'; known are {', '.join(sorted(_KEYS))}."
+        for key in ("wave", "template"):
+            if key not in stack:
+                return f"{where}.{key} is missing."
+        for key in ("wave", "template", "images"):
+            if key in stack and not isinstance(stack[key], _KEYS[key]):
+                return f"{where}.{key} is {stack[key]!r}: expected a {_KEYS[key].__name__}."
+        if stack["wave"] not in WAVES:
+            return f"{where}.wave is '{stack['wave']}': expected one of the groups {', '.join(WAVES)}."
+    for group in groups:
+        if group not in (*WAVES, "all", "ungrouped") and group.replace("-", "_").rstrip("s") in {
+            w.rstrip("s") for w in WAVES
+        }:
+            return f"The inventory has a group '{group}': the groups of a rollout are spelt {', '.join(WAVES)}."
+    if not groups.get("backend"):
+        return "The inventory's group backend has no host: one host must run the backend."
+    return ""
+
+
+def stacks_of(stacks: Mapping[str, Mapping[str, Any]], groups: Iterable[str]) -> list[str]:
+    """Names of the stacks whose wave is among ``groups``, in the order of the waves."""
+    mine = set(groups)
+    return [n for wave in WAVES if wave in mine for n, s in stacks.items() if s["wave"] == wave]
+
+
+def images_of(stacks: Mapping[str, Mapping[str, Any]], groups: Mapping[str, Any]) -> list[str]:
+    """Names of the images that the fleet needs: those of stacks whose wave has hosts."""
+    return sorted({i for s in stacks.values() if groups.get(s["wave"]) for i in s.get("images", [])})
+
+
+def pick_images(images: Mapping[str, Any], registry: str, stacks: Mapping[str, Mapping[str, Any]],
+                names: Iterable[str]) -> dict[str, Any]:
+    """Of the resolved images, those that the named stacks use."""
+    wanted = {f"{registry}/{image}" for name in names for image in stacks[name].get("images", [])}
+    return {repository: found for repository, found in images.items() if repository in wanted}
+
+
+def merged(stacks: Mapping[str, Mapping[str, Any]], names: Iterable[str], key: str) -> dict[str, Any]:
+    """The ``environment`` or ``secrets`` of the named stacks together."""
+    out: dict[str, Any] = {}
+    for name in names:
+        out.update(stacks[name].get(key) or {})
+    return out

@@ -1,0 +1,176 @@
+"""The ledger of a host: what was staged, switched, confirmed, reverted. Pure.
+
+One JSON object a line, appended and never changed. Order comes from ``seq``, never from ``at`` (a wall-clock time
+for people). A last line that power loss tore is reported and passed over.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any, Optional
+
+from ansible.module_utils.rollout.errors import RolloutError
+
+EVENTS = ("staged", "switching", "switched", "confirmed", "reverting", "reverted", "removed")
+
+
+@dataclass(frozen=True)
+class Stable:
+    """A release that every gate on every host held for: ``name`` is its directory, ``release`` its tag."""
+
+    name: str
+    release: str
+    run: str
+    seq: int
+
+
+@dataclass
+class Ledger:
+    """What the entries say together.
+
+    ``history`` is the undo stack: a rollout pushes, a rollback cuts back to its target, so that two rollbacks go two
+    releases back and never to and fro. ``known`` are all stable releases whose directories were not removed, oldest
+    confirmation first.
+    """
+
+    history: list[Stable] = field(default_factory=list)
+    known: list[Stable] = field(default_factory=list)
+    staged: list[str] = field(default_factory=list)
+    open: list[dict[str, Any]] = field(default_factory=list)
+    last_seq: int = 0
+    torn: bool = False
+
+    @property
+    def stable(self) -> Optional[Stable]:
+        """The release that this host returns to."""
+        return self.history[-1] if self.history else None
+
+    @property
+    def previous(self) -> Optional[Stable]:
+        """The stable release before the present one."""
+        return self.history[-2] if len(self.history) > 1 else None
+
+    @property
+    def interrupted(self) -> Optional[dict[str, Any]]:
+        """The last step of a run that neither confirmed nor reverted, or None."""
+        return self.open[-1] if self.open else None
+
+
+def line(seq: int, event: str, run: str, at: str, **facts: Any) -> str:
+    """One entry as it is appended, newline included."""
+    if event not in EVENTS:
+        raise ValueError(event)
+    return json.dumps({"seq": seq, "event": event, "run": run, "at": at, **facts}, sort_keys=True) + "\n"
+
+
+def parse(text: str) -> tuple[list[dict[str, Any]], bool]:
+    """The entries of a ledger, and whether a torn line was passed over.
+
+    A torn line may stand in the middle too: the entry after it was appended on a new line.
+
+    Raises:
+        RolloutError: two entries out of order; then it is not the ledger that was written.
+    """
+    entries: list[dict[str, Any]] = []
+    torn = bool(text) and not text.endswith("\n")
+    for raw in text.split("\n"):
+        if not raw:
+            continue
+        try:
+            entry = json.loads(raw)
+        except ValueError:
+            torn = True
+            continue
+        if not isinstance(entry, dict) or not isinstance(entry.get("seq"), int) or entry.get("event") not in EVENTS:
+            torn = True
+            continue
+        if entries and entry["seq"] <= entries[-1]["seq"]:
+            raise RolloutError(
+                f"The ledger is damaged: entry {entry['seq']} comes after entry {entries[-1]['seq']}. "
+                "Restore ledger.jsonl from a backup, or move it away to start anew."
+            )
+        entries.append(entry)
+    return entries, torn
+
+
+def fold(entries: list[dict[str, Any]], torn: bool = False) -> Ledger:
+    """What all entries together say."""
+    ledger = Ledger(torn=torn)
+    for entry in entries:
+        ledger.last_seq = entry["seq"]
+        event, name = entry["event"], entry.get("name", "")
+        if event == "staged":
+            ledger.staged = [s for s in ledger.staged if s != name] + [name]
+        elif event == "removed":
+            ledger.staged = [s for s in ledger.staged if s != name]
+            ledger.known = [s for s in ledger.known if s.name != name]
+            ledger.history = [s for s in ledger.history if s.name != name]
+        elif event == "confirmed":
+            stable = Stable(name, entry["release"], entry["run"], entry["seq"])
+            ledger.history = _confirmed(ledger.history, stable, entry.get("action") == "rollback")
+            ledger.known = [s for s in ledger.known if s.name != name] + [stable]
+            ledger.open = []
+        elif event == "reverted":
+            ledger.open = []
+        else:
+            ledger.open.append(entry)
+    return ledger
+
+
+def _confirmed(history: list[Stable], stable: Stable, rollback: bool) -> list[Stable]:
+    names = [s.name for s in history]
+    if names and names[-1] == stable.name:
+        return history[:-1] + [stable]
+    if rollback and stable.name in names:
+        return history[: len(names) - 1 - names[::-1].index(stable.name)] + [stable]
+    return history + [stable]
+
+
+def retained(ledger: Ledger, keep: int) -> set[str]:
+    """Names of the releases to keep: present, previous, and the ``keep`` last confirmed (I3)."""
+    names = {s.name for s in ledger.known[-keep:]} if keep > 0 else set()
+    return names | {s.name for s in (ledger.stable, ledger.previous) if s}
+
+
+def rollback_target(histories: dict[str, Ledger], first: str, tag: Optional[str]) -> dict[str, Stable]:
+    """For each host the stable release that a rollback brings back.
+
+    The first backend host, ``first``, decides which run is meant: the one before its present release, or with
+    ``tag`` the last one that confirmed that release. Every host goes back to what that run confirmed there.
+
+    Raises:
+        RolloutError: there is no such release, or a host does not have it; lists those that exist.
+    """
+    mine = histories[first]
+    exist = ", ".join(dict.fromkeys(s.release for s in reversed(mine.known))) or "none"
+    if tag:
+        found = [s for s in mine.known if s.release == tag] or [
+            s for s in mine.known if s.release.startswith("sha-") and tag.startswith("sha-")
+            and (s.release.startswith(tag) or tag.startswith(s.release))
+        ]
+        if not found:
+            raise RolloutError(
+                f"{tag} is not a stable release of host {first}, so it cannot be rolled back to. Stable releases "
+                f"there: {exist}. A release that never ran there comes by rollout.yml."
+            )
+        goal = found[-1]
+    elif mine.previous:
+        goal = mine.previous
+    else:
+        raise RolloutError(
+            f"There is no earlier stable release on host {first} to roll back to. Stable releases there: {exist}."
+        )
+    targets = {}
+    for host, ledger in histories.items():
+        confirmed = [s for s in ledger.known if s.run == goal.run] or [
+            s for s in ledger.known if s.release == goal.release
+        ]
+        if not confirmed:
+            have = ", ".join(dict.fromkeys(s.release for s in reversed(ledger.known))) or "none"
+            raise RolloutError(
+                f"Host {host} has no stable release {goal.release} to go back to. Stable releases there: {have}. "
+                "Choose one that all hosts have with -e sha=…"
+            )
+        targets[host] = confirmed[-1]
+    return targets

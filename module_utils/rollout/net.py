@@ -1,0 +1,73 @@
+"""The network of a host: asking a health URL, and who listens on a port."""
+
+from __future__ import annotations
+
+import errno
+import http.client
+import json
+import os
+import socket
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.rollout.health import Answer, read_answer
+
+# No proxy: a health URL names this host or a neighbour.
+_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+def ask(url: str, timeout: float = 3.0) -> Answer:
+    """One GET. Whatever goes wrong is an answer too."""
+    try:
+        with _OPENER.open(url, timeout=timeout) as response:
+            return read_answer(url, response.status, _json(response.read(65536)))
+    except urllib.error.HTTPError as error:
+        with error:
+            return read_answer(url, error.code, _json(error.read(65536)))
+    except (OSError, http.client.HTTPException) as error:
+        reason = getattr(error, "reason", error)
+        return Answer(url, None, reason=str(getattr(reason, "strerror", None) or reason or type(error).__name__).lower())
+
+
+def _json(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except ValueError:
+        return None
+
+
+def listener(port: int) -> str:
+    """Who listens on a TCP port of this host: ``process NAME (pid N)``, ``another process``, or empty where free."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("0.0.0.0", port))
+            return ""
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                return ""
+    inodes = _listening_inodes(port)
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            for fd in (process / "fd").iterdir():
+                if os.readlink(fd) in inodes:
+                    return f"process {(process / 'comm').read_text().strip()} (pid {process.name})"
+        except OSError:
+            continue
+    return "another process"
+
+
+def _listening_inodes(port: int) -> set[str]:
+    """``socket:[inode]`` of the listening sockets on a port (/proc/net/tcp, state 0A; see proc(5))."""
+    found = set()
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        try:
+            lines = Path(table).read_text().splitlines()[1:]
+        except OSError:
+            continue
+        for fields in (line.split() for line in lines):
+            if fields[3] == "0A" and int(fields[1].rpartition(":")[2], 16) == port:
+                found.add(f"socket:[{fields[9]}]")
+    return found

@@ -1,0 +1,113 @@
+"""What a host is: its engine, its ledger, what runs, and where those disagree. Read-only."""
+
+from __future__ import annotations
+
+from typing import Any, Optional
+
+from ansible.module_utils.rollout import compose, health, net, plan, sdk
+from ansible.module_utils.rollout import ledger as ledgers
+from ansible.module_utils.rollout.engine import Engine
+from ansible.module_utils.rollout.errors import RolloutError
+from ansible.module_utils.rollout.files import Store
+from ansible.module_utils.rollout.switch import Switch
+
+
+def stable(entry: Optional[ledgers.Stable]) -> Optional[dict[str, Any]]:
+    """A stable release as data."""
+    return {"name": entry.name, "release": entry.release, "run": entry.run, "seq": entry.seq} if entry else None
+
+
+def host(store: Store, engine: Engine) -> dict[str, Any]:
+    """Engine facts and what the ledger says.
+
+    Raises:
+        RolloutError: the engine cannot be used, or the ledger is damaged.
+    """
+    facts = engine.facts()
+    ledger = store.ledger()
+    return {
+        "engine": facts,
+        "ledger": {
+            "stable": stable(ledger.stable), "previous": stable(ledger.previous),
+            "history": [stable(s) for s in ledger.history], "known": [stable(s) for s in ledger.known],
+            "interrupted": ledger.interrupted, "torn": ledger.torn,
+        },
+    }
+
+
+def services(store: Store, engine: Engine, application: str, stacks: list[str], torch_limit_s: float = 60.0,
+             torch: bool = True) -> list[dict[str, Any]]:
+    """One row for each service of the host's stacks, as it should be by the ledger and as it is.
+
+    Returns:
+        stack, service, release, digest, health, since, torch, drift (list of sentences).
+    """
+    now = store.ledger().stable
+    rows: list[dict[str, Any]] = []
+    for stack in stacks:
+        if now is None:
+            found = engine.containers(plan.project(application, stack))
+            rows += [_row(stack, c.service, "-", c, [f"{c.service} runs, but the ledger knows no stable release"])
+                     for c in found]
+            if not found:
+                rows.append(_row(stack, "-", "-", None, []))
+            continue
+        try:
+            rows += _stack(store, engine, application, stack, now, torch_limit_s, torch)
+        except RolloutError as error:
+            rows.append(_row(stack, "-", now.release, None, [str(error)]))
+    return rows
+
+
+def _stack(store: Store, engine: Engine, application: str, stack: str, now: ledgers.Stable, torch_limit_s: float,
+           torch: bool) -> list[dict[str, Any]]:
+    switch = Switch(store, engine, application, stack, now.name, "status")
+    wanted, running, changes = switch.observe()
+    edited = [f for f in store.edited(now.name) if f in (".env", plan.compose_file(stack), plan.pins_file(stack))]
+    by_name = {s.name: s for s in wanted}
+    rows = []
+    for change in changes:
+        service = by_name.get(change.service)
+        found = next((c for c in running if c.service == change.service), None)
+        drift = [f"{file} was edited by hand" for file in edited] if service and service.released else []
+        if change.action != "keep":
+            drift.append(_drift(change))
+        row = _row(stack, change.service, now.release if service and service.released else "-", found, drift)
+        image = switch.manifest["images"].get(compose.repository(service.image)) if service else None
+        if found and service:
+            row["health"] = _health(service, found, now.release)
+            if image and found.image_id == image["id"]:
+                row["digest"] = image["digest"]
+            if torch and service.torch and found.status == "running":
+                verdict = sdk.check(found.id, service.torch, image=False, limit_s=torch_limit_s)
+                row["torch"] = verdict["observed"] if verdict["verdict"] == "pass" else f"{verdict['verdict']}: {verdict['reason']}"
+                if verdict["verdict"] != "pass":
+                    drift.append(f"torch: {verdict['observed']}. {verdict['remedy']}")
+        if service and service.released and row["health"] != "healthy":
+            drift.append(f"not healthy: {row['health']}")
+        rows.append(row)
+    return rows
+
+
+def _drift(change: compose.Change) -> str:
+    if change.action == "remove":
+        return "is not part of the release"
+    return {"absent": "has no container", "image": "runs another image than the release's",
+            "configuration": "runs with another configuration than the release's"}.get(change.why, f"is {change.why}")
+
+
+def _row(stack: str, service: str, release: str, found: Optional[compose.Container], drift: list[str]) -> dict[str, Any]:
+    return {"stack": stack, "service": service, "release": release, "digest": found.image_id if found else "",
+            "health": found.status if found else "absent", "since": found.started if found else "", "torch": "-",
+            "drift": drift}
+
+
+def _health(service: compose.Service, found: compose.Container, release: str) -> str:
+    """``healthy``, or what is wrong."""
+    if found.status != "running":
+        return found.status
+    if not service.health:
+        return {"none": "healthy"}.get(found.health, found.health)
+    expected = release if release.startswith("sha-") else None
+    bad = health.bad_answer([net.ask(url) for url in service.health], expected, service.names_release)
+    return bad or "healthy"

@@ -1,0 +1,208 @@
+"""What a run came to, and how it is told: verdict, paragraph, tables. Pure."""
+
+from __future__ import annotations
+
+import calendar
+import time
+from typing import Any, Iterable, Mapping, Optional, Sequence
+
+SUCCEEDED, UNCHANGED, REFUSED = "succeeded", "unchanged", "refused"
+REVERTED, REVERT_FAILED, UNKNOWN = "reverted", "revert failed", "unknown"
+BEFORE_SWITCH = ("plan", "stage")
+Result = Mapping[str, Any]
+
+
+def with_fault(result: Result, phase: str, host: str, failed: Any) -> dict[str, Any]:
+    """``result`` with the fault of a failed task. A fault of the revert does not hide the one that caused it.
+
+    Args:
+        failed: Ansible's result of the task, of a loop too, or a sentence.
+    """
+    one: Mapping[str, Any] = {"msg": failed} if isinstance(failed, str) else failed or {}
+    for item in one.get("results") or []:
+        if item.get("failed"):
+            one = item
+    message = str(one.get("msg") or "failed without a message")
+    if phase == "settle" and not one.get("failed", True):
+        message = "what runs is no longer what was switched"
+    if "argument_errors" in one and one["argument_errors"]:
+        message = "; ".join(str(e) for e in one["argument_errors"])
+    fault = {"phase": phase, "host": host, "msg": message}
+    fault.update({key: one[key] for key in ("service", "stack", "gate", "log") if one.get(key)})
+    key = "revert_fault" if phase == "revert" else "fault"
+    return {**result, key: result.get(key) or fault}
+
+
+def with_staged(result: Result, staged: Mapping[str, Any], host: Mapping[str, Any]) -> dict[str, Any]:
+    """``result`` with what staging found."""
+    stable = (host.get("ledger") or {}).get("stable") or {}
+    return {**result, "name": staged["name"], "staged": bool(staged.get("changed")), "to_pull": staged.get("to_pull", 0),
+            "stable": stable.get("release"), "changed": stable.get("name") != staged["name"], "services": []}
+
+
+def with_switched(result: Result, results: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """``result`` with what the switch of one wave did."""
+    done = [r for r in results if not r.get("skipped")]
+    services = [dict(s, stack=r.get("stack", r.get("item", ""))) for r in done for s in r.get("services", [])]
+    changed = bool(result.get("changed")) or any(r.get("changed") for r in done)
+    return {**result, "changed": changed, "services": [*result.get("services", []), *services]}
+
+
+def must_revert(results: Iterable[Result]) -> bool:
+    """Whether the run's faults came after something was switched."""
+    return any(r["fault"]["phase"] not in BEFORE_SWITCH for r in results if r.get("fault"))
+
+
+def verdict(results: Sequence[Result], lost: Sequence[str]) -> str:
+    """The verdict of a run from what each reachable host says and which hosts were lost."""
+    faults = [r["fault"] for r in results if r.get("fault")]
+    if any(r.get("revert_fault") for r in results):
+        return REVERT_FAILED
+    if faults and all(f["phase"] in BEFORE_SWITCH for f in faults):
+        return REFUSED
+    if lost or any(f["phase"] == "lost" for f in faults) or not results:
+        return UNKNOWN
+    if faults:
+        return REVERTED
+    return SUCCEEDED if any(r.get("changed") for r in results) else UNCHANGED
+
+
+def good(word: str) -> bool:
+    """Whether a verdict means exit status 0."""
+    return word in (SUCCEEDED, UNCHANGED)
+
+
+def screen(results: Mapping[str, Result], lost: Sequence[str], run: Mapping[str, Any]) -> str:
+    """The last screen of a run.
+
+    Args:
+        results: host -> its result.
+        run: action, run (id), release, check.
+    """
+    word = verdict(list(results.values()), lost)
+    release = run.get("release") or "the release"
+    if run.get("check") and good(word):
+        would = "would change" if word == SUCCEEDED else "would change nothing on"
+        head = f"CHECK: the {run['action']} {would} {', '.join(results)}. Nothing was touched."
+    else:
+        head = _head(word, release, results, run)
+    parts = [head]
+    if good(word):
+        parts += _services(results, release)
+    for result in results.values():
+        for key in ("fault", "revert_fault"):
+            if result.get(key):
+                parts.append(_fault(result[key], key == "revert_fault"))
+    if lost:
+        parts.append(f"Lost: {', '.join(lost)}. What runs there is not known; run status.yml when they are back.")
+    parts.append(_next(word, results, run))
+    return "\n\n".join(part for part in parts if part)
+
+
+def _head(word: str, release: str, results: Mapping[str, Result], run: Mapping[str, Any]) -> str:
+    hosts = f"{len(results)} host{'s' if len(results) != 1 else ''}"
+    old = ", ".join(sorted({str(r["stable"]) for r in results.values() if r.get("stable")}))
+    first = any(not r.get("stable") for r in results.values())
+    return f"{run['action'].upper()} {word.upper()}: " + {
+        SUCCEEDED: f"{release} runs on {hosts}, every gate held.",
+        UNCHANGED: f"{release} runs on {hosts} already. Nothing was restarted.",
+        REFUSED: "nothing was touched, what ran before still runs.",
+        REVERTED: f"{release} did not pass. " + ("It was taken away; there was no stable release to go back to."
+                                                if first and not old else f"{old} runs again, and its gates hold."),
+        REVERT_FAILED: f"{release} did not pass, and the way back failed too. Somebody must look at the hosts below.",
+        UNKNOWN: "a host was lost, so what runs there is not known.",
+    }[word]
+
+
+def _services(results: Mapping[str, Result], release: str) -> list[str]:
+    rows = []
+    for host, result in results.items():
+        for service in result.get("services", []):
+            seconds = f"{service['seconds']:.1f} s" if service["action"] != "keep" else ""
+            old = result.get("stable") or "-"
+            what = {"keep": "unchanged", "create": "started", "recreate": f"{old} -> {release}", "remove": "removed"}
+            if service["action"] == "recreate" and old == release:
+                what["recreate"] = f"restarted ({service['why']})"
+            torch = service.get("torch") or {}
+            rows.append([host, service["service"], what[service["action"]], seconds, torch.get("observed", "")])
+    return [table(["HOST", "SERVICE", "CHANGE", "TOOK", "TORCH"], rows)] if rows else []
+
+
+def _fault(fault: Mapping[str, Any], revert: bool) -> str:
+    where = ["host " + str(fault["host"])]
+    where += [f"{word} {fault[word]}" for word in ("service", "gate") if fault.get(word)]
+    text = f"{'The revert failed on ' if revert else 'On '}{', '.join(where)}: {fault['msg']}"
+    if fault.get("log"):
+        text += "\nThe last lines of its log:\n" + "\n".join("    " + line for line in str(fault["log"]).splitlines()[-15:])
+    return text
+
+
+def _next(word: str, results: Mapping[str, Result], run: Mapping[str, Any]) -> str:
+    if run.get("check"):
+        return ""
+    if word == SUCCEEDED and any(r.get("stable") not in (None, run.get("release")) for r in results.values()):
+        return f"Run {run['run']}. To go back: ansible-playbook rollback.yml"
+    return f"Run {run['run']}." + {
+        REVERTED: " Mend the release and roll out again; nothing else is needed.",
+        REVERT_FAILED: " Then: ansible-playbook status.yml",
+        UNKNOWN: " Then: ansible-playbook status.yml",
+    }.get(word, "")
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """Columns, as wide as their widest cell, two spaces between; an empty last column is left out."""
+    cells = [[str(c) for c in row] for row in rows]
+    keep = [i for i in range(len(head)) if any(row[i] for row in cells)]
+    widths = [max(len(row[i]) for row in [list(head), *cells]) for i in keep]
+    lines = [[row[i].ljust(w) for i, w in zip(keep, widths)] for row in [list(head), *cells]]
+    return "\n".join("  ".join(line).rstrip() for line in lines)
+
+
+def status_screen(hosts: Mapping[str, Optional[Mapping[str, Any]]], faults: Mapping[str, str], now: float) -> str:
+    """The table of status.yml, what is off, and what to do.
+
+    Args:
+        hosts: host -> what rollout_host_info returned, or None where it could not be asked.
+        faults: host -> why it could not be asked.
+        now: seconds since the epoch, to tell how long a service has been running.
+    """
+    rows, notes = [], []
+    for host, info in hosts.items():
+        if not info:
+            rows.append([host, "-", "?", "", "unknown", "", "", ""])
+            notes.append(f"{host}: {faults.get(host, 'did not answer')}")
+            continue
+        for row in info.get("services", []):
+            digest = str(row["digest"]).replace("sha256:", "")[:12]
+            rows.append([host, row["service"], row["release"], digest, _short(row["health"]), age(row["since"], now),
+                         row["torch"], "DRIFT" if row["drift"] else "-"])
+            notes += [f"{host}, {row['service']}: {sentence}." for sentence in row["drift"]]
+        ledger = info["ledger"]
+        if ledger["interrupted"]:
+            last = ledger["interrupted"]
+            notes.append(f"{host}: run {last['run']} was interrupted at '{last['event']} {last.get('service', last.get('stack', ''))}' "
+                         f"on its way to {last.get('release', '?')}. Roll out or roll back again.")
+        if ledger["torn"]:
+            notes.append(f"{host}: the ledger has a torn line (a power loss?); it was passed over.")
+    text = table(["HOST", "SERVICE", "RELEASE", "DIGEST", "HEALTH", "SINCE", "TORCH", "DRIFT"], rows)
+    if not notes:
+        return text + "\n\nEverything runs as it was released."
+    advice = "What was changed by hand stays until you roll out again: ansible-playbook rollout.yml"
+    return text + "\n\n" + "\n".join(notes) + "\n\n" + advice
+
+
+def _short(health: str) -> str:
+    return health if len(health) <= 12 else "unhealthy"
+
+
+def age(started: str, now: float) -> str:
+    """How long ago a time of Docker's (RFC 3339, UTC) was: ``3 m``, ``5 h``, ``2 d``."""
+    try:
+        then = calendar.timegm(time.strptime(started[:19], "%Y-%m-%dT%H:%M:%S"))
+    except ValueError:
+        return ""
+    seconds = max(0, int(now - then))
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
+        if seconds >= size:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} s"

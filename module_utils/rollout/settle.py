@@ -1,0 +1,57 @@
+"""The end of a run on a host: confirm a release as stable and let old ones go, or record that it was reverted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible.module_utils.rollout import ledger as ledgers
+from ansible.module_utils.rollout.engine import Engine
+from ansible.module_utils.rollout.files import Store
+
+
+def confirm(store: Store, engine: Engine, name: str, run: str, action: str, keep: int, check: bool) -> dict[str, Any]:
+    """Mark the release in directory ``name`` stable, then remove what no rollback needs.
+
+    Args:
+        action: ``rollout`` or ``rollback``: how the history takes it.
+        keep: how many stable releases stay, the present and the previous one in any case.
+    """
+    if check:
+        return {"changed": True, "removed": []}
+    store.append("confirmed", run, name=name, release=store.manifest(name)["release"], action=action)
+    return {"changed": True, "removed": prune(store, engine, run, keep)}
+
+
+def prune(store: Store, engine: Engine, run: str, keep: int) -> list[str]:
+    """Remove release directories outside the retention, and images that only they used. Never forces."""
+    retained = ledgers.retained(store.ledger(), keep)
+    old = [name for name in store.names() if name not in retained]
+    needed = {
+        reference
+        for name in retained & set(store.names())
+        for reference in _references(store.manifest(name))
+    }
+    for name in old:
+        manifest = store.manifest(name)
+        store.append("removed", run, name=name, release=manifest["release"])
+        for reference in _references(manifest):
+            if reference not in needed:
+                # Refused while a container uses it; then it stays, and that is right.
+                engine.run(["image", "rm", reference])
+        store.remove(name)
+    return old
+
+
+def _references(manifest: dict[str, Any]) -> list[str]:
+    found = []
+    for repository, image in manifest["images"].items():
+        found += [f"{repository}:{manifest['release']}", f"{repository}@{image['digest']}"]
+    return found
+
+
+def reverted(store: Store, run: str, name: str) -> dict[str, Any]:
+    """Record that the host is back on its stable release (``name``), or on nothing (empty)."""
+    if store.ledger().open:
+        store.append("reverted", run, name=name)
+        return {"changed": True}
+    return {"changed": False}

@@ -1,0 +1,182 @@
+"""The verb `stage`: put a release on a host without touching what runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Optional
+
+from ansible.module_utils.rollout import compose, env, net, plan, sdk, torch_verdict
+from ansible.module_utils.rollout.engine import Engine, validate
+from ansible.module_utils.rollout.errors import RolloutError
+from ansible.module_utils.rollout.files import Store
+
+
+@dataclass
+class Order:
+    """What is to be staged.
+
+    ``images`` are those of this host's stacks as the registry was resolved (repository -> digest, platforms);
+    ``stacks`` map a stack's name to the text of its compose file.
+    """
+
+    application: str
+    release: str
+    run: str
+    images: dict[str, dict[str, Any]]
+    stacks: dict[str, str]
+    environment: dict[str, Any] = field(default_factory=dict)
+    secrets: dict[str, Any] = field(default_factory=dict)
+    torch_limit_s: float = 60.0
+
+
+def stage(store: Store, engine: Engine, order: Order, check: bool) -> dict[str, Any]:
+    """Validate, pull by digest, prove the torch contract, write the release directory, record it.
+
+    Returns:
+        changed, name (of the release directory), diff, to_pull (compressed bytes), torch (verdict by image).
+
+    Raises:
+        RolloutError: whatever is wrong; nothing that runs was touched.
+    """
+    facts = engine.facts()
+    platform = f"linux/{facts['arch']}"
+    values = plan.environment(order.release, order.environment, order.secrets)
+    files = {".env": env.render(values)}
+    services: dict[str, list[compose.Service]] = {}
+    for stack, text in order.stacks.items():
+        file = plan.compose_file(stack)
+        config = validate(engine, text, {k: str(v) for k, v in values.items()}, file)
+        services[stack] = compose.services(config, file)
+        compose.unresolved(services[stack], order.images, file)
+        files[file] = text
+        files[plan.pins_file(stack)] = compose.pins(services[stack], order.images, order.release)
+    for repository, image in order.images.items():
+        plan.require_platform(f"{repository}:{order.release}", image["platforms"], platform)
+    _require_ports(engine, order.application, services)
+
+    content: dict[str, Any] = {**files, "images": {r: i["digest"] for r, i in order.images.items()}}
+    name, there = plan.variant(order.release, {n: _content(store, n) for n in store.names()}, content)
+    ledger = store.ledger()
+    before = ledger.stable.name if ledger.stable else None
+    old = {f: store.read(before, f) for f in store.manifest(before)["files"]} if before else {}
+    result: dict[str, Any] = {
+        "name": name, "changed": not there, "to_pull": 0, "torch": {},
+        "diff": plan.diff(old, files, order.secrets, (before or "nothing", name)),
+    }
+    missing = {r: i for r, i in order.images.items() if not engine.image(f"{r}@{i['digest']}")}
+    if missing:
+        result["to_pull"] = plan.layers_to_come(missing, platform, _local_layers(engine))
+        plan.require_space(result["to_pull"], store.free_bytes(facts["data"]), facts["data"])
+        result["changed"] = True
+    if check:
+        return result
+    store.require_writable()
+    pull(engine, order.release, missing)
+    _pull_unreleased(engine, services)
+    images = {r: {"digest": i["digest"], "id": _image_id(engine, f"{r}@{i['digest']}")} for r, i in order.images.items()}
+    if not there:
+        manifest = {"release": order.release, "name": name, "run": order.run, "images": images,
+                    "application": order.application, "stacks": list(order.stacks), "secrets": sorted(order.secrets)}
+        store.write_release(name, files, manifest)
+    if name not in {s.name for s in ledger.known}:
+        result["torch"] = prove(services, images, order.torch_limit_s)
+        if name not in ledger.staged:
+            store.append("staged", order.run, name=name, release=order.release)
+            result["changed"] = True
+    return result
+
+
+def restage(store: Store, engine: Engine, name: str, check: bool) -> dict[str, Any]:
+    """Make sure that a release which is already on the host can be switched to, without a registry if possible.
+
+    Raises:
+        RolloutError: it was edited by hand, or an image is neither here nor in the registry.
+    """
+    engine.facts()
+    manifest = store.manifest(name)
+    edited = store.edited(name)
+    if edited:
+        raise RolloutError(
+            f"Release {name} was edited by hand ({', '.join(edited)} in {store.directory(name)}), so it is not what was "
+            "proven stable. Restore the files, or choose another release."
+        )
+    if not check:
+        store.require_writable()
+    changed = False
+    for repository, image in manifest["images"].items():
+        pinned = f"{repository}@{image['digest']}"
+        if engine.image(pinned):
+            continue
+        changed = True
+        if not check:
+            try:
+                pull(engine, manifest["release"], {repository: image})
+            except RolloutError as error:
+                raise RolloutError(
+                    f"Release {name} cannot be brought back: image {repository}:{manifest['release']} is no longer on "
+                    f"this host, and: {error}"
+                ) from error
+    return {"name": name, "changed": changed, "to_pull": 0, "torch": {}, "diff": []}
+
+
+def pull(engine: Engine, release: str, images: dict[str, dict[str, Any]]) -> None:
+    """Pull by digest, then put the release's tag on it here: `docker image prune` spares what has a tag."""
+    for repository, image in images.items():
+        engine.pull(f"{repository}@{image['digest']}")
+        engine.checked(["tag", f"{repository}@{image['digest']}", f"{repository}:{release}"], "Tagging an image")
+
+
+def prove(services: dict[str, list[compose.Service]], images: dict[str, dict[str, Any]], limit_s: float,
+          ) -> dict[str, Any]:
+    """The torch contract of each image, in a throw-away container.
+
+    Raises:
+        RolloutError: an image does not keep its contract, or that could not be found out.
+    """
+    verdicts: dict[str, Any] = {}
+    for stack in services.values():
+        for service in stack:
+            repository = compose.repository(service.image)
+            if not service.released or service.torch is None or (repository, service.torch) in verdicts:
+                continue
+            verdict = sdk.check(f"{repository}@{images[repository]['digest']}", service.torch, image=True,
+                                limit_s=limit_s, gpu=service.gpu)
+            verdicts[repository, service.torch] = verdict
+            if verdict["verdict"] != torch_verdict.PASS:
+                raise RolloutError(
+                    "Torch contract broken: " + torch_verdict.sentence(verdict, f"image {repository}, service {service.name}"),
+                    service=service.name, gate="torch", torch=verdict,
+                )
+    return {f"{repository} ({expected})": verdict for (repository, expected), verdict in verdicts.items()}
+
+
+def _content(store: Store, name: str) -> dict[str, Any]:
+    manifest = store.manifest(name)
+    content: dict[str, Any] = {file: store.read(name, file) for file in manifest["files"]}
+    content["images"] = {r: i["digest"] for r, i in manifest["images"].items()}
+    return content
+
+
+def _require_ports(engine: Engine, application: str, services: dict[str, list[compose.Service]]) -> None:
+    wanted = {port: service.name for stack in services.values() for service in stack for port in service.ports}
+    held = engine.held_ports()
+    listening = {port: net.listener(port) for port in wanted if port not in held}
+    plan.require_ports(wanted, held, [plan.project(application, stack) for stack in services], listening)
+
+
+def _local_layers(engine: Engine) -> list[str]:
+    ids = engine.checked(["image", "ls", "--quiet", "--no-trunc"], "Listing images").split()
+    return [layer for image in engine.inspect("image", sorted(set(ids))) for layer in image["RootFS"].get("Layers") or []]
+
+
+def _pull_unreleased(engine: Engine, services: dict[str, list[compose.Service]]) -> None:
+    """Images outside the release (a database) are pulled where they are absent, and never anew."""
+    for stack in services.values():
+        for service in stack:
+            if not service.released and not engine.image(service.image):
+                engine.pull(service.image)
+
+
+def _image_id(engine: Engine, reference: str) -> Optional[str]:
+    image = engine.image(reference)
+    return image["Id"] if image else None

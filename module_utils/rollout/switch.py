@@ -1,0 +1,155 @@
+"""The verb `switch`: bring one stack of a host to a release, service by service, each behind its gate.
+
+Rollout, rollback and revert all come here.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import Any, Optional
+
+from ansible.module_utils.rollout import compose, health, net, plan, sdk, torch_verdict
+from ansible.module_utils.rollout.engine import Engine, Stack
+from ansible.module_utils.rollout.errors import RolloutError
+from ansible.module_utils.rollout.files import Store
+
+
+class Switch:
+    """One stack on its way to the release in directory ``name``; ``run`` goes into the ledger."""
+
+    def __init__(self, store: Store, engine: Engine, application: str, stack: str, name: str, run: str,
+                 torch_limit_s: float = 60.0) -> None:
+        self.store, self.engine, self.stack_name, self.name, self.run = store, engine, stack, name, run
+        self.torch_limit_s = torch_limit_s
+        self.project = plan.project(application, stack)
+        self.manifest = store.manifest(name)
+        self.release = str(self.manifest["release"])
+        self.file = plan.compose_file(stack)
+        self.stack = Stack(engine, self.project, store.directory(name), self.file, plan.pins_file(stack))
+        self.image_ids = {r: i["id"] for r, i in self.manifest["images"].items()}
+
+    def observe(self) -> tuple[list[compose.Service], list[compose.Container], list[compose.Change]]:
+        """What is wanted, what runs, and the difference."""
+        # A stack that the release does not have yet: all its containers go.
+        there = self.stack_name in self.manifest["stacks"]
+        wanted = compose.services(self.stack.config(), self.file) if there else []
+        running = self.engine.containers(self.project)
+        return wanted, running, compose.changes(wanted, self.image_ids, running)
+
+    def switch(self, check: bool, wait: bool = True) -> dict[str, Any]:
+        """Do it, or with ``check`` only find what would be done and hold the gates of what stays.
+
+        Without ``wait`` services are started and no gate is held.
+
+        Returns:
+            changed, services: for each its action, why, and in seconds from before its stop until its gate held.
+
+        Raises:
+            RolloutError: a gate did not hold, or a service could not be started. Facts: service, gate, log.
+        """
+        wanted, running, changes = self.observe()
+        by_name = {s.name: s for s in wanted}
+        # A container that this run made must not have crashed since; an older one may have, long ago.
+        fresh = {e.get("service") for e in self.store.ledger().open if e["run"] == self.run}
+        report = []
+        for change in changes:
+            service = by_name.get(change.service)
+            began = time.monotonic()
+            if service is None:
+                if not check:
+                    self._remove([c for c in running if c.service == change.service])
+            elif change.action != "keep" and not check:
+                self._start(service, change)
+            torch = None
+            # In check mode what would be changed still runs the old release: its gate says nothing about the new one.
+            changing = change.action != "keep"
+            if wait and service and (changing and not check or service.released and not changing):
+                found = self._gate(service, changing, service.name in fresh or changing)
+                if service.torch and changing:
+                    torch = self._torch(service, found)
+            report.append({"service": change.service, "action": change.action, "why": change.why, "torch": torch,
+                           "seconds": round(time.monotonic() - began, 2) if change.action != "keep" else 0.0})
+        changed = any(c.action != "keep" for c in changes)
+        if changed and not check:
+            seconds = {r["service"]: r["seconds"] for r in report if r["action"] != "keep"}
+            self.store.append("switched", self.run, name=self.name, release=self.release, stack=self.stack_name,
+                              seconds=seconds)
+        return {"changed": changed, "services": report}
+
+    def remove(self, check: bool) -> dict[str, Any]:
+        """Take the released services away again: the way back where there was no stable release. Data stays."""
+        wanted, running, _changes = self.observe()
+        released = {s.name for s in wanted if s.released}
+        found = [c for c in running if c.service in released]
+        if not check:
+            self._remove(found)
+        return {"changed": bool(found), "services": [{"service": c.service, "action": "remove", "why": "no stable release",
+                                                      "torch": None, "seconds": 0.0} for c in found]}
+
+    def _start(self, service: compose.Service, change: compose.Change) -> None:
+        self.store.append("switching", self.run, name=self.name, release=self.release, stack=self.stack_name,
+                          service=service.name)
+        try:
+            self.stack.up(service.name, recreate=change.action == "recreate", timeout=service.deadline + 120)
+        except RolloutError as error:
+            raise self._failure(service, "start", str(error)) from error
+
+    def _gate(self, service: compose.Service, changing: bool, fresh: bool) -> compose.Container:
+        """Wait until the service's gate holds: for one that was running all along, one good answer is enough.
+
+        Raises:
+            RolloutError: it did not; says what it waited for.
+        """
+        released = service.released
+        gate = health.Gate(
+            service if changing else replace(service, successes=1, window=0.0),
+            self.image_ids.get(compose.repository(service.image)) if released else None,
+            self.release if released and self.release.startswith("sha-") else None,
+            time.monotonic(),
+            fresh,
+        )
+        identity: Optional[str] = None
+        while True:
+            found = self._container(service.name, identity)
+            identity = found.id if found else None
+            ready = found is not None and found.status == "running"
+            answers = [net.ask(url) for url in service.health] if ready else []
+            now = time.monotonic()
+            state = gate.sample(found, answers, now)
+            if state == health.PASS and found:
+                return found
+            if state == health.FAIL:
+                waited = now - gate.started
+                late = f"after {waited:.0f} s (its deadline is {service.deadline:.0f} s) it still waits for "
+                crashed = bool(gate.fatal)
+                raise self._failure(service, "container" if crashed else "health",
+                                    gate.waiting_for if crashed else late + gate.waiting_for)
+            time.sleep(health.next_pause(now - gate.started))
+
+    def _container(self, service: str, identity: Optional[str]) -> Optional[compose.Container]:
+        if identity:
+            found = [compose.container(c) for c in self.engine.inspect("container", [identity])]
+        else:
+            found = [c for c in self.engine.containers(self.project) if c.service == service]
+        return found[0] if found else None
+
+    def _torch(self, service: compose.Service, found: compose.Container) -> dict[str, Any]:
+        assert service.torch
+        verdict = sdk.check(found.id, service.torch, image=False, limit_s=self.torch_limit_s)
+        if verdict["verdict"] != torch_verdict.PASS:
+            raise self._failure(service, "torch", torch_verdict.sentence(verdict, "torch contract broken"))
+        return {"observed": verdict["observed"], "verdict": verdict["verdict"]}
+
+    def _remove(self, containers: list[compose.Container]) -> None:
+        for found in containers:
+            self.engine.checked(["stop", found.id], f"Stopping {found.service}")
+            self.engine.checked(["rm", found.id], f"Removing {found.service}")
+
+    def _failure(self, service: compose.Service, gate: str, what: str) -> RolloutError:
+        found = self._container(service.name, None)
+        log = self.engine.logs(found.id) if found else ""
+        return RolloutError(
+            f"Service {service.name} (stack {self.stack_name}) does not pass on {self.release}: {what}.",
+            service=service.name, stack=self.stack_name, gate=gate, log=log,
+        )

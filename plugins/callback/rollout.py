@@ -1,0 +1,47 @@
+"""Callback: prints the last screen of a run, whole and once, as the very last thing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible.plugins.callback import CallbackBase
+
+DOCUMENTATION = """
+name: rollout
+type: aggregate
+short_description: Print the last screen of a run
+description:
+  - A task that returns the fact C(rollout_screen) hands over the text; it is printed after the recap.
+"""
+
+
+class CallbackModule(CallbackBase):
+    """Keeps the screen until the playbook has ended."""
+
+    CALLBACK_VERSION = 2.0
+    CALLBACK_TYPE = "aggregate"
+    CALLBACK_NAME = "rollout"
+    CALLBACK_NEEDS_ENABLED = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._screen = ""
+        self._lost: list[str] = []
+
+    def v2_runner_on_ok(self, result: Any) -> None:
+        """Take the screen where a task hands it over."""
+        facts = result.result.get("ansible_facts") if hasattr(result, "result") else result._result.get("ansible_facts")
+        if isinstance(facts, dict) and facts.get("rollout_screen"):
+            self._screen = str(facts["rollout_screen"])
+
+    def v2_runner_on_unreachable(self, result: Any) -> None:
+        """Remember a lost host: a run that loses all of them never reaches its report."""
+        self._lost.append((result.host if hasattr(result, "host") else result._host).get_name())
+
+    def v2_playbook_on_stats(self, stats: Any) -> None:
+        """Print it."""
+        if not self._screen and self._lost:
+            self._screen = (f"Unreachable: {', '.join(dict.fromkeys(self._lost))}. Ansible's message above says why; "
+                            "then: ansible-playbook status.yml")
+        if self._screen:
+            self._display.display("\n" + self._screen)
