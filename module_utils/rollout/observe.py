@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Optional
 
-from ansible.module_utils.rollout import compose, health, net, plan, sdk
+from ansible.module_utils.rollout import compose, health, net, plan, report, sdk
 from ansible.module_utils.rollout import ledger as ledgers
 from ansible.module_utils.rollout.engine import Engine
 from ansible.module_utils.rollout.errors import RolloutError
@@ -80,7 +80,7 @@ def _stack(store: Store, engine: Engine, application: str, stack: str, now: ledg
                 row["digest"] = image["digest"]
             if torch and service.torch and found.status == "running":
                 verdict = sdk.check(found.id, service.torch, image=False, limit_s=torch_limit_s)
-                row["torch"] = verdict["observed"] if verdict["verdict"] == "pass" else f"{verdict['verdict']}: {verdict['reason']}"
+                row["torch"] = report.torch_column(verdict)
                 if verdict["verdict"] != "pass":
                     drift.append(f"torch: {verdict['observed']}. {verdict['remedy']}")
         if service and service.released and row["health"] != "healthy":

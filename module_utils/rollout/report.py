@@ -124,14 +124,13 @@ def _services(results: Mapping[str, Result], release: str) -> list[str]:
             if service["action"] == "recreate" and old == release:
                 what["recreate"] = f"restarted ({service['why']})"
             torch = service.get("torch") or {}
-            rows.append([host, service["service"], what[service["action"]], seconds, torch.get("observed", "")])
+            rows.append([host, service["service"], what[service["action"]], seconds, torch_column(torch) if torch else ""])
     return [table(["HOST", "SERVICE", "CHANGE", "TOOK", "TORCH"], rows)] if rows else []
 
 
 def _fault(fault: Mapping[str, Any], revert: bool) -> str:
-    where = ["host " + str(fault["host"])]
-    where += [f"{word} {fault[word]}" for word in ("service", "gate") if fault.get(word)]
-    text = f"{'The revert failed on ' if revert else 'On '}{', '.join(where)}: {fault['msg']}"
+    gate = f", gate {fault['gate']}" if fault.get("gate") else ""
+    text = f"{'The revert failed on' if revert else 'On'} host {fault['host']}{gate}: {fault['msg']}"
     if fault.get("log"):
         text += "\nThe last lines of its log:\n" + "\n".join("    " + line for line in str(fault["log"]).splitlines()[-15:])
     return text
@@ -140,8 +139,10 @@ def _fault(fault: Mapping[str, Any], revert: bool) -> str:
 def _next(word: str, results: Mapping[str, Result], run: Mapping[str, Any]) -> str:
     if run.get("check"):
         return ""
-    if word == SUCCEEDED and any(r.get("stable") not in (None, run.get("release")) for r in results.values()):
-        return f"Run {run['run']}. To go back: ansible-playbook rollback.yml"
+    old = next((r["stable"] for r in results.values() if r.get("stable") not in (None, run.get("release"))), None)
+    if word == SUCCEEDED and old:
+        choice = f"sha={old[4:]}" if old.startswith("sha-") else f"tag={old}"
+        return f"Run {run['run']}. To go back: ansible-playbook rollback.yml -e {choice}"
     return f"Run {run['run']}." + {
         REVERTED: " Mend the release and roll out again; nothing else is needed.",
         REVERT_FAILED: " Then: ansible-playbook status.yml",
@@ -150,30 +151,55 @@ def _next(word: str, results: Mapping[str, Result], run: Mapping[str, Any]) -> s
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """Columns, as wide as their widest cell, two spaces between; an empty last column is left out."""
+    """A table in which the first cell of a row is its group: each group has its own heading line.
+
+    Columns are as wide as their widest cell; one that is empty everywhere is left out.
+    """
     cells = [[str(c) for c in row] for row in rows]
-    keep = [i for i in range(len(head)) if any(row[i] for row in cells)]
+    keep = [i for i in range(1, len(head)) if any(row[i] for row in cells)]
     widths = [max(len(row[i]) for row in [list(head), *cells]) for i in keep]
-    lines = [[row[i].ljust(w) for i, w in zip(keep, widths)] for row in [list(head), *cells]]
-    return "\n".join("  ".join(line).rstrip() for line in lines)
+
+    def line(row: Sequence[str]) -> str:
+        return ("  " + "  ".join(row[i].ljust(w) for i, w in zip(keep, widths))).rstrip()
+
+    lines: list[str] = [line(head)]
+    for n, row in enumerate(cells):
+        if n == 0 or row[0] != cells[n - 1][0]:
+            lines.append(row[0])
+        lines.append(line(row))
+    return "\n".join(lines)
 
 
-def status_screen(hosts: Mapping[str, Optional[Mapping[str, Any]]], faults: Mapping[str, str], now: float) -> str:
+def torch_column(verdict: Mapping[str, Any]) -> str:
+    """A torch verdict in one word or two: the version, ``absent``, or the reason it did not pass."""
+    if verdict.get("verdict") != "pass":
+        return f"{verdict.get('verdict')}: {verdict.get('reason')}"
+    return str((verdict.get("torch") or {}).get("version") or "absent")
+
+
+def seen(variables: Mapping[str, Any]) -> dict[str, Any]:
+    """What status.yml found out about a host, from the host's variables: info (or None) and fault."""
+    info = variables.get("status_host") or {}
+    fault = variables.get("status_fault") or "it could not be reached"
+    return {"info": info if "ledger" in info else None, "fault": str(fault)}
+
+
+def status_screen(hosts: Mapping[str, Mapping[str, Any]], now: float) -> str:
     """The table of status.yml, what is off, and what to do.
 
     Args:
-        hosts: host -> what rollout_host_info returned, or None where it could not be asked.
-        faults: host -> why it could not be asked.
+        hosts: host -> what `seen` returned.
         now: seconds since the epoch, to tell how long a service has been running.
     """
     rows, notes = [], []
-    for host, info in hosts.items():
-        if not info:
+    for host, found in hosts.items():
+        info: Optional[Mapping[str, Any]] = found["info"]
+        if info is None:
             rows.append([host, "-", "?", "", "unknown", "", "", ""])
-            notes.append(f"{host}: {faults.get(host, 'did not answer')}")
+            notes.append(f"{host}: {found['fault']}")
             continue
         for row in info.get("services", []):
-            digest = str(row["digest"]).replace("sha256:", "")[:12]
+            digest = str(row["digest"]).replace("sha256:", "")[:7]
             rows.append([host, row["service"], row["release"], digest, _short(row["health"]), age(row["since"], now),
                          row["torch"], "DRIFT" if row["drift"] else "-"])
             notes += [f"{host}, {row['service']}: {sentence}." for sentence in row["drift"]]

@@ -139,7 +139,7 @@ class Switch:
         verdict = sdk.check(found.id, service.torch, image=False, limit_s=self.torch_limit_s)
         if verdict["verdict"] != torch_verdict.PASS:
             raise self._failure(service, "torch", torch_verdict.sentence(verdict, "torch contract broken"))
-        return {"observed": verdict["observed"], "verdict": verdict["verdict"]}
+        return verdict
 
     def _remove(self, containers: list[compose.Container]) -> None:
         for found in containers:

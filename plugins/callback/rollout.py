@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import textwrap
 from typing import Any
 
 from ansible.plugins.callback import CallbackBase
@@ -44,4 +46,13 @@ class CallbackModule(CallbackBase):
             self._screen = (f"Unreachable: {', '.join(dict.fromkeys(self._lost))}. Ansible's message above says why; "
                             "then: ansible-playbook status.yml")
         if self._screen:
-            self._display.display("\n" + self._screen)
+            self._display.display("\n" + (wrapped(self._screen, self._display.columns) if sys.stdout.isatty() else self._screen))
+
+
+def wrapped(text: str, columns: int) -> str:
+    """Sentences broken between words; tables and logs, which are indented, as they are."""
+    return "\n".join(
+        line if line.startswith(" ") or len(line) <= columns
+        else textwrap.fill(line, columns, break_long_words=False, break_on_hyphens=False)
+        for line in text.split("\n")
+    )

@@ -22,9 +22,9 @@ def rollout_verdict(results: Mapping[str, Any], lost: Sequence[str], run: Mappin
     return {"verdict": word, "good": report.good(word), "screen": report.screen(results, lost, run)}
 
 
-def rollout_status(hosts: Mapping[str, Any], faults: Mapping[str, str]) -> str:
+def rollout_status(hosts: Mapping[str, Any]) -> str:
     """The screen of status.yml."""
-    return report.status_screen(hosts, faults, time.time())
+    return report.status_screen(hosts, time.time())
 
 
 class FilterModule:
@@ -43,5 +43,6 @@ class FilterModule:
             "rollout_switched": report.with_switched,
             "rollout_must_revert": report.must_revert,
             "rollout_verdict": rollout_verdict,
+            "rollout_seen": report.seen,
             "rollout_status": rollout_status,
         }
