@@ -24,16 +24,16 @@ class Settings(BaseSettings):
     # Backend.
     database_url: str = "sqlite:///./ktrdr.db"
     database_password: SecretStr | None = None
-    worker_timeout_seconds: float = Field(10.0, gt=0)
+    worker_timeout_seconds: float = Field(default=10.0, gt=0)
 
     # Workers.
     backend_url: str = "http://127.0.0.1:8000"
     worker_id: str = Field(default_factory=socket.gethostname, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    heartbeat_seconds: float = Field(2.0, gt=0)
-    poll_seconds: float = Field(0.5, gt=0)
-    checkpoint_seconds: float = Field(1.0, gt=0)
-    grace_seconds: float = Field(10.0, ge=0)
+    heartbeat_seconds: float = Field(default=2.0, gt=0)
+    poll_seconds: float = Field(default=0.5, gt=0)
+    checkpoint_seconds: float = Field(default=1.0, gt=0)
+    grace_seconds: float = Field(default=10.0, ge=0)
 
     def database(self) -> URL:
         """The database's URL with the password put in, whatever characters it has.

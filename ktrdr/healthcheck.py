@@ -1,4 +1,4 @@
-"""`python -m ktrdr.healthcheck`: the health check of a container. Standard library only: it runs every few seconds.
+"""`python -m ktrdr.healthcheck`: a container's health check. Standard library only: it runs often.
 
 Asks 127.0.0.1 on `KTRDR_PORT` (8000) for `KTRDR_HEALTH_PATH` (/api/v1/health).
 """

@@ -44,8 +44,8 @@ def torch_version() -> str:
 def pick_device(wish: str) -> torch.device:
     """The device for `wish` (auto, cpu, cuda), proved by a product computed on it.
 
-    Raises CannotWork where it does not compute; `auto` then does not fall back to the CPU, for a card that is there
-    and broken is to be seen.
+    Raises CannotWork where it does not compute. `auto` then does not fall back to the CPU: a card that is
+    there and broken is to be seen.
     """
     import torch
 

@@ -27,32 +27,34 @@ class State(StrEnum):
     FAILED = "failed"
 
 
-class Body(BaseModel):
-    """A request's body; a field that nobody knows is an error, not a silent nothing."""
+class Params(BaseModel):
+    """How much work an operation is: `steps`, each at least `step_seconds` long.
+
+    Its result depends on neither the time nor the worker: `seed` and `steps` alone decide it.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
-
-class Params(Body):
-    """How much work an operation is: `steps`, each at least `step_seconds` long. Its result depends on neither
-    the time nor the worker: `seed` and `steps` alone decide it.
-    """
-
-    seed: int = Field(0, ge=0, lt=2**31)
-    steps: int = Field(100, ge=1, le=1_000_000)
-    step_seconds: float = Field(0.0, ge=0, le=60)
+    seed: int = Field(default=0, ge=0, lt=2**31)
+    steps: int = Field(default=100, ge=1, le=1_000_000)
+    step_seconds: float = Field(default=0.0, ge=0, le=60)
 
 
-class Submission(Body):
-    """A new operation. With an `id`, submitting it again is harmless."""
+class Submission(BaseModel):
+    """A new operation. With an `id`, submitting it again is harmless. A misspelt field is an error."""
+
+    model_config = ConfigDict(extra="forbid")
 
     id: Name | None = None
     kind: Kind
     params: Params = Params()
 
 
-class Registration(Body):
-    """A worker that starts, and so holds no operation."""
+class Registration(BaseModel):
+    """A worker that starts, and so holds no operation.
+
+    Here and below unknown fields are let through: during a rollout, workers may be of a newer release.
+    """
 
     id: Name
     kind: Kind
@@ -61,13 +63,13 @@ class Registration(Body):
     device: str = "cpu"
 
 
-class Drain(Body):
+class Drain(BaseModel):
     """Whether a worker is to get no further operation."""
 
     draining: bool = True
 
 
-class Held(Body):
+class Held(BaseModel):
     """Who speaks about an operation: the worker, and which claim of the operation (`attempt`) it works on."""
 
     worker: Name

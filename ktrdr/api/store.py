@@ -1,4 +1,4 @@
-"""What the backend keeps: workers and operations, in PostgreSQL or SQLite. Every change is one transaction."""
+"""What the backend keeps: workers and operations, in PostgreSQL or SQLite. A change is one transaction."""
 
 from __future__ import annotations
 
@@ -8,15 +8,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import JSON, Boolean, ColumnElement, Engine, ForeignKey, Integer, String, Text
-from sqlalchemy import and_, case, create_engine, delete, event, func, or_, select, text, update
+import sqlalchemy as sa
 from sqlalchemy.engine import URL, Connection
-from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import IntegrityError, InterfaceError, InternalError, OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from ktrdr.api.watch import LOST, Watch
-from ktrdr.operations import Held, Json, Kind, Registration, State, Submission
+from ktrdr.operations import Held, Json, Registration, State, Submission
 
 log = logging.getLogger(__name__)
 
@@ -45,29 +44,29 @@ class Worker(Base):
     """A worker that registered and has not said goodbye."""
 
     __tablename__ = "workers"
-    id: Mapped[str] = mapped_column(String(200), primary_key=True)
-    kind: Mapped[str] = mapped_column(String(20))
-    release: Mapped[str] = mapped_column(Text)
-    capabilities: Mapped[list[str]] = mapped_column(JSON)
-    device: Mapped[str] = mapped_column(Text)
-    draining: Mapped[bool] = mapped_column(Boolean, default=False)
-    beats: Mapped[int] = mapped_column(Integer, default=0)
+    id: Mapped[str] = mapped_column(sa.String(200), primary_key=True)
+    kind: Mapped[str] = mapped_column(sa.String(20))
+    release: Mapped[str] = mapped_column(sa.Text)
+    capabilities: Mapped[list[str]] = mapped_column(sa.JSON)
+    device: Mapped[str] = mapped_column(sa.Text)
+    draining: Mapped[bool] = mapped_column(sa.Boolean, default=False)
+    beats: Mapped[int] = mapped_column(sa.Integer, default=0)
 
 
 class Operation(Base):
     """A backtest or a training. `attempt` counts its claims: what an earlier claim says no longer counts."""
 
     __tablename__ = "operations"
-    number: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=True)
-    id: Mapped[str] = mapped_column(String(200), unique=True)
-    kind: Mapped[str] = mapped_column(String(20))
-    params: Mapped[Json] = mapped_column(JSON)
-    state: Mapped[str] = mapped_column(String(20), default=State.QUEUED, index=True)
-    worker: Mapped[str | None] = mapped_column(ForeignKey("workers.id", ondelete="SET NULL"), default=None)
-    attempt: Mapped[int] = mapped_column(Integer, default=0)
-    checkpoint: Mapped[Json | None] = mapped_column(JSON(none_as_null=True), default=None)
-    result: Mapped[Json | None] = mapped_column(JSON(none_as_null=True), default=None)
-    error: Mapped[str | None] = mapped_column(Text, default=None)
+    number: Mapped[int] = mapped_column(sa.Integer, primary_key=True, autoincrement=True)
+    id: Mapped[str] = mapped_column(sa.String(200), unique=True)
+    kind: Mapped[str] = mapped_column(sa.String(20))
+    params: Mapped[Json] = mapped_column(sa.JSON)
+    state: Mapped[str] = mapped_column(sa.String(20), default=State.QUEUED, index=True)
+    worker: Mapped[str | None] = mapped_column(sa.String(200), default=None)
+    attempt: Mapped[int] = mapped_column(sa.Integer, default=0)
+    checkpoint: Mapped[Json | None] = mapped_column(sa.JSON(none_as_null=True), default=None)
+    result: Mapped[Json | None] = mapped_column(sa.JSON(none_as_null=True), default=None)
+    error: Mapped[str | None] = mapped_column(sa.Text, default=None)
 
 
 class Store:
@@ -89,31 +88,27 @@ class Store:
     def check(self) -> None:
         """Reach the database and its tables."""
         with self._transaction() as session:
-            session.execute(select(Operation.number).limit(1))
+            session.execute(sa.select(Operation.number).limit(1))
 
     def register(self, worker: Registration) -> None:
-        """Note a worker that starts: operations which its predecessor of the same name held are queued again."""
+        """Note a worker that starts; what a predecessor of its name held is queued again."""
         facts = worker.model_dump(mode="json", exclude={"id"})
-        for last in (False, True):
+        with self._transaction() as session:
             try:
-                with self._transaction() as session:
-                    beats = self._beat(session, worker.id, draining=False, **facts)
-                    if beats is None:
-                        session.add(Worker(id=worker.id, beats=1, **facts))
-                    else:
-                        _requeue(session, Operation.worker == worker.id)
-                break
-            except IntegrityError:  # registered twice at once: now the row is there
-                if last:
-                    raise
-        self._watch.heard(worker.id, (beats or 0) + (beats is None))
+                with session.begin_nested():
+                    session.add(Worker(id=worker.id, **facts))
+            except IntegrityError:
+                pass  # it was there
+            beats = _beat(session, worker.id, draining=False, **facts)
+            _requeue(session, Operation.worker == worker.id)
+        self._watch.heard(worker.id, beats)
         log.info("worker %s registered: %s, release %s", worker.id, worker.kind, worker.release)
 
     def heartbeat(self, worker: str) -> None:
         """Count a sign of life."""
         self._watch.heard(worker)
         with self._transaction() as session:
-            beats = self._beat(session, worker)
+            beats = _beat(session, worker)
             if beats is None:
                 raise NotFound(f"worker {worker} is not registered")
         self._watch.heard(worker, beats)
@@ -128,15 +123,17 @@ class Store:
     def goodbye(self, worker: str) -> None:
         """Forget a worker and queue what it held. Nothing to do where it is not registered."""
         with self._transaction() as session:
-            session.execute(select(Worker.id).where(Worker.id == worker).with_for_update())
+            session.execute(sa.select(Worker.id).where(Worker.id == worker).with_for_update())
             _requeue(session, Operation.worker == worker)
-            session.execute(delete(Worker).where(Worker.id == worker))
+            session.execute(sa.delete(Worker).where(Worker.id == worker))
         log.info("worker %s said goodbye", worker)
 
     def workers(self) -> list[Json]:
         """Every registered worker with its status and the operations that it runs, by name."""
         with self._transaction() as session:
-            return [self._view(session, row) for row in session.scalars(select(Worker).order_by(Worker.id))]
+            return [
+                self._view(session, row) for row in session.scalars(sa.select(Worker).order_by(Worker.id))
+            ]
 
     def worker(self, worker: str) -> Json:
         """One registered worker, as in `workers`."""
@@ -152,7 +149,7 @@ class Store:
                 with session.begin_nested():
                     session.add(Operation(id=key, kind=submission.kind, params=params))
             except IntegrityError:
-                pass
+                pass  # submitted before
             stored = _operation(session, key)
             if (stored.kind, stored.params) != (submission.kind, params):
                 raise Conflict(f"operation {key} exists with other contents: {stored.kind} {stored.params}")
@@ -160,11 +157,13 @@ class Store:
 
     def operations(self, state: State | None = None) -> list[Json]:
         """Every operation, or those of one state, in the order of their submission, without checkpoints."""
-        query = select(Operation).order_by(Operation.number)
+        query = sa.select(Operation).order_by(Operation.number)
         if state:
             query = query.where(Operation.state == state)
         with self._transaction() as session:
-            return [{k: v for k, v in show(row).items() if k != "checkpoint"} for row in session.scalars(query)]
+            return [
+                {k: v for k, v in show(row).items() if k != "checkpoint"} for row in session.scalars(query)
+            ]
 
     def operation(self, key: str) -> Json:
         """One operation with its checkpoint."""
@@ -172,9 +171,9 @@ class Store:
             return show(_operation(session, key))
 
     def claim(self, worker: str) -> Json | None:
-        """The oldest operation that the worker can do, now its own; None where there is none or it is draining.
+        """The oldest operation that the worker can do, now its own, or None. A draining one gets none.
 
-        What it holds already comes first: it did not get the answer to that claim. Lost workers' operations are
+        What it holds already comes first: it did not get the answer to that claim. What lost workers hold is
         queued again before.
         """
         self._watch.heard(worker)
@@ -182,20 +181,20 @@ class Store:
             # Locked, so that no goodbye of this worker slips in between.
             me = _worker(session, worker, lock=True)
             self._requeue_lost(session)
-            mine = and_(Operation.state == State.RUNNING, Operation.worker == worker)
+            mine = sa.and_(Operation.state == State.RUNNING, Operation.worker == worker)
             if me.draining:
                 return None
-            query = select(Operation).where(
-                Operation.kind.in_(me.capabilities), or_(mine, Operation.state == State.QUEUED)
+            query = sa.select(Operation).where(
+                Operation.kind.in_(me.capabilities), sa.or_(mine, Operation.state == State.QUEUED)
             )
-            query = query.order_by(case((mine, 0), else_=1), Operation.number).limit(1)
+            query = query.order_by(sa.case((mine, 0), else_=1), Operation.number).limit(1)
             found = session.scalar(query.with_for_update(skip_locked=True))
             if found is None:
                 return None
             found.state, found.worker, found.attempt = State.RUNNING, worker, found.attempt + 1
-            session.flush()
-            log.info("operation %s goes to worker %s, attempt %d", found.id, worker, found.attempt)
-            return show(found)
+            taken = show(found)
+        log.info("operation %s goes to worker %s, attempt %d", taken["id"], worker, taken["attempt"])
+        return taken
 
     def checkpoint(self, key: str, held: Held, checkpoint: Json) -> Json:
         """Keep how far the holder has come."""
@@ -203,7 +202,7 @@ class Store:
 
     def release(self, key: str, held: Held, checkpoint: Json | None) -> Json:
         """Queue an operation that its holder gives back, with its last checkpoint where it sends one."""
-        kept = {} if checkpoint is None else {"checkpoint": checkpoint}
+        kept: Json = {} if checkpoint is None else {"checkpoint": checkpoint}
         return self._change(key, held, state=State.QUEUED, worker=None, **kept)
 
     def complete(self, key: str, held: Held, result: Json) -> Json:
@@ -228,13 +227,13 @@ class Store:
                 )
             for name, value in values.items():
                 setattr(stored, name, value)
-            session.flush()
-            if "state" in values:
-                log.info("operation %s is %s (worker %s)", key, values["state"], held.worker)
-            return show(stored)
+            changed = show(stored)
+        if "state" in values:
+            log.info("operation %s of worker %s is %s", key, held.worker, changed["state"])
+        return changed
 
     def _requeue_lost(self, session: Session) -> None:
-        beaten = session.execute(select(Worker.id, Worker.beats)).all()
+        beaten = session.execute(sa.select(Worker.id, Worker.beats)).all()
         lost = [name for name, beats in beaten if self._watch.look(name, beats)[0] == LOST]
         if lost:
             for key in _requeue(session, Operation.worker.in_(lost)):
@@ -244,7 +243,7 @@ class Store:
         status, silence = self._watch.look(row.id, row.beats)
         if status == "alive" and row.draining:
             status = "draining"
-        running = select(Operation.id).where(Operation.worker == row.id, Operation.state == State.RUNNING)
+        running = sa.select(Operation.id).where(Operation.worker == row.id, Operation.state == State.RUNNING)
         return {
             "id": row.id,
             "status": status,
@@ -256,11 +255,6 @@ class Store:
             "silent_seconds": round(silence, 1),
         }
 
-    @staticmethod
-    def _beat(session: Session, worker: str, **facts: Any) -> int | None:
-        beat = update(Worker).where(Worker.id == worker).values(beats=Worker.beats + 1, **facts)
-        return session.scalar(beat.returning(Worker.beats))
-
     @contextmanager
     def _transaction(self) -> Iterator[Session]:
         try:
@@ -270,17 +264,15 @@ class Store:
                 self._created = True
             with Session(self._engine, expire_on_commit=False) as session, session.begin():
                 yield session
-        except IntegrityError:
-            raise
-        except (DBAPIError, PoolTimeout) as error:
+        except (OperationalError, InterfaceError, InternalError, ProgrammingError, PoolTimeout) as error:
             # Perhaps another database comes back in its place, without tables.
             self._created = False
-            raise DatabaseUnavailable(self._reason(error)) from error
-
-    def _reason(self, error: SQLAlchemyError) -> str:
-        said = str(getattr(error, "orig", None) or error)
-        line = " ".join(said.split()) or type(error).__name__
-        return line.replace(self._password, "***") if self._password else line
+            # The driver's own words: SQLAlchemy's have the statement and its parameters.
+            said = str(getattr(error, "orig", None) or error)
+            reason = " ".join(said.split()) or type(error).__name__
+            if self._password:
+                reason = reason.replace(self._password, "***")
+            raise DatabaseUnavailable(reason) from error
 
 
 def show(row: Operation) -> Json:
@@ -299,7 +291,7 @@ def show(row: Operation) -> Json:
 
 
 def _operation(session: Session, key: str, lock: bool = False) -> Operation:
-    query = select(Operation).where(Operation.id == key)
+    query = sa.select(Operation).where(Operation.id == key)
     row = session.scalar(query.with_for_update() if lock else query)
     if row is None:
         raise NotFound(f"there is no operation {key}")
@@ -307,16 +299,22 @@ def _operation(session: Session, key: str, lock: bool = False) -> Operation:
 
 
 def _worker(session: Session, key: str, lock: bool = False) -> Worker:
-    query = select(Worker).where(Worker.id == key)
+    query = sa.select(Worker).where(Worker.id == key)
     row = session.scalar(query.with_for_update() if lock else query)
     if row is None:
         raise NotFound(f"worker {key} is not registered")
     return row
 
 
-def _requeue(session: Session, whose: ColumnElement[bool]) -> list[str]:
+def _beat(session: Session, worker: str, **facts: Any) -> int | None:
+    """Count a beat and set the facts; returns the count, None where the worker is not registered."""
+    beat = sa.update(Worker).where(Worker.id == worker).values(beats=Worker.beats + 1, **facts)
+    return session.scalar(beat.returning(Worker.beats))
+
+
+def _requeue(session: Session, whose: sa.ColumnElement[bool]) -> list[str]:
     """Queue the running operations of these workers, with their checkpoints; returns their ids."""
-    change = update(Operation).where(Operation.state == State.RUNNING, whose)
+    change = sa.update(Operation).where(Operation.state == State.RUNNING, whose)
     change = change.values(state=State.QUEUED, worker=None)
     return list(session.scalars(change.returning(Operation.id)))
 
@@ -324,25 +322,24 @@ def _requeue(session: Session, whose: ColumnElement[bool]) -> list[str]:
 def _create(connection: Connection) -> None:
     if connection.dialect.name == "postgresql":
         # CREATE TABLE IF NOT EXISTS of two backends at once may fail.
-        connection.execute(select(func.pg_advisory_xact_lock(CREATION_LOCK)))
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(CREATION_LOCK)))
     Base.metadata.create_all(connection)
 
 
-def _engine(url: URL) -> Engine:
+def _engine(url: URL) -> sa.Engine:
     if url.get_backend_name() != "sqlite":
         # A connection that the database closed while it was away is found and replaced before it is used.
         arguments = {"connect_timeout": CONNECT_SECONDS} if url.get_backend_name() == "postgresql" else {}
-        return create_engine(url, pool_pre_ping=True, pool_timeout=CONNECT_SECONDS, connect_args=arguments)
-    engine = create_engine(url, connect_args={"timeout": 10})
+        return sa.create_engine(url, pool_pre_ping=True, pool_timeout=CONNECT_SECONDS, connect_args=arguments)
+    engine = sa.create_engine(url, connect_args={"timeout": 10})
 
-    # The driver would begin a transaction only at the first write, and two readers that go on to write would collide.
-    @event.listens_for(engine, "connect")
+    # The driver would begin a transaction only at its first write: two readers that then write would collide.
+    @sa.event.listens_for(engine, "connect")
     def _manual(connection: Any, _record: Any) -> None:
         connection.isolation_level = None
-        connection.execute("PRAGMA foreign_keys = ON")
 
-    @event.listens_for(engine, "begin")
+    @sa.event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
-        connection.execute(text("BEGIN IMMEDIATE"))
+        connection.execute(sa.text("BEGIN IMMEDIATE"))
 
     return engine

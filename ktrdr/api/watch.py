@@ -1,7 +1,7 @@
 """Which workers are silent, by this process's own monotonic clock.
 
-The database keeps how often a worker has beaten, not when: clocks jump, and those of two machines differ. So a backend
-that has just started knows nobody is lost, and two backends side by side agree.
+The database keeps how often a worker has beaten, not when: clocks jump, and those of two machines differ. So
+a backend that has just started gives everybody time to be heard, and two backends side by side agree.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Seen(NamedTuple):
 
 
 class Watch:
-    """Remembers when each worker was last heard. `timeout` is the silence, in seconds, after which it is lost."""
+    """Remembers when each worker was last heard; one silent for more than `timeout` seconds is lost."""
 
     def __init__(self, timeout: float, clock: Callable[[], float] = time.monotonic) -> None:
         self.timeout = timeout
@@ -39,8 +39,9 @@ class Watch:
             self._seen[worker] = Seen(beats, self._clock(), True)
 
     def look(self, worker: str, beats: int) -> tuple[str, float]:
-        """Whether the worker that the database says has beaten `beats` times is alive, awaited or lost, and for how
-        many seconds it has been silent. Awaited: not heard yet, nor long enough waited for.
+        """Status and seconds of silence of a worker that has beaten `beats` times, as the database says.
+
+        Awaited is one that was not heard yet, nor waited for long enough.
         """
         with self._lock:
             now = self._clock()

@@ -47,7 +47,7 @@ class Mlp:
         return {"step": self.step_number, "weights": [w.tolist() for w in self._weights]}
 
     def result(self) -> Json:
-        """The mean squared error on a batch that was not learned from, rounded to what every device agrees on."""
+        """Mean squared error on a batch not learned from, rounded to what every device agrees on."""
         import torch
 
         with torch.no_grad():
