@@ -40,6 +40,8 @@ def render(values: Mapping[str, object]) -> str:
         text = str(value)
         if "\0" in text:
             raise RolloutError(f"The value of {name} holds a NUL character, which no environment can.")
+        if any("\ud800" <= c <= "\udfff" for c in text):
+            raise RolloutError(f"The value of {name} holds a character that UTF-8 cannot write.")
         lines.append(f"{name}={quote(text)}\n")
     return "".join(lines)
 

@@ -82,7 +82,7 @@ def parse(text: str) -> tuple[list[dict[str, Any]], bool]:
         except ValueError:
             torn = True
             continue
-        if not isinstance(entry, dict) or not isinstance(entry.get("seq"), int) or entry.get("event") not in EVENTS:
+        if not _whole(entry):
             torn = True
             continue
         if entries and entry["seq"] <= entries[-1]["seq"]:
@@ -92,6 +92,13 @@ def parse(text: str) -> tuple[list[dict[str, Any]], bool]:
             )
         entries.append(entry)
     return entries, torn
+
+
+def _whole(entry: Any) -> bool:
+    if not isinstance(entry, dict) or type(entry.get("seq")) is not int or entry.get("event") not in EVENTS:
+        return False
+    facts = ("run", "name", "release") if entry["event"] == "confirmed" else ("run",)
+    return all(isinstance(entry.get(fact), str) for fact in facts)
 
 
 def fold(entries: list[dict[str, Any]], torn: bool = False) -> Ledger:
