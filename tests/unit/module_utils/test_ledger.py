@@ -1,0 +1,216 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from ansible.module_utils.rollout import ledger
+from ansible.module_utils.rollout.errors import RolloutError
+from hypothesis import given
+from hypothesis import strategies as st
+
+RELEASES = ["sha-aaaaaaa", "sha-bbbbbbb", "sha-ccccccc", "sha-ddddddd"]
+
+
+def text_of(*events):
+    """A ledger: each event is (event, facts)."""
+    return "".join(ledger.line(n, event, facts.pop("run", f"run{n}"), "2026-01-01T00:00:00Z", **facts)
+                   for n, (event, facts) in enumerate(({"e": e, "f": dict(f)}.values() for e, f in events), 1))
+
+
+def folded(*events):
+    return ledger.fold(*ledger.parse(text_of(*events)))
+
+
+def confirmed(release, action="rollout", name=None, **facts):
+    return "confirmed", {"name": name or release, "release": release, "action": action, **facts}
+
+
+def names(stables):
+    return [s.name for s in stables]
+
+
+events = st.lists(
+    st.tuples(st.sampled_from(ledger.EVENTS), st.sampled_from(RELEASES), st.sampled_from(["rollout", "rollback"])).map(
+        lambda t: (t[0], {"name": t[1], "release": t[1], "action": t[2]})
+    ),
+    max_size=20,
+)
+
+
+def test_an_unknown_event_is_never_written():
+    with pytest.raises(ValueError, match="exploded"):
+        ledger.line(1, "exploded", "r", "t")
+
+
+@given(st.text(), st.dictionaries(st.sampled_from(["name", "stack", "service"]), st.text()))
+def test_an_entry_is_one_line_and_is_read_back(run, facts):
+    line = ledger.line(7, "staged", run, "t", **facts)
+    assert line.count("\n") == 1
+    assert ledger.parse(line) == ([{"seq": 7, "event": "staged", "run": run, "at": "t", **facts}], False)
+
+
+def test_torn_at_every_byte():
+    whole = text_of(("staged", {"name": "ä"}), ("switching", {"name": "ä", "service": "web"}), confirmed("sha-aaaaaaa"))
+    data = whole.encode()
+    all_entries, torn = ledger.parse(whole)
+    assert len(all_entries) == 3 and not torn
+    for cut in range(len(data)):
+        entries, torn = ledger.parse(data[:cut].decode("utf-8", "replace"))
+        assert entries == all_entries[: len(entries)]
+        assert torn == (cut > 0 and data[cut - 1 : cut] != b"\n")
+        ledger.fold(entries, torn)
+
+
+@given(events, st.data())
+def test_any_prefix_yields_a_prefix(found, data):
+    whole = text_of(*found)
+    cut = data.draw(st.integers(0, len(whole)))
+    entries, _torn = ledger.parse(whole[:cut])
+    assert entries == ledger.parse(whole)[0][: len(entries)]
+    assert len(entries) >= whole[:cut].count("\n")
+
+
+def test_a_torn_line_in_the_middle_is_passed_over():
+    first, second = text_of(("staged", {}), ("staged", {})).splitlines(True)
+    entries, torn = ledger.parse(first + '{"seq": 2, "ev\n' + second)
+    assert [e["seq"] for e in entries] == [1, 2] and torn
+
+
+@pytest.mark.parametrize("line", ["[]", "1", '{"seq": "1", "event": "staged"}', '{"event": "staged"}', '{"seq": 1, "event": "x"}',
+                                  "\x00\x00", '{"seq": true, "event": "staged"}'])
+def test_what_is_no_entry_counts_as_torn(line):
+    assert ledger.parse(line + "\n") == ([], True)
+
+
+@pytest.mark.parametrize("missing", ["name", "release", "run"])
+def test_a_confirmation_that_lacks_a_fact_counts_as_torn(missing):
+    entry = {"seq": 1, "event": "confirmed", "run": "r", "name": "n", "release": "r"}
+    del entry[missing]
+    entries, torn = ledger.parse(json.dumps(entry) + "\n")
+    assert (entries, torn) == ([], True)
+
+
+@pytest.mark.parametrize("second", [1, 2])
+def test_out_of_order_is_refused(second):
+    text = ledger.line(2, "staged", "r", "t") + ledger.line(second, "staged", "r", "t")
+    with pytest.raises(RolloutError) as error:
+        ledger.parse(text)
+    assert str(error.value) == (
+        f"The ledger is damaged: entry {second} comes after entry 2. Restore ledger.jsonl from a backup, or move it away "
+        "to start anew."
+    )
+
+
+def test_an_empty_ledger():
+    empty = folded()
+    assert (empty.stable, empty.previous, empty.interrupted, empty.last_seq) == (None, None, None, 0)
+
+
+def test_history_is_an_undo_stack():
+    a, b, c, d = RELEASES
+    story = [confirmed(a), confirmed(b), confirmed(c)]
+    assert names(folded(*story).history) == [a, b, c]
+    story.append(confirmed(b, "rollback"))
+    assert names(folded(*story).history) == [a, b]
+    story.append(confirmed(a, "rollback"))
+    assert names(folded(*story).history) == [a], "two rollbacks go two releases back"
+    assert folded(*story).previous is None
+    story.append(confirmed(d))
+    assert names(folded(*story).history) == [a, d]
+    assert names(folded(*story).known) == [b, a, d][-3:] or set(names(folded(*story).known)) == {a, b, c, d}
+
+
+def test_rolling_back_to_one_outside_the_history_pushes_it():
+    a, b, c, _d = RELEASES
+    after = folded(confirmed(a), confirmed(b), confirmed(a, "rollback"), confirmed(c), confirmed(b, "rollback"))
+    assert names(after.history) == [a, c, b]
+
+
+def test_the_same_release_again_is_no_second_step():
+    a, b, *_rest = RELEASES
+    again = folded(confirmed(a), confirmed(b), confirmed(b))
+    assert names(again.history) == [a, b]
+    assert again.stable.seq == 3
+    assert names(again.known) == [a, b]
+
+
+def test_removed_leaves_everywhere():
+    a, b, *_rest = RELEASES
+    after = folded(("staged", {"name": a}), confirmed(a), confirmed(b), ("removed", {"name": a}))
+    assert names(after.history) == names(after.known) == [b]
+    assert after.staged == []
+
+
+@pytest.mark.parametrize("end", [("reverted", {"name": "x"}), confirmed("sha-aaaaaaa")])
+def test_interrupted_is_the_last_step_of_a_run_that_did_not_end(end):
+    story = [("switching", {"service": "web"}), ("switched", {"stack": "core"})]
+    assert folded(*story).interrupted["event"] == "switched"
+    assert folded(*story, end).interrupted is None
+    assert folded(("staged", {"name": "x"})).interrupted is None
+
+
+@given(events, st.integers(-1, 6))
+def test_present_and_previous_are_always_retained(found, keep):
+    state = folded(*found)
+    kept = ledger.retained(state, keep)
+    assert {s.name for s in (state.stable, state.previous) if s} <= kept
+    assert len(kept) <= max(keep, 0) + 2
+    assert kept <= set(names(state.known))
+
+
+@given(events)
+def test_the_history_never_repeats_itself_side_by_side(found):
+    history = names(folded(*found).history)
+    assert all(x != y for x, y in zip(history, history[1:]))
+
+
+def fleet():
+    a, b, c, _d = RELEASES
+    core = [confirmed(a, run="r1"), confirmed(b, run="r2"), confirmed(c, run="r3")]
+    worker = [confirmed(a, run="r1", name=a + ".2"), confirmed(b, run="r2"), confirmed(c, run="r3")]
+    return {"core": folded(*core), "worker": folded(*worker)}
+
+
+@pytest.mark.parametrize(
+    ("tag", "core", "worker"),
+    [(None, "sha-bbbbbbb", "sha-bbbbbbb"), ("sha-aaaaaaa", "sha-aaaaaaa", "sha-aaaaaaa.2"),
+     ("sha-aaaaaaa0123", "sha-aaaaaaa", "sha-aaaaaaa.2")],
+)
+def test_rollback_target(tag, core, worker):
+    targets = ledger.rollback_target(fleet(), "core", tag)
+    assert {host: s.name for host, s in targets.items()} == {"core": core, "worker": worker}
+
+
+def test_rollback_target_without_that_run_takes_the_release():
+    found = fleet()
+    found["worker"] = folded(confirmed("sha-bbbbbbb", run="other"))
+    assert ledger.rollback_target(found, "core", None)["worker"].name == "sha-bbbbbbb"
+
+
+def test_rollback_to_what_never_was_stable_is_refused():
+    with pytest.raises(RolloutError) as error:
+        ledger.rollback_target(fleet(), "core", "sha-eeeeeee")
+    assert str(error.value) == (
+        "sha-eeeeeee is not a stable release of host core, so it cannot be rolled back to. Stable releases there: "
+        "sha-ccccccc, sha-bbbbbbb, sha-aaaaaaa. A release that never ran there comes by rollout.yml."
+    )
+
+
+@pytest.mark.parametrize(("story", "exist"), [([], "none"), ([confirmed("sha-aaaaaaa")], "sha-aaaaaaa")])
+def test_rollback_without_an_earlier_one_is_refused(story, exist):
+    with pytest.raises(RolloutError) as error:
+        ledger.rollback_target({"core": folded(*story)}, "core", None)
+    assert str(error.value) == (
+        f"There is no earlier stable release on host core to roll back to. Stable releases there: {exist}."
+    )
+
+
+@pytest.mark.parametrize(("story", "have"), [([], "none"), ([confirmed("sha-ddddddd", run="r9")], "sha-ddddddd")])
+def test_rollback_of_a_host_that_does_not_have_it_is_refused(story, have):
+    found = {**fleet(), "new": folded(*story)}
+    with pytest.raises(RolloutError) as error:
+        ledger.rollback_target(found, "core", None)
+    assert str(error.value) == (
+        f"Host new has no stable release sha-bbbbbbb to go back to. Stable releases there: {have}. Choose one that all "
+        "hosts have with -e sha=…"
+    )
