@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import torch
+
+# No image has NumPy, on purpose; torch would say so at every start.
+warnings.filterwarnings("ignore", "Failed to initialize NumPy")
 
 
 class CannotWork(Exception):

@@ -22,6 +22,14 @@ log = logging.getLogger(__name__)
 # Any number, the same in every backend: who holds this PostgreSQL lock creates the tables.
 CREATION_LOCK = 5_788_376
 CONNECT_SECONDS = 2
+# A database whose machine vanished without a word is given up after 5 s, not after TCP's quarter of an hour.
+NETWORK = {
+    "connect_timeout": CONNECT_SECONDS,
+    "tcp_user_timeout": 5000,
+    "keepalives_idle": 3,
+    "keepalives_interval": 1,
+    "keepalives_count": 2,
+}
 
 
 class DatabaseUnavailable(Exception):
@@ -329,7 +337,7 @@ def _create(connection: Connection) -> None:
 def _engine(url: URL) -> sa.Engine:
     if url.get_backend_name() != "sqlite":
         # A connection that the database closed while it was away is found and replaced before it is used.
-        arguments = {"connect_timeout": CONNECT_SECONDS} if url.get_backend_name() == "postgresql" else {}
+        arguments = NETWORK if url.get_backend_name() == "postgresql" else {}
         return sa.create_engine(url, pool_pre_ping=True, pool_timeout=CONNECT_SECONDS, connect_args=arguments)
     engine = sa.create_engine(url, connect_args={"timeout": 10})
 

@@ -28,7 +28,7 @@ def until(condition: Callable[[], Any], seconds: float = 15, what: str = "the co
         if value:
             return value
         assert time.monotonic() < end, f"{what} did not come true within {seconds} s"
-        time.sleep(0.02)
+        time.sleep(0.03)
 
 
 def free_port() -> int:
@@ -116,6 +116,7 @@ class Server:
     def __init__(self, app: str, log: Path, port: int | None = None, **environment: str) -> None:
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
+        self.client = httpx.Client(base_url=self.url, timeout=5, trust_env=False)
         self.log = log
         clean = {k: v for k, v in os.environ.items() if not k.startswith("KTRDR_")}
         clean |= {"PYTHONPATH": environment.pop("PYTHONPATH", str(ROOT)), "PYTHONUNBUFFERED": "1"}
@@ -130,7 +131,7 @@ class Server:
         """What it answers, None while it does not."""
         assert self.process.poll() is None, self.log.read_text()
         try:
-            return httpx.get(self.url + path, timeout=5)
+            return self.client.get(path)
         except httpx.TransportError:
             return None
 
@@ -162,6 +163,7 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
 
     yield start
     for server in servers:
+        server.client.close()
         if server.process.poll() is None:
             server.end(kill=True)
 

@@ -25,7 +25,9 @@ PARAMS = {"seed": 1, "steps": 3, "step_seconds": 0.0}
 
 @contextmanager
 def backend(**settings: Any) -> Iterator[TestClient]:
-    with TestClient(create_app(Settings(release="sha-abc1234", **settings)), raise_server_exceptions=False) as client:
+    with TestClient(
+        create_app(Settings(release="sha-abc1234", **settings)), raise_server_exceptions=False
+    ) as client:
         client.base_url = client.base_url.join("/api/v1/")
         yield client
 

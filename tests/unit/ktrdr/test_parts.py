@@ -185,5 +185,7 @@ def test_a_device_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert str(pick_device("auto")) == str(pick_device("cpu")) == "cpu"
-    with pytest.raises(CannotWork, match="device cuda is asked for, but torch .* sees no usable CUDA device"):
+    with pytest.raises(
+        CannotWork, match=r"device cuda is asked for, but torch .* sees no usable CUDA device"
+    ):
         pick_device("cuda")
