@@ -112,7 +112,9 @@ def fold(entries: list[dict[str, Any]], torn: bool = False) -> Ledger:
         elif event == "removed":
             ledger.staged = [s for s in ledger.staged if s != name]
             ledger.known = [s for s in ledger.known if s.name != name]
-            ledger.history = [s for s in ledger.history if s.name != name]
+            kept = [s for s in ledger.history if s.name != name]
+            # Of A, B, A without B one A is left: a rollback never leads to where the host is.
+            ledger.history = [s for s, after in zip(kept, [*kept[1:], None]) if not after or s.name != after.name]
         elif event == "confirmed":
             stable = Stable(name, entry["release"], entry["run"], entry["seq"])
             ledger.history = _confirmed(ledger.history, stable, entry.get("action") == "rollback")
