@@ -60,7 +60,9 @@ class Store:
             RolloutError: the directory is absent and cannot be made, or is not writable.
         """
         try:
-            self.releases.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for directory in (self.root, self.releases):
+                if not directory.exists():
+                    directory.mkdir(mode=0o700, parents=True)
             with tempfile.TemporaryFile(dir=self.root):
                 pass
         except OSError as error:
@@ -118,7 +120,9 @@ class Store:
     def names(self) -> list[str]:
         """The complete releases on this host."""
         try:
-            return sorted(p.name for p in self.releases.iterdir() if (p / "release.json").is_file())
+            # Without those that power loss left half-written or half-removed: their names begin with a dot.
+            return sorted(p.name for p in self.releases.iterdir()
+                          if p.name[0] != "." and (p / "release.json").is_file())
         except FileNotFoundError:
             return []
 
@@ -142,7 +146,9 @@ class Store:
 
     def write_release(self, name: str, files: dict[str, str], manifest: dict[str, Any]) -> None:
         """Write a release directory, whole or not at all (built aside, then renamed)."""
-        self.releases.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.require_writable()
+        for left in [*self.releases.glob(".*"), self.directory(name)]:
+            shutil.rmtree(left, ignore_errors=True)
         aside = Path(tempfile.mkdtemp(dir=self.releases, prefix=f".{name}."))
         try:
             for file, text in files.items():
@@ -156,8 +162,10 @@ class Store:
         sync_directory(self.releases)
 
     def remove(self, name: str) -> None:
-        """Remove a release directory."""
-        shutil.rmtree(self.directory(name))
+        """Remove a release directory: gone at once from `names`, then from the disk."""
+        aside = self.releases / f".{name}.removed"
+        os.replace(self.directory(name), aside)
+        shutil.rmtree(aside)
 
     def free_bytes(self, path: str) -> int:
         """Bytes free for this user on the file system that holds ``path`` (or its nearest existing parent)."""
