@@ -85,7 +85,6 @@ class Store:
 
     def __init__(self, url: URL, watch: Watch) -> None:
         self._watch = watch
-        self._password = url.password
         self._created = False
         self._engine = _engine(url)
 
@@ -275,12 +274,9 @@ class Store:
         except (OperationalError, InterfaceError, InternalError, ProgrammingError, PoolTimeout) as error:
             # Perhaps another database comes back in its place, without tables.
             self._created = False
-            # The driver's own words: SQLAlchemy's have the statement and its parameters.
+            # The driver's own words never hold the password; SQLAlchemy's hold statement and parameters.
             said = str(getattr(error, "orig", None) or error)
-            reason = " ".join(said.split()) or type(error).__name__
-            if self._password:
-                reason = reason.replace(self._password, "***")
-            raise DatabaseUnavailable(reason) from error
+            raise DatabaseUnavailable(" ".join(said.split()) or type(error).__name__) from error
 
 
 def show(row: Operation) -> Json:

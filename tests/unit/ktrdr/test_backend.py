@@ -202,6 +202,8 @@ def test_a_claim_whose_answer_was_lost_is_answered_again(api: TestClient) -> Non
     first, second = claim(api, "w1"), claim(api, "w1")
     assert first and second
     assert (second["id"], second["attempt"]) == (first["id"], first["attempt"] + 1)
+    assert tell(api, first, "complete", result={}) == 409, "an earlier claim no longer counts"
+    assert tell(api, second, "complete", result={}) == 200
 
 
 def test_a_draining_worker_gets_nothing_until_it_is_free_again(api: TestClient) -> None:
@@ -337,6 +339,16 @@ def test_sqlite_that_is_locked_or_gone_is_503(tmp_path: Path) -> None:
         lock.close()
         assert api.get("operations").json() == []
         assert api.get("health").status_code == 200
+
+
+def test_a_database_replaced_by_an_empty_one_is_taken(tmp_path: Path) -> None:
+    with backend(database_url=f"sqlite:///{tmp_path}/ktrdr.db") as api:
+        submit(api, "op1")
+        for table in ("operations", "workers"):
+            sqlite3.connect(tmp_path / "ktrdr.db", isolation_level=None).execute(f"DROP TABLE {table}")
+        assert api.get("health").status_code == 503
+        assert api.get("health").status_code == 200
+        assert api.get("operations").json() == []
 
 
 def test_the_backend_never_imports_torch() -> None:

@@ -152,9 +152,9 @@ def test_leaving_it_finishes_within_the_grace_period_and_claims_no_more(sqlite: 
 
 def test_leaving_it_gives_back_what_it_cannot_finish(sqlite: dict[str, str]) -> None:
     async def story() -> None:
-        async with living(sqlite, grace_seconds=0.05) as house:
+        async with living(sqlite, grace_seconds=0.05, checkpoint_seconds=60) as house:
             await house.submit("op1", SLOW)
-            await soon(lambda: house.checkpointed("op1"))
+            await soon(lambda: house.is_now("op1", "running"))
         shown = await house.shown("op1")
         assert (shown["state"], shown["worker"]) == ("queued", None)
         assert 0 < shown["checkpoint"]["step"] < SLOW["steps"]
