@@ -152,15 +152,18 @@ def parent(source):
     except OSError:
         pass
     code = process.wait()
+    answered = True
     try:
         document = json.loads(b"".join(chunks).decode())
     except ValueError:
+        # Half a document is no answer: without torch in it, it would look like an image without torch.
+        answered = False
         document = {"torch": None, "devices": [], "cpu": None, "warnings": []}
     document["runtime"] = runtime()
     document["child"] = {
         "timed_out": timed_out,
         "exit_status": code,
-        "answered": bool(chunks),
+        "answered": answered,
         "stderr": errors.decode("utf-8", "replace"),
     }
     document["duration_ms"] = int((time.monotonic() - began) * 1000)
