@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import http.client
 import json
 import re
 import urllib.error
@@ -75,7 +76,7 @@ class Registry:
                 body, headers = self._get(path, url, "application/json")
             except Missing:
                 return found
-            found += json.loads(body).get("tags") or []
+            found += self._document(path, body).get("tags") or []
             following = re.search(r'<([^>]+)>;\s*rel="?next', headers.get("Link") or "")
             if not following:
                 break
@@ -97,11 +98,20 @@ class Registry:
         digest = headers.get("Docker-Content-Digest") or ""
         if not re.fullmatch(r"sha256:[0-9a-f]{64}", digest):
             raise RolloutError(f"Registry {self.host} does not say the digest of {path}:{name}; a proxy may be in the way.")
-        return json.loads(body), digest
+        return self._document(path, body), digest
+
+    def _document(self, path: str, body: bytes) -> dict[str, Any]:
+        try:
+            return dict(json.loads(body))
+        except (TypeError, ValueError):
+            raise RolloutError(
+                f"Registry {self.host} answers for image {path} with something that is no JSON document; a proxy or a "
+                "login page may be in the way."
+            ) from None
 
     def _image(self, path: str, manifest: dict[str, Any]) -> tuple[str, list[dict[str, Any]], dict[str, str]]:
         body, _headers = self._get(path, f"/v2/{path}/blobs/{manifest['config']['digest']}", "*/*")
-        config = json.loads(body)
+        config = self._document(path, body)
         diff_ids = (config.get("rootfs") or {}).get("diff_ids") or []
         layers = [{"diff_id": d, "size": layer["size"]} for d, layer in zip(diff_ids, manifest.get("layers") or [])]
         labels = (config.get("config") or {}).get("Labels") or {}
@@ -122,7 +132,7 @@ class Registry:
                     if error.code == 404:
                         raise Missing from None
                     raise RolloutError(self._status(path, error.code)) from None
-            except (OSError, ValueError) as error:
+            except (OSError, ValueError, http.client.HTTPException) as error:
                 reason = getattr(error, "reason", error)
                 raise RolloutError(
                     f"Registry {self.host} does not answer ({reason}), asked for image {path}. Check that it runs and "
@@ -159,7 +169,7 @@ class Registry:
         except urllib.error.HTTPError as error:
             with error:
                 raise RolloutError(self._status(path, error.code)) from None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, http.client.HTTPException) as error:
             raise RolloutError(f"The token service of registry {self.host} does not answer ({error}).") from None
         self._authorization = {"Authorization": f"Bearer {answer.get('token') or answer.get('access_token')}"}
 
