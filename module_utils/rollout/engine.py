@@ -74,7 +74,7 @@ class Engine:
         code, out, err = self.run(["info", "--format", "{{json .}}"], timeout=20)
         info = json.loads(out) if out.startswith("{") else {}
         errors = " ".join(info.get("ServerErrors") or []) or err
-        if code or errors and not info.get("ServerVersion"):
+        if code or not info.get("ServerVersion"):
             raise RolloutError(engine_refusal(errors, os.environ.get("USER") or str(os.getuid())))
         version = str(info["ServerVersion"])
         if version_tuple(version) < OLDEST_ENGINE:

@@ -25,6 +25,10 @@ def problem(stacks: Any, groups: Mapping[str, Any]) -> str:
         for key in ("wave", "template", "images"):
             if key in stack and not isinstance(stack[key], _KEYS[key]):
                 return f"{where}.{key} is {stack[key]!r}: expected a {_KEYS[key].__name__}."
+        for key in ("environment", "secrets"):
+            if stack.get(key) is not None and not isinstance(stack[key], Mapping):
+                # Not its text: it may be a secret.
+                return f"{where}.{key} is a {type(stack[key]).__name__}: expected a mapping."
         if stack["wave"] not in WAVES:
             return f"{where}.wave is '{stack['wave']}': expected one of the groups {', '.join(WAVES)}."
     for group in groups:

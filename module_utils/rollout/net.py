@@ -26,7 +26,7 @@ def ask(url: str, timeout: float = 3.0) -> Answer:
     except urllib.error.HTTPError as error:
         with error:
             return read_answer(url, error.code, _json(error.read(65536)))
-    except (OSError, http.client.HTTPException) as error:
+    except (OSError, ValueError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", error)
         return Answer(url, None, reason=str(getattr(reason, "strerror", None) or reason or type(error).__name__).lower())
 

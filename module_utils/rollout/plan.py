@@ -37,7 +37,7 @@ def environment(release: str, values: Mapping[str, Any], secrets: Mapping[str, A
     for name, value in secrets.items():
         if value is None or str(value) == "":
             raise RolloutError(
-                f"Secret {name} is missing: define the variable that rollout_secrets.{name} names, in a file "
+                f"Secret {name} is missing: define the variable that rollout_stacks.<stack>.secrets.{name} names, in a file "
                 "encrypted with ansible-vault."
             )
     twice = sorted((set(values) & set(secrets)) | ({"IMAGE_TAG"} & (set(values) | set(secrets))))
