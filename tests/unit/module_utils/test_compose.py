@@ -1,0 +1,187 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from ansible.module_utils.rollout import compose
+from ansible.module_utils.rollout.errors import RolloutError
+
+FILE = "docker-compose.core.yml"
+# As Compose 2.26 prints it.
+CONFIG = json.loads("""
+{
+  "name": "ktrdr-core",
+  "services": {
+    "backend": {
+      "command": null, "entrypoint": null, "depends_on": {"db": {"condition": "service_started", "required": true}},
+      "environment": {"KTRDR_DATABASE_URL": "postgresql+psycopg://ktrdr@db:5432/ktrdr"},
+      "image": "localhost:5000/ktrdr-backend:sha-abc1234", "networks": {"default": null},
+      "ports": [{"mode": "ingress", "target": 8000, "published": "8000", "protocol": "tcp"},
+                {"mode": "ingress", "target": 9000, "protocol": "tcp"}],
+      "restart": "unless-stopped", "stop_grace_period": "10s"
+    },
+    "db": {"command": null, "entrypoint": null, "image": "postgres:17-alpine", "networks": {"default": null}},
+    "trainer": {
+      "deploy": {"resources": {"reservations": {"devices": [{"capabilities": ["gpu"], "driver": "nvidia", "count": 1}]}},
+                 "placement": {}},
+      "image": "localhost:5000/ktrdr-worker-gpu:sha-abc1234"
+    }
+  },
+  "volumes": {"db": {"name": "ktrdr-core_db"}},
+  "x-rollout": {
+    "backend": {"torch": "absent", "health": ["http://127.0.0.1:8000/api/v1/health"], "names_release": true,
+                "deadline": 90, "successes": 2, "window": 0.5},
+    "trainer": null
+  }
+}
+""")
+
+
+def config(**gate):
+    return {"services": {"web": {"image": "r/web:1"}}, "x-rollout": {"web": gate}}
+
+
+def container(**facts):
+    plain = {"id": "1", "service": "web", "image_id": "sha256:new", "image": "r/web", "config_hash": "c", "status": "running",
+             "health": "none", "restarts": 0, "exit_code": 0, "oom": False, "started": ""}
+    return compose.Container(**{**plain, **facts})
+
+
+def test_services_of_a_real_document():
+    db, backend, trainer = compose.services(CONFIG, FILE)
+    assert (db.name, db.released, db.image) == ("db", False, "postgres:17-alpine")
+    assert (backend.torch, backend.health, backend.deadline) == ("absent", ("http://127.0.0.1:8000/api/v1/health",), 90)
+    assert (backend.successes, backend.window, backend.names_release, backend.gpu) == (2, 0.5, True, False)
+    assert backend.ports == (8000,)
+    assert trainer.released and trainer.gpu and trainer.torch is None
+    assert (trainer.deadline, trainer.successes, trainer.window) == (120.0, 3, 1.0)
+
+
+def test_the_hash_follows_the_configuration_and_the_pinned_label_wins():
+    first = compose.services(config(), FILE)[0].config_hash
+    changed = config()
+    changed["services"]["web"]["environment"] = {"A": "1"}
+    assert compose.services(changed, FILE)[0].config_hash != first
+    changed["services"]["web"]["labels"] = {compose.CONFIG_LABEL: first}
+    assert compose.services(changed, FILE)[0].config_hash == first
+
+
+def test_the_order_of_keys_does_not_change_the_hash():
+    one = {"services": {"web": {"image": "x", "user": "1"}}, "x-rollout": {"web": None}}
+    two = {"services": {"web": {"user": "1", "image": "x"}}, "x-rollout": {"web": None}}
+    assert compose.services(one, FILE) == compose.services(two, FILE)
+
+
+@pytest.mark.parametrize(
+    ("document", "sentence"),
+    [
+        ({}, f"{FILE} has no x-rollout at its top: it must name the services of the release and their gates"),
+        ({"services": {"a": {"image": "x"}}, "x-rollout": {}}, "has no x-rollout at its top"),
+        ({"services": {"a": {"image": "x"}}, "x-rollout": ["a"]}, "has no x-rollout at its top"),
+        ({"services": {}, "x-rollout": {"web": {}}}, f"{FILE}: x-rollout names service web, which the file does not have."),
+        ({"services": {"web": {}}, "x-rollout": {"web": {}}}, f"{FILE}: service web has no image; a rollout does not build."),
+        ({"services": {"web": {"image": "x"}}, "x-rollout": {"web": [1]}},
+         f"{FILE}: x-rollout.web is [1]: expected a mapping."),
+        (config(dedline=1), f"{FILE}: x-rollout.web has 'dedline'; known are deadline, health, names_release, successes, "
+                            "torch, window."),
+        (config(deadline="90"), f"{FILE}: x-rollout.web.deadline is '90': expected a number of seconds."),
+        (config(deadline=True), "x-rollout.web.deadline is True: expected a number of seconds."),
+        (config(successes=1.5), "x-rollout.web.successes is 1.5: expected a whole number."),
+        (config(window="x"), "x-rollout.web.window is 'x': expected a number of seconds."),
+        (config(names_release="yes"), "x-rollout.web.names_release is 'yes': expected true or false."),
+        (config(health="http://x"), "x-rollout.web.health is 'http://x': expected a list of URLs."),
+        (config(health=["ftp://x"]), "x-rollout.web.health has 'ftp://x': expected an http:// URL."),
+        (config(health=[None]), "x-rollout.web.health has 'None': expected an http:// URL."),
+        (config(torch=False), "x-rollout.web.torch is False: expected one of absent, cpu, cuda."),
+        (config(torch="rocm"), "x-rollout.web.torch is 'rocm': expected absent, cpu or cuda."),
+    ],
+)
+def test_refusals(document, sentence):
+    with pytest.raises(RolloutError) as error:
+        compose.services(document, FILE)
+    assert sentence in str(error.value)
+
+
+def test_unresolved_is_refused_for_released_services_alone():
+    wanted = compose.services(CONFIG, FILE)
+    images = {"localhost:5000/ktrdr-backend": {}, "localhost:5000/ktrdr-worker-gpu": {}}
+    compose.unresolved(wanted, images, FILE)
+    with pytest.raises(RolloutError) as error:
+        compose.unresolved(wanted, {"localhost:5000/ktrdr-backend": {}}, FILE)
+    assert str(error.value).startswith(
+        f"{FILE}: service trainer uses image localhost:5000/ktrdr-worker-gpu, which this run did not resolve "
+        "(resolved: localhost:5000/ktrdr-backend). Add it to rollout_stacks.<stack>.images"
+    )
+    with pytest.raises(RolloutError, match=r"\(resolved: none\)"):
+        compose.unresolved(wanted, {}, FILE)
+
+
+def test_pins_name_tag_digest_and_labels_of_released_services():
+    wanted = compose.services(CONFIG, FILE)
+    digest = "sha256:" + "1" * 64
+    images = {r: {"digest": digest} for r in ("localhost:5000/ktrdr-backend", "localhost:5000/ktrdr-worker-gpu", "postgres")}
+    pinned = json.loads(compose.pins(wanted, images, "sha-abc1234"))["services"]
+    assert set(pinned) == {"backend", "trainer"}
+    assert pinned["backend"]["image"] == f"localhost:5000/ktrdr-backend:sha-abc1234@{digest}"
+    assert pinned["backend"]["labels"] == {
+        compose.RELEASE_LABEL: "sha-abc1234", compose.CONFIG_LABEL: wanted[1].config_hash,
+    }
+
+
+@pytest.mark.parametrize(
+    ("image", "repository"),
+    [("a", "a"), ("a:1", "a"), ("h:5000/a", "h:5000/a"), ("h:5000/a:1", "h:5000/a"), ("h:5000/a:1@sha256:0", "h:5000/a"),
+     ("h/b/a@sha256:0", "h/b/a")],
+)
+def test_repository(image, repository):
+    assert compose.repository(image) == repository
+
+
+RELEASED = compose.Service("web", "r/web:1", True, config_hash="c")
+DATABASE = compose.Service("web", "postgres:17", False, config_hash="c")
+
+
+@pytest.mark.parametrize(
+    ("service", "running", "action", "why"),
+    [
+        (RELEASED, [], "create", "absent"),
+        (RELEASED, [container()], "keep", ""),
+        (RELEASED, [container(image_id="sha256:old")], "recreate", "image"),
+        (RELEASED, [container(config_hash="d")], "recreate", "configuration"),
+        (RELEASED, [container(config_hash="")], "recreate", "configuration"),
+        (RELEASED, [container(status="exited")], "recreate", "exited"),
+        (RELEASED, [container(status="paused")], "recreate", "paused"),
+        (RELEASED, [container(), container(id="2")], "recreate", "2 containers"),
+        (DATABASE, [], "create", "absent"),
+        (DATABASE, [container(image_id="sha256:other", config_hash="other")], "keep", ""),
+        (DATABASE, [container(status="exited")], "create", "exited"),
+    ],
+)
+def test_changes(service, running, action, why):
+    assert compose.changes([service], {"r/web": "sha256:new"}, running) == [compose.Change("web", action, why)]
+
+
+def test_an_image_that_is_not_known_here_is_never_kept():
+    assert compose.changes([RELEASED], {}, [container()])[0].action == "recreate"
+
+
+def test_what_is_no_longer_in_the_file_is_removed():
+    found = compose.changes([RELEASED], {"r/web": "sha256:new"}, [container(service="z"), container(service="b"), container()])
+    assert [(c.service, c.action) for c in found] == [("web", "keep"), ("b", "remove"), ("z", "remove")]
+
+
+def test_container_of_inspect():
+    found = compose.container({
+        "Id": "1", "Image": "sha256:i", "RestartCount": 2,
+        "Config": {"Image": "r/web", "Labels": {"com.docker.compose.service": "web", compose.CONFIG_LABEL: "c"}},
+        "State": {"Status": "exited", "Health": {"Status": "unhealthy"}, "ExitCode": 137, "OOMKilled": True,
+                  "StartedAt": "2026-01-01T00:00:00Z", "Error": "e"},
+    })
+    assert found == compose.Container("1", "web", "sha256:i", "r/web", "c", "exited", "unhealthy", 2, 137, True,
+                                      "2026-01-01T00:00:00Z", "e")
+
+
+def test_container_of_a_foreign_one():
+    found = compose.container({"Id": "1", "Image": "i", "Config": {"Image": "x", "Labels": None},
+                               "State": {"Status": "created", "Health": None}})
+    assert (found.service, found.config_hash, found.health, found.oom) == ("", "", "none", False)

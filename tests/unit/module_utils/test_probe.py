@@ -1,0 +1,134 @@
+"""The probe, run as it runs in a container: fed to an interpreter on standard input."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+
+import pytest
+from ansible.module_utils.rollout import sdk
+from ansible.module_utils.rollout.torch_verdict import judge, read_probe
+
+# Just enough of torch for the CPU check.
+TORCH = """
+class version:
+    cuda = None
+    hip = None
+__version__ = "9.9+fake"
+class Generator:
+    def manual_seed(self, seed):
+        return self
+class Tensor:
+    def __init__(self, value=0.0):
+        self.value = value
+    def to(self, device):
+        if device.startswith("cuda") and not hasattr(version, "works"):
+            raise RuntimeError("CUDA error: no kernel image is available for execution on the device")
+        return self
+    def __matmul__(self, other): return self
+    def __sub__(self, other): return self
+    def double(self): return self
+    def abs(self): return self
+    def max(self): return self.value
+def rand(*shape, generator=None): return Tensor()
+def ones(*shape, device=None): return Tensor()
+"""
+CUDA = TORCH + """
+version.cuda = "12.4"
+class backends:
+    class cudnn:
+        version = staticmethod(lambda: 90100)
+class Properties:
+    name, major, minor, total_memory, uuid = "Fake", 9, 0, 2**30, "u-1"
+class cuda:
+    init = staticmethod(lambda: None)
+    get_arch_list = staticmethod(lambda: ["sm_90"])
+    device_count = staticmethod(lambda: 1)
+    get_device_properties = staticmethod(lambda index: Properties)
+    mem_get_info = staticmethod(lambda index: (2**29, 2**30))
+    synchronize = staticmethod(lambda index: None)
+class nn:
+    class functional:
+        conv2d = staticmethod(lambda image, kernel: image)
+"""
+
+
+def run(tmp_path, torch, limit_s=20.0):
+    if torch is not None:
+        (tmp_path / "torch").mkdir()
+        (tmp_path / "torch" / "__init__.py").write_text(torch)
+    # -S: without the virtual environment's own packages, where a real torch may be.
+    done = subprocess.run([sys.executable, "-S", "-"], input=sdk.probe_source(limit_s), capture_output=True, text=True,
+                          env={"PYTHONPATH": str(tmp_path), "PATH": "/usr/bin:/bin"}, timeout=60, check=True)
+    document = read_probe(done.stdout)
+    assert document is not None, done.stdout + done.stderr
+    return document
+
+
+def test_no_torch_is_found_out_quickly(tmp_path):
+    began = time.monotonic()
+    document = run(tmp_path, None)
+    assert time.monotonic() - began < 1
+    assert judge(document, "absent")["verdict"] == "pass"
+    assert judge(document, "cpu")["reason"] == "torch_missing"
+    assert document["runtime"]["python"] == ".".join(str(n) for n in sys.version_info[:3])
+
+
+@pytest.mark.parametrize(
+    ("torch", "expected", "reason", "observed"),
+    [
+        (TORCH, "cpu", "ok", "torch 9.9+fake (cpu)"),
+        (TORCH, "cuda", "torch_is_cpu", "(cpu)"),
+        (TORCH, "absent", "torch_present", "torch 9.9+fake"),
+        ("import os\nos.abort()", "cpu", "crashed", "exit status -6"),
+        ("import os\nos.abort()", "absent", "crashed", "exit status -6"),
+        ("import os\nos._exit(0)", "cpu", "crashed", "exit status 0"),
+        ("import sys\nsys.exit('no')", "cpu", "import_failed", "SystemExit: no"),
+        ("raise OSError('libcublas.so.12: cannot open shared object file')", "cpu", "import_failed", "OSError: libcublas"),
+        ("raise OSError('x')", "absent", "torch_present", "torch, broken"),
+        ("print('x' * 10**7)\nimport sys\nsys.stderr.write('y' * 10**6)\n" + TORCH, "cpu", "ok", "9.9"),
+        ("print('ROLLOUT-PROBE {\"torch\": null}')\n" + TORCH, "cpu", "ok", "9.9"),
+        ("import warnings\nwarnings.warn('old driver')\n" + TORCH, "cpu", "ok", "9.9"),
+        # A document that breaks off is no answer, least of all "no torch".
+        ("import os\nfor fd in range(3, 20):\n  try: os.write(fd, b'{\"torch\": nu')\n  except OSError: pass\nos.abort()",
+         "absent", "crashed", "exit status -6"),
+        (TORCH.replace("return self.value", "return 4.0"), "cpu", "wrong_result", "off by 4.0"),
+        (TORCH.replace("return self.value", "raise RuntimeError('illegal instruction')"), "cpu", "kernel_failed", "illegal"),
+        (CUDA + "version.works = 1", "cuda", "ok", "torch 9.9+fake (cuda) on Fake"),
+        (CUDA, "cuda", "kernel_failed", "no kernel image"),
+        (CUDA + "cuda.device_count = staticmethod(lambda: 0)", "cuda", "no_device", "no device"),
+        (CUDA + "def init(): raise RuntimeError('No CUDA GPUs are available')\ncuda.init = init", "cuda", "no_device",
+         "No CUDA GPUs"),
+    ],
+)
+def test_fake_torch(tmp_path, torch, expected, reason, observed):
+    document = run(tmp_path, torch)
+    if reason == "no_device":
+        document["runtime"]["device_nodes"] = []  # this machine may have a card
+    verdict = judge(document, expected)
+    assert verdict["reason"] == reason
+    assert observed in verdict["observed"]
+
+
+def test_warnings_are_kept(tmp_path):
+    assert run(tmp_path, "import warnings\nwarnings.warn('old driver')\n" + TORCH)["warnings"] == ["old driver"]
+
+
+@pytest.mark.parametrize("where", ["at import", "at exit", "deaf"])
+def test_a_hang_ends_at_the_limit(tmp_path, where):
+    torch = {
+        "at import": "import time\ntime.sleep(60)",
+        "at exit": TORCH + "import atexit, time\natexit.register(time.sleep, 60)",
+        "deaf": "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\ntime.sleep(60)",
+    }[where]
+    began = time.monotonic()
+    document = run(tmp_path, torch, 0.4)
+    assert time.monotonic() - began < 5
+    assert judge(document, "cpu")["reason"] == judge(document, "absent")["reason"] == "hang"
+
+
+def test_the_probe_is_old_python(root):
+    import ast
+
+    ast.parse((root / "module_utils/rollout/probe.py").read_text(), feature_version=(3, 8))
