@@ -88,8 +88,8 @@ class Worker:
         await asyncio.gather(self._working, return_exceptions=True)
         self._beating.cancel()
         await asyncio.gather(drain, self._beating, return_exceptions=True)
-        if self._introduced:
-            await asyncio.gather(self._ask("DELETE", self._me), return_exceptions=True)
+        # Even where no registration was confirmed: its answer may have been lost.
+        await asyncio.gather(self._ask("DELETE", self._me), return_exceptions=True)
         log.info("gone")
 
     async def _ask(self, method: str, path: str, body: Json | None = None) -> httpx.Response:

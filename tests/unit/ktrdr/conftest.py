@@ -59,7 +59,7 @@ class Postgres:
             command = ["runuser", "-u", "postgres", "--", *command]
         # Output to a file: the server would hold a pipe open.
         with (self.data.parent / "log").open("a") as log:
-            done = subprocess.run(command, stdout=log, stderr=log, cwd="/")
+            done = subprocess.run(command, stdout=log, stderr=log, cwd="/", check=False)
         assert done.returncode == 0, (self.data.parent / "log").read_text()
 
     def start(self) -> None:

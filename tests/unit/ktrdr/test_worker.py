@@ -12,14 +12,13 @@ import pytest
 from fastapi.testclient import TestClient
 
 from ktrdr.api.main import create_app
+from ktrdr.backtesting.crossover import Crossover
 from ktrdr.config import Settings
 from ktrdr.operations import Kind, Params
 from ktrdr.worker import Worker
 from ktrdr.worker import create_app as create_worker
 
 torch = pytest.importorskip("torch")
-
-from ktrdr.backtesting.crossover import Crossover  # noqa: E402
 
 CPU = torch.device("cpu")
 SLOW = {"seed": 1, "steps": 4000, "step_seconds": 0.01}
