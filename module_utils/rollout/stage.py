@@ -58,10 +58,13 @@ def stage(store: Store, engine: Engine, order: Order, check: bool) -> dict[str, 
     name, there = plan.variant(order.release, {n: _content(store, n) for n in store.names()}, content)
     ledger = store.ledger()
     before = ledger.stable.name if ledger.stable else None
-    old = {f: store.read(before, f) for f in store.manifest(before)["files"]} if before else {}
+    manifest = store.manifest(before) if before else {}
+    old = {f: store.read(str(before), f) for f in manifest.get("files", {})}
+    # Those of the release before too: a secret that is no longer asked for is still one.
+    secret = {*order.secrets, *manifest.get("secrets", [])}
     result: dict[str, Any] = {
         "name": name, "changed": not there, "to_pull": 0, "torch": {},
-        "diff": plan.diff(old, files, order.secrets, (before or "nothing", name)),
+        "diff": plan.diff(old, files, secret, (before or "nothing", name)),
     }
     missing = {r: i for r, i in order.images.items() if not engine.image(f"{r}@{i['digest']}")}
     if missing:
