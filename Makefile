@@ -1,0 +1,84 @@
+# Every target has one line of help behind ##; `make` alone prints them.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+REGISTRY ?= localhost:5000
+export REGISTRY
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+# Bytecode saves half of every Ansible start.
+unexport PYTHONDONTWRITEBYTECODE
+PIP := .venv/bin/pip -qq --disable-pip-version-check
+SETUP := .venv/controller.done
+DEV := .venv/dev.done
+BECOME = $(shell [ "$$(id -u)" = 0 ] || sudo -n true 2>/dev/null || echo --ask-become-pass)
+
+.PHONY: help setup prepare base registry images image-sizes demo demo-run demo-down render test test-unit quality \
+	test-images test-molecule requirements
+
+help: ## Print this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(SETUP) ## Make .venv with Ansible, and collections/
+
+.venv/bin/pip:
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v <= (3, 13) else f"Python {v[0]}.{v[1]} is not supported: use 3.11 to 3.13 (make PYTHON=python3.12 …).")'
+	@$(PYTHON) -m venv .venv || { echo "Python's venv module is missing: apt-get install python3-venv"; exit 1; }
+
+$(SETUP): .venv/bin/pip requirements/controller.txt requirements/collections.txt
+	@echo "Installing Ansible into .venv"
+	@$(PIP) install --require-hashes --requirement requirements/controller.txt
+	@scripts/collections.sh
+	@touch $@
+
+$(DEV): $(SETUP) requirements/dev.txt
+	@echo "Installing the tests' tools into .venv"
+	@$(PIP) install --require-hashes --requirement requirements/dev.txt
+	@scripts/torch.sh
+	@touch $@
+
+prepare: $(SETUP) ## Install and start Docker Engine and Compose v2 on the inventory's hosts where missing
+	@ansible-playbook playbooks/prepare.yml $(BECOME)
+
+base: $(SETUP)
+	@scripts/base-images.sh
+
+registry: base
+	@scripts/registry.sh
+
+images: registry ## Build the three images and push them (SHA=abc1234 names the commit)
+	@SHA_GIVEN=$(SHA) scripts/images.sh
+
+image-sizes: ## Print unpacked and compressed size of each image beside its budget
+	@scripts/image-sizes.sh
+
+demo: prepare ## Everything on this machine: engine, registry, images, rollout, status
+	@scripts/with-docker.sh $(MAKE) --no-print-directory demo-run
+
+demo-run: images
+	@scripts/demo-inventory.sh
+	@ansible-playbook rollout.yml
+	@ansible-playbook status.yml
+
+demo-down: ## Remove all that the demo made, except installed packages
+	@scripts/demo-down.sh
+
+render: $(SETUP) ## Write deploy/environments/homelab from the templates
+	@ansible-playbook --inventory inventory/homelab playbooks/render.yml
+
+test: test-unit quality test-molecule ## All that CI runs
+
+test-unit: $(DEV) ## Tests without hosts (under two minutes)
+	@scripts/test-packages.sh
+	@pytest tests/unit
+
+quality: $(DEV) ## ruff, mypy, ansible-lint, yamllint, shellcheck, hadolint, ansible-config
+	@scripts/quality.sh
+
+test-images: $(DEV) prepare
+	@scripts/test-images.sh
+
+test-molecule: test-images ## Scenarios on real Docker engines
+	@scripts/molecule.sh
+
+requirements: $(DEV) ## Pin the requirement files anew (needs uv)
+	@scripts/requirements.sh

@@ -1,0 +1,18 @@
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+from ansible.module_utils.rollout import switch
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch):
+    """A gate waits in no time: its clock goes on by what it sleeps."""
+    now = SimpleNamespace(time=0.0)
+
+    def sleep(seconds):
+        now.time += seconds
+
+    monkeypatch.setattr(switch, "time", SimpleNamespace(monotonic=lambda: now.time, sleep=sleep))
+    return now

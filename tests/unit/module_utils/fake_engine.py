@@ -1,0 +1,126 @@
+"""An engine that has no docker: it keeps images and containers in memory and records every call."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from ansible.module_utils.rollout import compose
+from ansible.module_utils.rollout.engine import Engine
+from ansible.module_utils.rollout.errors import RolloutError
+
+READING = {"ps", "container inspect", "image inspect", "image ls", "config", "logs", "info"}
+
+
+def digest(letter: str) -> str:
+    return "sha256:" + letter * 64
+
+
+def image_id(letter: str) -> str:
+    return "sha256:" + "1" + letter * 63
+
+
+class FakeEngine(Engine):
+    """``images``: reference -> id. ``containers``: what `docker inspect` would say. ``broken``: service -> state it takes
+    when it is started. ``calls``: everything that was asked, the words that matter."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.images: dict[str, str] = {}
+        self.made: list[dict[str, Any]] = []
+        self.calls: list[str] = []
+        self.broken: dict[str, dict[str, Any]] = {}
+        self.ports: dict[int, str] = {}
+        self.fail: dict[str, str] = {}
+        self.count = 0
+
+    @property
+    def touched(self) -> list[str]:
+        """The calls that change something."""
+        return [c for c in self.calls if not any(c == r or c.startswith(r + " ") for r in READING)]
+
+    def facts(self) -> dict[str, Any]:
+        return {"engine": "24.0.7", "compose": "2.26.1", "arch": "amd64", "data": "/"}
+
+    def run(self, arguments: Any, stdin: str = "", timeout: Any = None, extra: Any = None) -> tuple[int, str, str]:
+        words = list(arguments)
+        if words[0] == "compose":
+            return self._compose(words, stdin, dict(extra or {}))
+        said = " ".join(words)
+        self.calls.append(said)
+        for start, message in self.fail.items():
+            if said.startswith(start):
+                return 1, "", message
+        if words[:2] == ["image", "inspect"]:
+            found = self.images.get(words[2])
+            return (0, json.dumps([{"Id": found, "RootFS": {}}]), "") if found else (1, "[]", "No such image")
+        if words[:2] == ["image", "ls"] or words[0] == "ps" and "--format" in words:
+            return 0, "", ""
+        if words[:2] == ["image", "rm"]:
+            return (0, "", "") if self.images.pop(words[2], None) else (1, "", "No such image")
+        if words[0] == "ps":
+            project = words[words.index("--filter") + 1].rpartition("=")[2]
+            return 0, "\n".join(c["Id"] for c in self.made if self._label(c, "project") == project), ""
+        if words[:2] == ["container", "inspect"]:
+            return 0, json.dumps([c for c in self.made if c["Id"] in words[2:]]), ""
+        if words[0] == "pull":
+            self.images[words[2]] = image_id(words[2][-1])
+        elif words[0] == "tag":
+            self.images[words[2]] = self.images[words[1]]
+        elif words[0] == "rm":
+            self.made = [c for c in self.made if c["Id"] != words[1]]
+        elif words[0] == "logs":
+            return 0, "the last line\n", ""
+        return 0, "", ""
+
+    def held_ports(self) -> dict[int, str]:
+        return self.ports
+
+    @staticmethod
+    def _label(container: dict[str, Any], name: str) -> str:
+        return str(container["Config"]["Labels"].get("com.docker.compose." + name))
+
+    def _compose(self, words: list[str], stdin: str, extra: dict[str, str]) -> tuple[int, str, str]:
+        files = [words[i + 1] for i, w in enumerate(words) if w == "--file"]
+        if "config" in words:
+            self.calls.append("config")
+            document: dict[str, Any] = {}
+            for file in files:
+                text = stdin if file == "-" else open(file, encoding="utf-8").read()
+                try:
+                    part = json.loads(text)
+                except ValueError:
+                    return 15, "", "yaml: mapping values are not allowed in this context"
+                for name, spec in part.pop("services").items():
+                    document.setdefault("services", {}).setdefault(name, {}).update(spec)
+                document.update(part)
+            return 0, json.dumps(document), ""
+        service, project = words[-1], words[2]
+        recreate = "--force-recreate" in words
+        self.calls.append(f"up {service} {'recreate' if recreate else 'create'}")
+        if f"up {service}" in self.fail:
+            return 1, "", self.fail[f"up {service}"]
+        document = json.loads(self._compose([*words[: words.index("up")], "config"], "", {})[1])
+        self.calls.pop()
+        self.made = [c for c in self.made if not (self._label(c, "project") == project and self._label(c, "service") == service)]
+        self.add(project, service, document["services"][service], **self.broken.get(service, {}))
+        return 0, "", ""
+
+    def add(self, project: str, service: str, spec: dict[str, Any], **state: Any) -> None:
+        """A container, as `up` makes it."""
+        self.count += 1
+        image = spec["image"]
+        repository, _at, pinned = image.partition("@")
+        found = self.images.get(f"{compose.repository(image)}@{pinned}") or self.images.get(repository)
+        if not found:
+            raise RolloutError(f"the test started {image}, which is not here")
+        self.made.append({
+            "Id": f"c{self.count}", "Image": found, "RestartCount": state.pop("restarts", 0),
+            "Config": {"Image": image, "Labels": {"com.docker.compose.project": project,
+                                                  "com.docker.compose.service": service, **spec.get("labels", {})}},
+            "State": {"Status": "running", "StartedAt": "2026-01-01T00:00:00Z", **state},
+        })
+
+    def running(self) -> dict[str, str]:
+        """Service -> id of its container."""
+        return {self._label(c, "service"): c["Id"] for c in self.made}

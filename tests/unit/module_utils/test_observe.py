@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from ansible.module_utils.rollout import net, observe, sdk
+from ansible.module_utils.rollout.health import Answer
+from fake_engine import digest
+from story import Host
+from story import stack as text_of
+
+URL = "http://127.0.0.1:8000/health"
+
+
+@pytest.fixture
+def host(tmp_path):
+    return Host(tmp_path / "state")
+
+
+def rows(host, stacks=("core",), **options):
+    host.engine.calls = []
+    found = observe.services(host.store, host.engine, "app", list(stacks), **options)
+    assert host.engine.touched == []
+    return {row["service"]: row for row in found}
+
+
+def edit(host, service, **facts):
+    one = next(c for c in host.engine.made if c["Id"] == host.engine.running()[service])
+    one["State"].update(facts.pop("State", {}))
+    one.update(facts)
+
+
+def test_host(host):
+    for letter in "ab":
+        host.rollout(letter)
+    host.store.append("switching", "r9", name="sha-ccccccc", service="web")
+    found = observe.host(host.store, host.engine)
+    assert found["engine"]["engine"] == "24.0.7"
+    assert found["ledger"]["stable"]["release"] == "sha-bbbbbbb"
+    assert found["ledger"]["previous"] == {"name": "sha-aaaaaaa", "release": "sha-aaaaaaa", "run": "run-a", "seq": 6}
+    assert [s["name"] for s in found["ledger"]["history"]] == [s["name"] for s in found["ledger"]["known"]]
+    assert found["ledger"]["interrupted"]["service"] == "web" and not found["ledger"]["torn"]
+    json.dumps(found)
+
+
+def test_a_new_host(host):
+    found = observe.host(host.store, host.engine)["ledger"]
+    assert (found["stable"], found["previous"], found["history"], found["interrupted"]) == (None, None, [], None)
+    assert [(r["service"], r["drift"]) for r in rows(host).values()] == [("-", [])]
+
+
+def test_all_as_released(host):
+    host.rollout("a")
+    found = rows(host)
+    assert {n: r["drift"] for n, r in found.items()} == {"db": [], "web": [], "job": []}
+    assert found["web"] == {"stack": "core", "service": "web", "release": "sha-aaaaaaa", "digest": digest("a"),
+                            "health": "healthy", "since": "2026-01-01T00:00:00Z", "torch": "-", "drift": []}
+    assert found["db"]["release"] == "-"
+
+
+def drift_of(host, service="web"):
+    return rows(host)[service]["drift"]
+
+
+def test_drift(host):
+    host.rollout("a")
+    edit(host, "web", Image="sha256:" + "f" * 64)
+    assert drift_of(host) == ["runs another image than the release's"]
+    assert rows(host)["web"]["digest"] == "sha256:" + "f" * 64, "never the released digest for another image"
+
+
+@pytest.mark.parametrize(
+    ("facts", "drift"),
+    [
+        ({"State": {"Status": "exited"}}, ["is exited", "not healthy: exited"]),
+        ({"State": {"Health": {"Status": "unhealthy"}}}, ["not healthy: unhealthy"]),
+        ({"Config": {"Image": "x", "Labels": {"com.docker.compose.project": "app-core", "com.docker.compose.service": "web"}}},
+         ["runs with another configuration than the release's"]),
+    ],
+)
+def test_drift_of_one_service(host, facts, drift):
+    host.rollout("a")
+    edit(host, "web", **facts)
+    assert drift_of(host) == drift
+    assert drift_of(host, "job") == []
+
+
+def test_no_container(host):
+    host.rollout("a")
+    host.engine.made = [c for c in host.engine.made if c["Id"] != host.engine.running()["web"]]
+    row = rows(host)["web"]
+    assert (row["health"], row["drift"]) == ("absent", ["has no container", "not healthy: absent"])
+
+
+def test_what_is_not_part_of_the_release(host):
+    host.rollout("a")
+    host.engine.add("app-core", "stray", {"image": f"r/web@{digest('a')}"})
+    assert rows(host)["stray"]["drift"] == ["is not part of the release"]
+
+
+def test_files_edited_by_hand(host):
+    host.rollout("a")
+    path = host.store.directory("sha-aaaaaaa") / "docker-compose.core.yml"
+    path.write_text(path.read_text() + "\n")
+    assert "docker-compose.core.yml was edited by hand" in drift_of(host)
+    assert drift_of(host, "db") == []
+
+
+def test_without_a_stable_release_what_runs_is_drift(host):
+    host.rollout("a")
+    host.store.path.unlink()
+    assert drift_of(host) == ["web runs, but the ledger knows no stable release"]
+
+
+def test_a_release_that_is_gone_is_a_sentence(host):
+    host.rollout("a")
+    host.store.remove("sha-aaaaaaa")
+    assert rows(host)["-"]["drift"][0].startswith("Release sha-aaaaaaa is incomplete")
+
+
+@pytest.mark.parametrize(
+    ("answer", "health"),
+    [(Answer(URL, 200, "sha-aaaaaaa"), "healthy"), (Answer(URL, 503), f"{URL}: HTTP 503"),
+     (Answer(URL, 200, "sha-0000000"), f"{URL} to name sha-aaaaaaa (it names sha-0000000)")],
+)
+def test_health_urls(host, monkeypatch, answer, health):
+    monkeypatch.setattr(net, "ask", lambda url: Answer(URL, 200, "sha-aaaaaaa"))
+    host.rollout("a", text=text_of("sha-aaaaaaa", ("web",), health=[URL]))
+    monkeypatch.setattr(net, "ask", lambda url: answer)
+    row = rows(host)["web"]
+    assert row["health"] == health
+    assert row["drift"] == ([] if health == "healthy" else [f"not healthy: {health}"])
+
+
+@pytest.mark.parametrize(
+    ("verdict", "column", "drift"),
+    [
+        ({"verdict": "pass", "torch": {"version": "2.5"}}, "2.5", []),
+        ({"verdict": "fail", "reason": "hang", "observed": "no answer in time", "remedy": "Reboot."}, "fail: hang",
+         ["torch: no answer in time. Reboot."]),
+        ({"verdict": "unknown", "reason": "no_answer", "observed": "no answer", "remedy": "Again."}, "unknown: no_answer",
+         ["torch: no answer. Again."]),
+    ],
+)
+def test_torch(host, monkeypatch, verdict, column, drift):
+    monkeypatch.setattr(sdk, "check", lambda *a, **o: {"verdict": "pass", "torch": None})
+    host.rollout("a", text=text_of("sha-aaaaaaa", ("web",), torch="cpu"))
+    monkeypatch.setattr(sdk, "check", lambda *a, **o: verdict)
+    row = rows(host)["web"]
+    assert (row["torch"], row["drift"]) == (column, drift)
+    assert rows(host, torch=False)["web"]["torch"] == "-"

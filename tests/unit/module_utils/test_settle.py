@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import pytest
+from ansible.module_utils.rollout import settle, stage
+from fake_engine import digest
+from story import JOB, WEB, Host, order
+from story import stack as text_of
+
+
+@pytest.fixture
+def host(tmp_path):
+    return Host(tmp_path / "state")
+
+
+def test_confirm_makes_the_release_stable(host):
+    assert host.rollout("a") == {"changed": True, "removed": []}
+    assert host.store.ledger().stable.release == "sha-aaaaaaa"
+    assert host.store.ledger().interrupted is None
+
+
+def test_check_mode_writes_nothing(host):
+    host.rollout("a")
+    events, host.engine.calls = host.events(), []
+    assert settle.confirm(host.store, host.engine, "sha-aaaaaaa", "r", "rollout", 1, True) == {"changed": True, "removed": []}
+    assert (host.events(), host.engine.calls) == (events, [])
+
+
+def test_old_releases_go_with_their_images(host):
+    for letter in "abc":
+        done = host.rollout(letter, keep=1)
+    assert done["removed"] == ["sha-aaaaaaa"]
+    assert host.store.names() == ["sha-bbbbbbb", "sha-ccccccc"], "the present and the previous one stay in any case"
+    left = [i for i in host.engine.images if "aaaaaaa" in i]
+    assert left == []
+    for letter in "bc":
+        assert f"{WEB}@{digest(letter)}" in host.engine.images and f"{JOB}@{digest(letter)}" in host.engine.images
+    assert host.events()[-2:] == [("confirmed", "sha-ccccccc"), ("removed", "sha-aaaaaaa")]
+    assert not any("--force" in c or "-f" in c.split() for c in host.engine.calls)
+
+
+@pytest.mark.parametrize("keep", [0, 1, 2, 3, 9])
+def test_keep(host, keep):
+    for letter in "abcd":
+        host.rollout(letter, keep=keep)
+    assert len(host.store.names()) == min(4, max(2, keep))
+
+
+def test_an_image_that_a_kept_release_shares_stays(host):
+    shared = {WEB: {"digest": digest("a"), "platforms": {}}}
+    for letter in "abc":
+        images = {**order(letter).images, **shared}
+        host.rollout(letter, keep=1, images=images)
+    assert "sha-aaaaaaa" not in host.store.names()
+    assert f"{WEB}@{digest('a')}" in host.engine.images
+    assert f"{JOB}@{digest('a')}" not in host.engine.images
+
+
+def test_an_image_that_is_in_use_is_left(host):
+    host.engine.fail = {"image rm": "conflict: unable to remove repository reference (must force)"}
+    for letter in "abc":
+        done = host.rollout(letter, keep=1)
+    assert done["removed"] == ["sha-aaaaaaa"]
+    assert f"{WEB}@{digest('a')}" in host.engine.images
+
+
+def test_what_was_staged_and_never_confirmed_goes(host):
+    host.rollout("a")
+    stage.stage(host.store, host.engine, order("x"), False)
+    assert host.rollout("b")["removed"] == ["sha-xxxxxxx"]
+    assert host.store.ledger().staged == ["sha-aaaaaaa", "sha-bbbbbbb"]
+
+
+def test_a_rollback_goes_back_in_the_history(host):
+    for letter in "abc":
+        host.rollout(letter)
+    settle.confirm(host.store, host.engine, "sha-bbbbbbb", "r", "rollback", 5, False)
+    ledger = host.store.ledger()
+    assert (ledger.stable.name, ledger.previous.name) == ("sha-bbbbbbb", "sha-aaaaaaa")
+
+
+def test_reverted_closes_an_open_run_once(host):
+    host.rollout("a")
+    assert settle.reverted(host.store, "r", "sha-aaaaaaa") == {"changed": False}
+    name = stage.stage(host.store, host.engine, order("b", text_of("v")), False)["name"]
+    host.switch(name, "r").switch(False)
+    assert settle.reverted(host.store, "r", "sha-aaaaaaa") == {"changed": True}
+    assert host.events()[-1] == ("reverted", "sha-aaaaaaa")
+    assert settle.reverted(host.store, "r", "sha-aaaaaaa") == {"changed": False}
