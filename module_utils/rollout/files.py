@@ -75,7 +75,7 @@ class Store:
         """What the ledger says; an absent file is an empty ledger."""
         try:
             text = self.path.read_text(encoding="utf-8", errors="replace")
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return ledgers.Ledger()
         except PermissionError as error:
             raise RolloutError(f"The ledger {self.path} cannot be read ({error.strerror}).") from error
@@ -123,7 +123,7 @@ class Store:
             # Without those that power loss left half-written or half-removed: their names begin with a dot.
             return sorted(p.name for p in self.releases.iterdir()
                           if p.name[0] != "." and (p / "release.json").is_file())
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return []
 
     def read(self, name: str, file: str) -> Optional[str]:
