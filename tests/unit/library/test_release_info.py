@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import pytest
+from ansible.module_utils.rollout.registry import Registry
+
+DIGEST = "sha256:" + "1" * 64
+REVISION = "abc1234def5678abc1234def5678abc1234def56"
+IMAGES = {"registry": "localhost:5000", "images": ["backend", "cpu"]}
+
+
+@pytest.fixture
+def registry(monkeypatch):
+    """path -> tag -> revision."""
+    content = {"backend": {"sha-abc1234": REVISION, "latest": REVISION}, "cpu": {"sha-abc1234": None, "latest": REVISION}}
+    monkeypatch.setattr(Registry, "tags", lambda self, path: list(content[path]))
+    monkeypatch.setattr(Registry, "resolve", lambda self, path, tag: {
+        "digest": DIGEST, "revision": content[path][tag], "platforms": {}})
+    return content
+
+
+@pytest.mark.parametrize("asked", [{"sha": "abc1234"}, {"sha": REVISION}, {}, {"tag": "latest"}, {"tag": "sha-abc1234"}])
+def test_rollout(run, registry, asked):
+    result = run("release_info", **IMAGES, **asked)
+    assert not result.get("failed"), result
+    assert result["release"] == "sha-abc1234" and not result["changed"]
+    assert result["images"]["localhost:5000/cpu"]["digest"] == DIGEST
+
+
+@pytest.mark.parametrize(
+    ("asked", "sentence"),
+    [
+        ({"sha": "xyz"}, "sha 'xyz' is not a commit: expected 7 to 40 characters 0-9 a-f"),
+        ({"sha": "abc1234", "tag": "v1"}, "sha=abc1234 and tag=v1 are both given"),
+        ({"tag": "a b"}, "tag 'a b' is no image tag"),
+        ({"images": []}, "No stack in rollout_stacks names an image: nothing can be rolled out."),
+        ({"registry": "UPPER case"}, "'UPPER case/backend' is no image reference"),
+        ({"timeout": "soon"}, "argument 'timeout' is of type str and we were unable to convert to float"),
+    ],
+)
+def test_refusals(run, registry, asked, sentence):
+    result = run("release_info", **{**IMAGES, **asked})
+    assert result["failed"] and sentence in result["msg"]
+
+
+def test_two_releases_at_one_tag_are_refused(run, registry):
+    registry["cpu"]["latest"] = "0" * 40
+    assert run("release_info", **IMAGES)["msg"] == (
+        "The images at tag latest are not one release: backend is sha-abc1234, cpu is sha-0000000. A build is under way or "
+        "failed half-way; name the release with -e sha=…"
+    )
+
+
+def test_a_commit_that_means_several_tags_is_refused(run, registry):
+    registry["backend"] = {"sha-abc12345": None, "sha-abc12346": None}
+    assert run("release_info", **IMAGES, sha="abc1234")["msg"] == (
+        "sha-abc1234 means several tags of image backend: sha-abc12345, sha-abc12346. Give more digits."
+    )
+
+
+def stable(release, run, seq):
+    return {"name": release, "release": release, "run": run, "seq": seq}
+
+
+A, B = stable("sha-aaaaaaa", "r1", 2), stable("sha-bbbbbbb", "r2", 4)
+LEDGERS = {"h1": {"known": [A, B], "history": [A, B]}, "h2": {"known": [A, B], "history": [A, B]}}
+
+
+@pytest.mark.parametrize("asked", [{}, {"sha": "aaaaaaa"}])
+def test_rollback(run, asked):
+    result = run("release_info", action="rollback", ledgers=LEDGERS, first="h1", **asked)
+    assert result["release"] == "sha-aaaaaaa"
+    assert result["names"] == {"h1": "sha-aaaaaaa", "h2": "sha-aaaaaaa"} and result["images"] == {}
+
+
+def test_rollback_refusals(run):
+    result = run("release_info", action="rollback", ledgers=LEDGERS, first="h1", sha="ccccccc")
+    assert result["msg"].startswith("sha-ccccccc is not a stable release of host h1")
+    result = run("release_info", action="rollback", ledgers={"h1": {"known": [A], "history": [A]}}, first="h1")
+    assert result["msg"].startswith("There is no earlier stable release on host h1 to roll back to.")

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+
+@pytest.fixture
+def plugin(load):
+    return load("plugins/callback/rollout.py")
+
+
+@pytest.fixture
+def callback(plugin):
+    made = plugin.CallbackModule()
+    shown = []
+    made._display = SimpleNamespace(display=shown.append, columns=30)
+    made.shown = shown
+    return made
+
+
+@pytest.fixture(params=["result", "_result"])
+def said(request):
+    """A result as Ansible 2.19 and as older ones hand it over."""
+
+    def make(content, host="h1"):
+        named = SimpleNamespace(get_name=lambda: host)
+        return SimpleNamespace(**{request.param: content, request.param.replace("result", "host"): named})
+
+    return make
+
+
+def test_the_screen_is_printed_once_at_the_end(callback, said):
+    callback.v2_runner_on_ok(said({"ansible_facts": {"rollout_screen": "ALL IS WELL"}}))
+    callback.v2_runner_on_ok(said({"ansible_facts": {"other": 1}}))
+    callback.v2_runner_on_ok(said({"msg": "x"}))
+    assert callback.shown == []
+    callback.v2_playbook_on_stats(None)
+    assert callback.shown == ["\nALL IS WELL"]
+
+
+def test_lost_hosts_without_a_report(callback, said):
+    for host in ("h1", "h2", "h1"):
+        callback.v2_runner_on_unreachable(said({}, host))
+    callback.v2_playbook_on_stats(None)
+    assert callback.shown == [
+        "\nUnreachable: h1, h2. Ansible's message above says why; then: ansible-playbook status.yml"
+    ]
+
+
+def test_nothing_to_say(callback):
+    callback.v2_playbook_on_stats(None)
+    assert callback.shown == []
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("one two three four", ["one two", "three four"]),
+        ("  a table line that is long", ["  a table line that is long"]),
+        ("short\n\nlast", ["short", "", "last"]),
+        ("a-very-long-name-that-is-not-broken", ["a-very-long-name-that-is-not-broken"]),
+    ],
+)
+def test_wrapped(plugin, text, lines):
+    assert plugin.wrapped(text, 10).split("\n") == lines
