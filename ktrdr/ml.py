@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 warnings.filterwarnings("ignore", "Failed to initialize NumPy")
 
 
-class CannotWork(Exception):
+class DeviceError(Exception):
     """Why this worker cannot compute although torch is installed."""
 
 
@@ -48,7 +48,7 @@ def torch_version() -> str:
 def pick_device(wish: str) -> torch.device:
     """The device for `wish` (auto, cpu, cuda), proved by a product computed on it.
 
-    Raises CannotWork where it does not compute. `auto` then does not fall back to the CPU: a card that is
+    Raises DeviceError where it does not compute. `auto` then does not fall back to the CPU: a card that is
     there and broken is to be seen.
     """
     import torch
@@ -57,15 +57,15 @@ def pick_device(wish: str) -> torch.device:
     torch.set_num_threads(1)
     available = torch.cuda.is_available()
     if wish == "cuda" and not available:
-        raise CannotWork(f"device cuda is asked for, but torch {torch_version()} sees no usable CUDA device")
+        raise DeviceError(f"device cuda is asked for, but torch {torch_version()} sees no usable CUDA device")
     device = torch.device("cuda" if wish != "cpu" and available else "cpu")
     try:
         ones = torch.ones(8, 8, device=device)
         right = bool((ones @ ones == 8).all())
     except RuntimeError as error:
-        raise CannotWork(f"device {device} does not compute: {error}") from error
+        raise DeviceError(f"device {device} does not compute: {error}") from error
     if not right:
-        raise CannotWork(f"device {device} computes wrong results")
+        raise DeviceError(f"device {device} computes wrong results")
     return device
 
 

@@ -18,7 +18,7 @@ from fastapi import FastAPI
 from fastapi.responses import JSONResponse
 
 from ktrdr.config import Settings
-from ktrdr.ml import CannotWork, pick_device, torch_version, validate_ml_dependencies
+from ktrdr.ml import DeviceError, pick_device, torch_version, validate_ml_dependencies
 from ktrdr.operations import Json, Kind, Params
 
 if TYPE_CHECKING:
@@ -61,24 +61,23 @@ class Worker:
         self._draining = asyncio.Event()
         # Set on the event loop, seen by the thread that computes.
         self._stop = threading.Event()
-        self._beating: asyncio.Task[None] | None = None
-        self._working: asyncio.Task[None] | None = None
+        self._beating: asyncio.Task[None]
+        self._working: asyncio.Task[None]
 
     def start(self) -> None:
-        """Begin to beat and to work."""
+        """Begin to beat and to work. Only then may it be asked or leave."""
         self._beating = asyncio.create_task(self._beat())
         self._working = asyncio.create_task(self._work())
 
     def broken(self) -> str:
         """Why it no longer works although it should, empty where it does."""
         for task in (self._beating, self._working):
-            if task and task.done() and not self._draining.is_set():
+            if task.done() and not self._draining.is_set():
                 return f"the worker's loop ended: {task.exception()!r}"
         return ""
 
     async def leave(self) -> None:
         """Claim no more; finish within the grace period or give back with a checkpoint; say goodbye."""
-        assert self._beating and self._working
         self._draining.set()
         log.info("leaving: no further operation is claimed")
         # Beside the work, for a backend that is away would eat the grace period; it learns from the silence.
@@ -226,7 +225,7 @@ def create_app(kind: Kind, make: Make, settings: Settings | None = None) -> Fast
         facts["torch"] = torch_version()
         try:
             device = pick_device(settings.device)
-        except CannotWork as error:
+        except DeviceError as error:
             # Stay, so that the health check can say why; never register.
             log.error("%s", error)
             cannot.append(str(error))
@@ -234,8 +233,9 @@ def create_app(kind: Kind, make: Make, settings: Settings | None = None) -> Fast
             return
         facts["device"] = str(device)
         async with httpx.AsyncClient(base_url=settings.backend_url, timeout=REQUEST_SECONDS) as backend:
-            worker = state["worker"] = Worker(settings, kind, make, device, backend)
+            worker = Worker(settings, kind, make, device, backend)
             worker.start()
+            state["worker"] = worker
             yield
             await worker.leave()
 

@@ -12,7 +12,7 @@ from typing import Annotated
 from fastapi import Body, FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 
-from ktrdr.api.store import Conflict, DatabaseUnavailable, NotFound, Store
+from ktrdr.api.store import ConflictError, DatabaseError, NotFoundError, Store
 from ktrdr.api.watch import LOST, Watch
 from ktrdr.config import Settings
 from ktrdr.operations import (
@@ -50,7 +50,7 @@ class Probe:
             await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(self._asked)), HEALTH_SECONDS)
         except TimeoutError:
             return f"no answer within {HEALTH_SECONDS:g} s"
-        except DatabaseUnavailable as error:
+        except DatabaseError as error:
             return str(error)
         return ""
 
@@ -73,11 +73,11 @@ def create_app(settings: Settings) -> FastAPI:
 
     app = FastAPI(title="ktrdr", version=settings.release, lifespan=lifespan)
 
-    @app.exception_handler(DatabaseUnavailable)
-    @app.exception_handler(NotFound)
-    @app.exception_handler(Conflict)
+    @app.exception_handler(DatabaseError)
+    @app.exception_handler(NotFoundError)
+    @app.exception_handler(ConflictError)
     async def refuse(_: Request, error: Exception) -> JSONResponse:
-        status = {DatabaseUnavailable: 503, NotFound: 404, Conflict: 409}[type(error)]
+        status = {DatabaseError: 503, NotFoundError: 404, ConflictError: 409}[type(error)]
         what = "database unavailable: " if status == 503 else ""
         return JSONResponse({"reason": f"{what}{error}"}, status)
 

@@ -32,15 +32,15 @@ NETWORK = {
 }
 
 
-class DatabaseUnavailable(Exception):
+class DatabaseError(Exception):
     """The database cannot be used now; says why, without secrets."""
 
 
-class NotFound(Exception):
+class NotFoundError(Exception):
     """There is no such worker or operation."""
 
 
-class Conflict(Exception):
+class ConflictError(Exception):
     """The request contradicts what is stored."""
 
 
@@ -80,7 +80,7 @@ class Operation(Base):
 class Store:
     """The database, reached on first use and again after it was away.
 
-    Methods raise DatabaseUnavailable, NotFound or Conflict, and block for as long as the database does.
+    Methods raise DatabaseError, NotFoundError or ConflictError, and block for as long as the database does.
     """
 
     def __init__(self, url: URL, watch: Watch) -> None:
@@ -117,7 +117,7 @@ class Store:
         with self._transaction() as session:
             beats = _beat(session, worker)
             if beats is None:
-                raise NotFound(f"worker {worker} is not registered")
+                raise NotFoundError(f"worker {worker} is not registered")
         self._watch.heard(worker, beats)
 
     def drain(self, worker: str, draining: bool) -> Json:
@@ -138,9 +138,7 @@ class Store:
     def workers(self) -> list[Json]:
         """Every registered worker with its status and the operations that it runs, by name."""
         with self._transaction() as session:
-            return [
-                self._view(session, row) for row in session.scalars(sa.select(Worker).order_by(Worker.id))
-            ]
+            return [self._view(session, row) for row in session.scalars(sa.select(Worker).order_by(Worker.id))]
 
     def worker(self, worker: str) -> Json:
         """One registered worker, as in `workers`."""
@@ -159,7 +157,7 @@ class Store:
                 pass  # submitted before
             stored = _operation(session, key)
             if (stored.kind, stored.params) != (submission.kind, params):
-                raise Conflict(f"operation {key} exists with other contents: {stored.kind} {stored.params}")
+                raise ConflictError(f"operation {key} exists with other contents: {stored.kind} {stored.params}")
             return show(stored)
 
     def operations(self, state: State | None = None) -> list[Json]:
@@ -168,9 +166,7 @@ class Store:
         if state:
             query = query.where(Operation.state == state)
         with self._transaction() as session:
-            return [
-                {k: v for k, v in show(row).items() if k != "checkpoint"} for row in session.scalars(query)
-            ]
+            return [{k: v for k, v in show(row).items() if k != "checkpoint"} for row in session.scalars(query)]
 
     def operation(self, key: str) -> Json:
         """One operation with its checkpoint."""
@@ -228,7 +224,7 @@ class Store:
                 return show(stored)
             if not holds or stored.state != State.RUNNING:
                 owner = f" by {stored.worker}" if stored.worker else ""
-                raise Conflict(
+                raise ConflictError(
                     f"operation {key} is {stored.state}{owner} (attempt {stored.attempt}), "
                     f"no longer held by {held.worker} (attempt {held.attempt})"
                 )
@@ -276,7 +272,7 @@ class Store:
             self._created = False
             # The driver's own words never hold the password; SQLAlchemy's hold statement and parameters.
             said = str(getattr(error, "orig", None) or error)
-            raise DatabaseUnavailable(" ".join(said.split()) or type(error).__name__) from error
+            raise DatabaseError(" ".join(said.split()) or type(error).__name__) from error
 
 
 def show(row: Operation) -> Json:
@@ -298,7 +294,7 @@ def _operation(session: Session, key: str, lock: bool = False) -> Operation:
     query = sa.select(Operation).where(Operation.id == key)
     row = session.scalar(query.with_for_update() if lock else query)
     if row is None:
-        raise NotFound(f"there is no operation {key}")
+        raise NotFoundError(f"there is no operation {key}")
     return row
 
 
@@ -306,7 +302,7 @@ def _worker(session: Session, key: str, lock: bool = False) -> Worker:
     query = sa.select(Worker).where(Worker.id == key)
     row = session.scalar(query.with_for_update() if lock else query)
     if row is None:
-        raise NotFound(f"worker {key} is not registered")
+        raise NotFoundError(f"worker {key} is not registered")
     return row
 
 

@@ -25,9 +25,7 @@ PARAMS = {"seed": 1, "steps": 3, "step_seconds": 0.0}
 
 @contextmanager
 def backend(**settings: Any) -> Iterator[TestClient]:
-    with TestClient(
-        create_app(Settings(release="sha-abc1234", **settings)), raise_server_exceptions=False
-    ) as client:
+    with TestClient(create_app(Settings(release="sha-abc1234", **settings)), raise_server_exceptions=False) as client:
         client.base_url = client.base_url.join("/api/v1/")
         yield client
 
@@ -151,7 +149,8 @@ def test_only_the_holder_may_speak_and_a_result_stands(api: TestClient) -> None:
         assert tell(api, other, word, **body) == 409, word
     assert tell(api, first, "release", checkpoint={"step": 1}) == 204
     second = claim(api, "w2")
-    assert second and (second["attempt"], second["checkpoint"]) == (2, {"step": 1})
+    assert second
+    assert (second["attempt"], second["checkpoint"]) == (2, {"step": 1})
     assert tell(api, first, "complete", result={"x": 3}) == 409
     assert tell(api, second, "complete", result={"x": 4}) == 200
     # Again, as after an answer that got lost: heard, but without effect.
@@ -165,7 +164,8 @@ def test_a_failure_is_kept(api: TestClient) -> None:
     register(api, "w1")
     submit(api, "op1")
     held = claim(api, "w1")
-    assert held and tell(api, held, "fail", error="ValueError: no") == 200
+    assert held
+    assert tell(api, held, "fail", error="ValueError: no") == 200
     shown = api.get("operations/op1").json()
     assert (shown["state"], shown["error"]) == ("failed", "ValueError: no")
     assert claim(api, "w1") is None
@@ -176,12 +176,14 @@ def test_goodbye_gives_the_operation_to_another(api: TestClient) -> None:
     register(api, "w2")
     submit(api, "op1")
     held = claim(api, "w1")
-    assert held and tell(api, held, "checkpoint", checkpoint={"step": 7}) == 204
+    assert held
+    assert tell(api, held, "checkpoint", checkpoint={"step": 7}) == 204
     assert api.delete("workers/w1").status_code == 204
     assert api.get("workers/w1").status_code == 404
     assert api.get("operations/op1").json()["state"] == "queued"
     again = claim(api, "w2")
-    assert again and (again["id"], again["checkpoint"]) == ("op1", {"step": 7})
+    assert again
+    assert (again["id"], again["checkpoint"]) == ("op1", {"step": 7})
     assert tell(api, held, "complete", result={}) == 409
 
 
@@ -200,7 +202,8 @@ def test_a_claim_whose_answer_was_lost_is_answered_again(api: TestClient) -> Non
     submit(api, "op1")
     submit(api, "op2")
     first, second = claim(api, "w1"), claim(api, "w1")
-    assert first and second
+    assert first
+    assert second
     assert (second["id"], second["attempt"]) == (first["id"], first["attempt"] + 1)
     assert tell(api, first, "complete", result={}) == 409, "an earlier claim no longer counts"
     assert tell(api, second, "complete", result={}) == 200
@@ -213,7 +216,8 @@ def test_a_draining_worker_gets_nothing_until_it_is_free_again(api: TestClient) 
     held = claim(api, "w1")
     answer = api.post("workers/w1/drain")
     assert (answer.json()["status"], answer.json()["operations"]) == ("draining", ["op1"])
-    assert held and tell(api, held, "complete", result={}) == 200
+    assert held
+    assert tell(api, held, "complete", result={}) == 200
     assert claim(api, "w1") is None
     assert api.get("workers/w1").json()["operations"] == []
     assert api.post("workers/w1/drain", json={"draining": False}).json()["status"] == "alive"
@@ -225,7 +229,8 @@ def test_a_silent_worker_is_lost_and_its_operation_resumed(database: dict[str, s
         register(api, "w1")
         submit(api, "op1")
         held = claim(api, "w1")
-        assert held and tell(api, held, "checkpoint", checkpoint={"step": 5}) == 204
+        assert held
+        assert tell(api, held, "checkpoint", checkpoint={"step": 5}) == 204
         register(api, "w2")
 
         def taken() -> dict[str, Any] | None:
@@ -250,7 +255,8 @@ def test_a_restarted_backend_forgets_nothing(database: dict[str, str], until: An
         register(api, "w2")
         submit(api, "op1")
         held = claim(api, "w1")
-        assert held and tell(api, held, "checkpoint", checkpoint={"step": 5}) == 204
+        assert held
+        assert tell(api, held, "checkpoint", checkpoint={"step": 5}) == 204
     with backend(worker_timeout_seconds=0.4, **database) as api:
         awaited = api.get("workers/w1")
         assert (awaited.status_code, awaited.json()["status"]) == (503, "awaited")
@@ -290,9 +296,7 @@ def test_two_backends_start_on_one_empty_database_at_once(database: dict[str, st
         assert len(two.get("operations").json()) == 4
 
 
-def test_it_starts_without_its_database_says_so_and_recovers(
-    pg: dict[str, str], postgres: Any, until: Any
-) -> None:
+def test_it_starts_without_its_database_says_so_and_recovers(pg: dict[str, str], postgres: Any, until: Any) -> None:
     postgres.stop()
     try:
         with backend(**pg) as api:

@@ -47,7 +47,7 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
     assert "hunter2" not in repr(told)
 
 
-@pytest.mark.parametrize("name, value", [("DEVICE", "tpu"), ("HEARTBEAT_SECONDS", "0"), ("WORKER_ID", "a/b")])
+@pytest.mark.parametrize(("name", "value"), [("DEVICE", "tpu"), ("HEARTBEAT_SECONDS", "0"), ("WORKER_ID", "a/b")])
 def test_a_bad_setting_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     monkeypatch.setenv(f"KTRDR_{name}", value)
     with pytest.raises(ValidationError, match=name.lower()):
@@ -79,7 +79,8 @@ def test_healthcheck_tells_good_from_bad(port: int) -> None:
     assert check(port, "/good") == (True, '200 {"reason": "at /good"}')
     assert check(port, "/bad") == (False, '503 {"reason": "at /bad"}')
     healthy, said = check(1, "/good")
-    assert not healthy and "no answer from 127.0.0.1:1/good" in said
+    assert not healthy
+    assert "no answer from 127.0.0.1:1/good" in said
 
 
 def test_healthcheck_as_a_command(
@@ -182,11 +183,9 @@ def test_a_backtest_holds_together() -> None:
 
 def test_a_device_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     torch = pytest.importorskip("torch")
-    from ktrdr.ml import CannotWork, pick_device
+    from ktrdr.ml import DeviceError, pick_device
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert str(pick_device("auto")) == str(pick_device("cpu")) == "cpu"
-    with pytest.raises(
-        CannotWork, match=r"device cuda is asked for, but torch .* sees no usable CUDA device"
-    ):
+    with pytest.raises(DeviceError, match=r"device cuda is asked for, but torch .* sees no usable CUDA device"):
         pick_device("cuda")

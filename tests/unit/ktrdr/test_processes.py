@@ -79,9 +79,7 @@ class House:
         assert self.backend.get("/api/v1/workers/second").status_code == 404
 
 
-def test_sigterm_gives_the_operation_back_for_another_to_finish(
-    pg: dict[str, str], serve: Any, until: Any
-) -> None:
+def test_sigterm_gives_the_operation_back_for_another_to_finish(pg: dict[str, str], serve: Any, until: Any) -> None:
     house = House(Kind.BACKTEST, pg, serve, until)
     health = house.first.get("/health").json()
     assert health.pop("torch").startswith("2.")
@@ -101,9 +99,7 @@ def test_sigterm_gives_the_operation_back_for_another_to_finish(
     house.finished_by_second()
 
 
-def test_sigkill_is_noticed_and_a_backends_restart_forgets_nothing(
-    pg: dict[str, str], serve: Any, until: Any
-) -> None:
+def test_sigkill_is_noticed_and_a_backends_restart_forgets_nothing(pg: dict[str, str], serve: Any, until: Any) -> None:
     house = House(Kind.TRAINING, pg, serve, until)
     step = house.step()
     house.first.end(kill=True)

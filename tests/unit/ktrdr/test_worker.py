@@ -53,9 +53,7 @@ class House:
         self.settings = Settings(**quick | database | settings)
         app = create_app(self.settings)
         self.line = Line(app=app)
-        self.client = httpx.AsyncClient(
-            transport=httpx.ASGITransport(app=app), base_url="http://backend/api/v1/"
-        )
+        self.client = httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://backend/api/v1/")
         backend = httpx.AsyncClient(transport=self.line, base_url="http://backend")
         self.worker = Worker(self.settings, Kind.BACKTEST, Crossover, CPU, backend)
 
@@ -113,9 +111,7 @@ def test_it_works_through_what_there_is(sqlite: dict[str, str]) -> None:
     asyncio.run(story())
 
 
-def test_a_bad_operation_fails_and_the_next_is_done(
-    sqlite: dict[str, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_bad_operation_fails_and_the_next_is_done(sqlite: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     result = Crossover.result
 
     def fragile(self: Crossover) -> dict[str, Any]:
@@ -219,9 +215,7 @@ def test_without_its_device_it_says_why_and_does_not_register(
     sqlite: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    settings = Settings(
-        device="cuda", release="sha-abc1234", worker_id="w1", backend_url="http://127.0.0.1:1"
-    )
+    settings = Settings(device="cuda", release="sha-abc1234", worker_id="w1", backend_url="http://127.0.0.1:1")
     with TestClient(create_worker(Kind.TRAINING, Crossover, settings)) as client:
         answer = client.get("/health")
     assert answer.status_code == 503
