@@ -10,7 +10,7 @@ import os
 import sys
 
 
-def check(port: int, path: str, timeout: float = 4.0) -> tuple[bool, str]:
+def check(port: int, path: str, timeout: float = 3.0) -> tuple[bool, str]:
     """Whether `path` answers 200 within `timeout` seconds, and what it said or why it did not."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
     try:
