@@ -139,8 +139,14 @@ def verb(module: AnsibleModule) -> dict[str, Any]:
     if params["name"]:
         return staging.restage(store, engine, params["name"], check)
     order = staging.Order(
-        params["application"], params["release"], params["run"], params["images"], params["stacks"],
-        params["environment"], params["secrets"], params["torch_timeout"],
+        params["application"],
+        params["release"],
+        params["run"],
+        params["images"],
+        params["stacks"],
+        params["environment"],
+        params["secrets"],
+        params["torch_timeout"],
     )
     return staging.stage(store, engine, order, check)
 

@@ -93,7 +93,12 @@ def verb(module: AnsibleModule) -> dict[str, Any]:
     """Bring the stack to its state."""
     params = module.params
     switch = Switch(
-        Store(params["root"]), Engine(), params["application"], params["stack"], params["name"], params["run"],
+        Store(params["root"]),
+        Engine(),
+        params["application"],
+        params["stack"],
+        params["name"],
+        params["run"],
         params["torch_timeout"],
     )
     if params["state"] == "absent":

@@ -119,7 +119,11 @@ def verb(module: AnsibleModule) -> dict[str, Any]:
     params = module.params
     target = params["image"] or params["container"]
     verdict = sdk.check(
-        target, params["expect"], image=bool(params["image"]), limit_s=params["timeout"], python=params["python"],
+        target,
+        params["expect"],
+        image=bool(params["image"]),
+        limit_s=params["timeout"],
+        python=params["python"],
         gpu=params["gpu"],
     )
     # Ansible keeps the key "warnings" for its own.

@@ -30,8 +30,7 @@ def stanzas() -> list[dict[str, str]]:
         match = re.match(r"deb\s+(?:\[([^]]*)\]\s+)?(\S+)\s+(\S+)\s+(.+)", line.strip())
         if match:
             signed = re.search(r"signed-by=(\S+)", match[1] or "")
-            found.append({"URIs": match[2], "Suites": match[3], "Components": match[4],
-                          "Signed-By": signed[1] if signed else ""})
+            found.append({"URIs": match[2], "Suites": match[3], "Components": match[4], "Signed-By": signed[1] if signed else ""})
     return [s for s in found if s.get("Enabled", "yes") == "yes" and s.get("URIs") and s.get("Suites")]
 
 
@@ -50,8 +49,10 @@ def main() -> None:
                 continue
             suites = [sys.argv[1]]
         signed = source.get("Signed-By") or keyring
-        print(f"Types: deb\nURIs: {source['URIs']}\nSuites: {' '.join(suites)}\n"
-              f"Components: {source.get('Components', 'main')}\nSigned-By: {signed}\n")
+        print(
+            f"Types: deb\nURIs: {source['URIs']}\nSuites: {' '.join(suites)}\n"
+            f"Components: {source.get('Components', 'main')}\nSigned-By: {signed}\n"
+        )
 
 
 if __name__ == "__main__":

@@ -10,6 +10,8 @@ command -v mmdebstrap > /dev/null || {
 tar=$(mktemp -d)/base.tar
 trap 'rm -rf "$(dirname "$tar")"' EXIT
 codename=$(. /etc/os-release && echo "$VERSION_CODENAME")
+# The hook is for mmdebstrap to expand.
+# shellcheck disable=SC2016
 if ! as_root mmdebstrap --quiet --variant=minbase --include=python3,python3-venv,ca-certificates \
     --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
     --dpkgopt='path-exclude=/usr/share/locale/*' --dpkgopt='path-exclude=/usr/share/info/*' \

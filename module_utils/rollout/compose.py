@@ -189,9 +189,7 @@ def container(inspected: dict[str, Any]) -> Container:
     )
 
 
-def changes(
-    wanted: list[Service], image_ids: dict[str, str], running: list[Container]
-) -> list[Change]:
+def changes(wanted: list[Service], image_ids: dict[str, str], running: list[Container]) -> list[Change]:
     """What brings the stack from what runs to what is wanted.
 
     Args:

@@ -37,14 +37,25 @@ class Engine:
     def __init__(self, timeout: float = 120.0) -> None:
         self.timeout = timeout
 
-    def run(self, arguments: Sequence[str], stdin: str = "", timeout: Optional[float] = None,
-            extra: Optional[Mapping[str, str]] = None) -> tuple[int, str, str]:
+    def run(
+        self,
+        arguments: Sequence[str],
+        stdin: str = "",
+        timeout: Optional[float] = None,
+        extra: Optional[Mapping[str, str]] = None,
+    ) -> tuple[int, str, str]:
         """Run ``docker ARGUMENTS``: exit status, stdout, stderr. 124 after ``timeout`` seconds."""
         limit = timeout or self.timeout
         try:
             done = subprocess.run(
-                ["docker", *arguments], input=stdin, capture_output=True, text=True, errors="replace",
-                timeout=limit, env={**scrubbed(os.environ), **(extra or {})}, check=False,
+                ["docker", *arguments],
+                input=stdin,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=limit,
+                env={**scrubbed(os.environ), **(extra or {})},
+                check=False,
             )
         except FileNotFoundError:
             return 127, "", "docker: command not found"
@@ -90,7 +101,9 @@ class Engine:
                 "or run ansible-playbook playbooks/prepare.yml."
             )
         return {
-            "engine": version, "compose": out.strip().lstrip("v"), "arch": go_arch(str(info.get("Architecture", ""))),
+            "engine": version,
+            "compose": out.strip().lstrip("v"),
+            "arch": go_arch(str(info.get("Architecture", ""))),
             "data": str(info.get("DockerRootDir") or "/var/lib/docker"),
         }
 
@@ -106,8 +119,16 @@ class Engine:
     def containers(self, project: str) -> list[composes.Container]:
         """The containers of a Compose project, stopped ones too, without one-off ones."""
         out = self.checked(
-            ["ps", "--all", "--quiet", "--no-trunc", "--filter", f"label=com.docker.compose.project={project}",
-             "--filter", "label=com.docker.compose.oneoff=False"],
+            [
+                "ps",
+                "--all",
+                "--quiet",
+                "--no-trunc",
+                "--filter",
+                f"label=com.docker.compose.project={project}",
+                "--filter",
+                "label=com.docker.compose.oneoff=False",
+            ],
             "Listing containers",
         )
         return [composes.container(c) for c in self.inspect("container", out.split())]
@@ -164,8 +185,17 @@ class Stack:
         files = ["--file", str(self.directory / self.file)]
         if self.pins:
             files += ["--file", str(self.directory / self.pins)]
-        return ["compose", "--project-name", self.project, "--project-directory", str(self.directory),
-                "--env-file", str(self.directory / ".env"), *files, *arguments]
+        return [
+            "compose",
+            "--project-name",
+            self.project,
+            "--project-directory",
+            str(self.directory),
+            "--env-file",
+            str(self.directory / ".env"),
+            *files,
+            *arguments,
+        ]
 
     def config(self) -> dict[str, Any]:
         """The stack as Compose understands it."""
@@ -177,7 +207,8 @@ class Stack:
         flag = "--force-recreate" if recreate else "--no-recreate"
         self.engine.checked(
             self.compose("up", "--detach", "--no-deps", "--no-build", "--pull", "never", flag, service),
-            f"Starting {service}", timeout=timeout,
+            f"Starting {service}",
+            timeout=timeout,
         )
 
 
@@ -189,7 +220,9 @@ def validate(engine: Engine, text: str, environment: Mapping[str, str], file: st
     """
     out = engine.checked(
         ["compose", "--project-name", "check", "--project-directory", "/", "--file", "-", "config", "--format", "json"],
-        f"Checking {file}", stdin=text, extra=environment,
+        f"Checking {file}",
+        stdin=text,
+        extra=environment,
     )
     return dict(json.loads(out))
 
@@ -203,12 +236,16 @@ def last_words(text: str, lines: int = 2) -> str:
 def engine_refusal(error: str, user: str) -> str:
     """The sentence for an engine that does not answer."""
     if "permission denied" in error.lower():
-        return (f"User {user} is not allowed to use Docker: add the user to group docker "
-                f"(sudo usermod --append --groups docker {user}, then log in anew), or set ansible_become.")
+        return (
+            f"User {user} is not allowed to use Docker: add the user to group docker "
+            f"(sudo usermod --append --groups docker {user}, then log in anew), or set ansible_become."
+        )
     if "command not found" in error:
         return "Docker is not installed: run ansible-playbook playbooks/prepare.yml, or install it."
-    return (f"The Docker engine does not answer ({last_words(error, 1)}): start it with 'systemctl start docker', or "
-            "run ansible-playbook playbooks/prepare.yml.")
+    return (
+        f"The Docker engine does not answer ({last_words(error, 1)}): start it with 'systemctl start docker', or "
+        "run ansible-playbook playbooks/prepare.yml."
+    )
 
 
 def version_tuple(version: str) -> tuple[int, ...]:

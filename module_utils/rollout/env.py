@@ -60,7 +60,7 @@ def parse(text: str) -> dict[str, str]:
         name, equals, quoted = line.partition("=")
         body = re.fullmatch(r'"((?:[^"\\]|\\.)*)"', quoted, re.S)
         if not equals or not _NAME.fullmatch(name) or not body:
-            raise RolloutError(f"Line {number} of the .env file is not of the form NAME=\"value\": it was edited by hand.")
+            raise RolloutError(f'Line {number} of the .env file is not of the form NAME="value": it was edited by hand.')
         values[name] = re.sub(r"\\(.)", lambda m: _UNESCAPES.get(m[1], m[0]), body[1], flags=re.S)
     return values
 

@@ -121,8 +121,7 @@ class Store:
         """The complete releases on this host."""
         try:
             # Without those that power loss left half-written or half-removed: their names begin with a dot.
-            return sorted(p.name for p in self.releases.iterdir()
-                          if p.name[0] != "." and (p / "release.json").is_file())
+            return sorted(p.name for p in self.releases.iterdir() if p.name[0] != "." and (p / "release.json").is_file())
         except (FileNotFoundError, NotADirectoryError):
             return []
 

@@ -32,9 +32,7 @@ def problem(stacks: Any, groups: Mapping[str, Any]) -> str:
         if stack["wave"] not in WAVES:
             return f"{where}.wave is '{stack['wave']}': expected one of the groups {', '.join(WAVES)}."
     for group in groups:
-        if group not in (*WAVES, "all", "ungrouped") and group.replace("-", "_").rstrip("s") in {
-            w.rstrip("s") for w in WAVES
-        }:
+        if group not in (*WAVES, "all", "ungrouped") and group.replace("-", "_").rstrip("s") in {w.rstrip("s") for w in WAVES}:
             return f"The inventory has a group '{group}': the groups of a rollout are spelt {', '.join(WAVES)}."
     if not groups.get("backend"):
         return "The inventory's group backend has no host: one host must run the backend."
@@ -52,8 +50,9 @@ def images_of(stacks: Mapping[str, Mapping[str, Any]], groups: Mapping[str, Any]
     return sorted({i for s in stacks.values() if groups.get(s["wave"]) for i in s.get("images", [])})
 
 
-def pick_images(images: Mapping[str, Any], registry: str, stacks: Mapping[str, Mapping[str, Any]],
-                names: Iterable[str]) -> dict[str, Any]:
+def pick_images(
+    images: Mapping[str, Any], registry: str, stacks: Mapping[str, Mapping[str, Any]], names: Iterable[str]
+) -> dict[str, Any]:
     """Of the resolved images, those that the named stacks use."""
     wanted = {f"{registry}/{image}" for name in names for image in stacks[name].get("images", [])}
     return {repository: found for repository, found in images.items() if repository in wanted}

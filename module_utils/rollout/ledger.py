@@ -155,7 +155,10 @@ def rollback_target(histories: dict[str, Ledger], first: str, tag: Optional[str]
     exist = ", ".join(dict.fromkeys(s.release for s in reversed(mine.known))) or "none"
     if tag:
         found = [s for s in mine.known if s.release == tag] or [
-            s for s in mine.known if s.release.startswith("sha-") and tag.startswith("sha-")
+            s
+            for s in mine.known
+            if s.release.startswith("sha-")
+            and tag.startswith("sha-")
             and (s.release.startswith(tag) or tag.startswith(s.release))
         ]
         if not found:
@@ -167,14 +170,10 @@ def rollback_target(histories: dict[str, Ledger], first: str, tag: Optional[str]
     elif mine.previous:
         goal = mine.previous
     else:
-        raise RolloutError(
-            f"There is no earlier stable release on host {first} to roll back to. Stable releases there: {exist}."
-        )
+        raise RolloutError(f"There is no earlier stable release on host {first} to roll back to. Stable releases there: {exist}.")
     targets = {}
     for host, ledger in histories.items():
-        confirmed = [s for s in ledger.known if s.run == goal.run] or [
-            s for s in ledger.known if s.release == goal.release
-        ]
+        confirmed = [s for s in ledger.known if s.run == goal.run] or [s for s in ledger.known if s.release == goal.release]
         if not confirmed:
             have = ", ".join(dict.fromkeys(s.release for s in reversed(ledger.known))) or "none"
             raise RolloutError(

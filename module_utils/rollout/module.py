@@ -18,7 +18,7 @@ def run(verb: Callable[[AnsibleModule], dict[str, Any]], arguments: dict[str, An
         module.fail_json(msg=str(error), **error.facts)
     except OSError as error:
         module.fail_json(msg=f"{error.strerror or error} ({error.filename or 'no file'}).")
-    except Exception as error:  # noqa: BLE001  # whatever it is, the operator reads a sentence, and -vvv the rest
+    except Exception as error:  # whatever it is, the operator reads a sentence, and -vvv the rest
         module.fail_json(
             msg=f"Unexpected {type(error).__name__}: {error}. This is a defect of the rollout; run again with -vvv.",
             exception=traceback.format_exc() if module._verbosity > 2 else None,

@@ -28,15 +28,19 @@ def host(store: Store, engine: Engine) -> dict[str, Any]:
     return {
         "engine": facts,
         "ledger": {
-            "stable": stable(ledger.stable), "previous": stable(ledger.previous),
-            "history": [stable(s) for s in ledger.history], "known": [stable(s) for s in ledger.known],
-            "interrupted": ledger.interrupted, "torn": ledger.torn,
+            "stable": stable(ledger.stable),
+            "previous": stable(ledger.previous),
+            "history": [stable(s) for s in ledger.history],
+            "known": [stable(s) for s in ledger.known],
+            "interrupted": ledger.interrupted,
+            "torn": ledger.torn,
         },
     }
 
 
-def services(store: Store, engine: Engine, application: str, stacks: list[str], torch_limit_s: float = 60.0,
-             torch: bool = True) -> list[dict[str, Any]]:
+def services(
+    store: Store, engine: Engine, application: str, stacks: list[str], torch_limit_s: float = 60.0, torch: bool = True
+) -> list[dict[str, Any]]:
     """One row for each service of the host's stacks, as it should be by the ledger and as it is.
 
     Returns:
@@ -47,8 +51,7 @@ def services(store: Store, engine: Engine, application: str, stacks: list[str], 
     for stack in stacks:
         if now is None:
             found = engine.containers(plan.project(application, stack))
-            rows += [_row(stack, c.service, "-", c, [f"{c.service} runs, but the ledger knows no stable release"])
-                     for c in found]
+            rows += [_row(stack, c.service, "-", c, [f"{c.service} runs, but the ledger knows no stable release"]) for c in found]
             if not found:
                 rows.append(_row(stack, "-", "-", None, []))
             continue
@@ -59,8 +62,9 @@ def services(store: Store, engine: Engine, application: str, stacks: list[str], 
     return rows
 
 
-def _stack(store: Store, engine: Engine, application: str, stack: str, now: ledgers.Stable, torch_limit_s: float,
-           torch: bool) -> list[dict[str, Any]]:
+def _stack(
+    store: Store, engine: Engine, application: str, stack: str, now: ledgers.Stable, torch_limit_s: float, torch: bool
+) -> list[dict[str, Any]]:
     switch = Switch(store, engine, application, stack, now.name, "status")
     wanted, running, changes = switch.observe()
     edited = [f for f in store.edited(now.name) if f in (".env", plan.compose_file(stack), plan.pins_file(stack))]
@@ -92,14 +96,24 @@ def _stack(store: Store, engine: Engine, application: str, stack: str, now: ledg
 def _drift(change: compose.Change) -> str:
     if change.action == "remove":
         return "is not part of the release"
-    return {"absent": "has no container", "image": "runs another image than the release's",
-            "configuration": "runs with another configuration than the release's"}.get(change.why, f"is {change.why}")
+    return {
+        "absent": "has no container",
+        "image": "runs another image than the release's",
+        "configuration": "runs with another configuration than the release's",
+    }.get(change.why, f"is {change.why}")
 
 
 def _row(stack: str, service: str, release: str, found: Optional[compose.Container], drift: list[str]) -> dict[str, Any]:
-    return {"stack": stack, "service": service, "release": release, "digest": found.image_id if found else "",
-            "health": found.status if found else "absent", "since": found.started if found else "", "torch": "-",
-            "drift": drift}
+    return {
+        "stack": stack,
+        "service": service,
+        "release": release,
+        "digest": found.image_id if found else "",
+        "health": found.status if found else "absent",
+        "since": found.started if found else "",
+        "torch": "-",
+        "drift": drift,
+    }
 
 
 def _health(service: compose.Service, found: compose.Container, release: str) -> str:

@@ -92,9 +92,7 @@ def require_platform(image: str, platforms: Iterable[str], platform: str) -> Non
     found = sorted(platforms)
     # A variant (linux/arm/v7) is the engine's to choose.
     if found and not any(p == platform or p.startswith(platform + "/") for p in found):
-        raise RolloutError(
-            f"Image {image} is for {', '.join(found)}, but this host is {platform}: build it for {platform} too."
-        )
+        raise RolloutError(f"Image {image} is for {', '.join(found)}, but this host is {platform}: build it for {platform} too.")
 
 
 def require_space(to_come: int, free: int, where: str) -> None:
@@ -113,8 +111,12 @@ def require_space(to_come: int, free: int, where: str) -> None:
         )
 
 
-def require_ports(ports: Mapping[int, str], held: Mapping[int, str], own: Iterable[str], listening: Mapping[int, str],
-                  ) -> None:
+def require_ports(
+    ports: Mapping[int, str],
+    held: Mapping[int, str],
+    own: Iterable[str],
+    listening: Mapping[int, str],
+) -> None:
     """Refuse a stack whose published port something else has.
 
     Args:
@@ -130,15 +132,23 @@ def require_ports(ports: Mapping[int, str], held: Mapping[int, str], own: Iterab
     for port, service in sorted(ports.items()):
         holder = held.get(port)
         if holder is not None and holder not in mine:
-            raise RolloutError(f"Port {port}, which service {service} publishes, is held by container or project {holder}: "
-                               "stop that, or change the port in the inventory.")
+            raise RolloutError(
+                f"Port {port}, which service {service} publishes, is held by container or project {holder}: "
+                "stop that, or change the port in the inventory."
+            )
         if holder is None and listening.get(port):
-            raise RolloutError(f"Port {port}, which service {service} publishes, is held by {listening[port]}: "
-                               "stop that, or change the port in the inventory.")
+            raise RolloutError(
+                f"Port {port}, which service {service} publishes, is held by {listening[port]}: "
+                "stop that, or change the port in the inventory."
+            )
 
 
-def diff(old: Mapping[str, Optional[str]], new: Mapping[str, str], secrets: Iterable[str], names: tuple[str, str],
-         ) -> list[dict[str, str]]:
+def diff(
+    old: Mapping[str, Optional[str]],
+    new: Mapping[str, str],
+    secrets: Iterable[str],
+    names: tuple[str, str],
+) -> list[dict[str, str]]:
     """Ansible diffs of a release's files against those before, secrets masked."""
     out = []
     for file in sorted(set(old) | set(new)):
@@ -150,8 +160,14 @@ def diff(old: Mapping[str, Optional[str]], new: Mapping[str, str], secrets: Iter
             before, after = env.masked(before, secrets), env.masked(after, secrets)
             after += "".join(f"# {name}: changed\n" for name in changed)
         if not file.endswith(".pins.json"):
-            out.append({"before": before, "after": after, "before_header": f"{names[0]}/{file}",
-                        "after_header": f"{names[1]}/{file}"})
+            out.append(
+                {
+                    "before": before,
+                    "after": after,
+                    "before_header": f"{names[0]}/{file}",
+                    "after_header": f"{names[1]}/{file}",
+                }
+            )
     return out
 
 

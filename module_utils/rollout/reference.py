@@ -79,9 +79,7 @@ def wanted_tag(sha: Optional[str], tag: Optional[str], default: str = "latest") 
         RolloutError: both are given, or one is malformed.
     """
     if sha and tag:
-        raise RolloutError(
-            f"sha={sha} and tag={tag} are both given: give one, sha for a commit or tag for any other tag."
-        )
+        raise RolloutError(f"sha={sha} and tag={tag} are both given: give one, sha for a commit or tag for any other tag.")
     if sha:
         if not _SHA.fullmatch(sha):
             raise RolloutError(

@@ -19,7 +19,7 @@ _MANIFEST = ("application/vnd.oci.image.manifest.v1+json", "application/vnd.dock
 _REVISION = "org.opencontainers.image.revision"
 
 
-class Missing(Exception):
+class MissingError(Exception):
     """The registry answers, but has no such thing."""
 
 
@@ -29,8 +29,7 @@ class Registry:
     ``insecure`` asks it over http, as the engine's insecure-registries do; loopback always is.
     """
 
-    def __init__(self, host: str, username: str = "", password: str = "", insecure: bool = False,
-                 timeout: float = 20.0) -> None:
+    def __init__(self, host: str, username: str = "", password: str = "", insecure: bool = False, timeout: float = 20.0) -> None:
         self.host, self.username, self.password, self.timeout = host, username, password, timeout
         loopback = re.match(r"(localhost|127\.[\d.]+|\[::1\])(:|$)", host)
         api = "registry-1.docker.io" if host == reference.DEFAULT_REGISTRY else host
@@ -49,7 +48,7 @@ class Registry:
         """
         try:
             document, digest = self._manifest(path, tag)
-        except Missing:
+        except MissingError:
             raise RolloutError(self._absent(path, tag)) from None
         if document.get("mediaType") in _INDEX or "manifests" in document:
             platforms = {}
@@ -74,7 +73,7 @@ class Registry:
         for _page in range(100):
             try:
                 body, headers = self._get(path, url, "application/json")
-            except Missing:
+            except MissingError:
                 return found
             found += self._document(path, body).get("tags") or []
             following = re.search(r'<([^>]+)>;\s*rel="?next', headers.get("Link") or "")
@@ -90,8 +89,10 @@ class Registry:
         if not tags:
             return f"Registry {self.host} has no image {path} (asked for {image}:{tag}): build and push it (make images)."
         near = ", ".join(reference.nearby(tag, tags))
-        return (f"Registry {self.host} has no tag {tag} of image {path}. Tags there that are nearest: {near}. "
-                "Build and push it (make images SHA=…), or choose another.")
+        return (
+            f"Registry {self.host} has no tag {tag} of image {path}. Tags there that are nearest: {near}. "
+            "Build and push it (make images SHA=…), or choose another."
+        )
 
     def _manifest(self, path: str, name: str) -> tuple[dict[str, Any], str]:
         body, headers = self._get(path, f"/v2/{path}/manifests/{name}", ", ".join(_INDEX + _MANIFEST))
@@ -130,7 +131,7 @@ class Registry:
                         self._authorize(path, error.headers.get("WWW-Authenticate") or "")
                         continue
                     if error.code == 404:
-                        raise Missing from None
+                        raise MissingError from None
                     raise RolloutError(self._status(path, error.code)) from None
             except (OSError, ValueError, http.client.HTTPException) as error:
                 reason = getattr(error, "reason", error)
@@ -143,8 +144,10 @@ class Registry:
     def _status(self, path: str, code: int) -> str:
         if code in (401, 403):
             whose = f"as user {self.username}" if self.username else "without a user"
-            return (f"Registry {self.host} refuses access to image {path} {whose} (HTTP {code}): set "
-                    "rollout_registry_username and rollout_registry_password (vaulted) to a token that may read it.")
+            return (
+                f"Registry {self.host} refuses access to image {path} {whose} (HTTP {code}): set "
+                "rollout_registry_username and rollout_registry_password (vaulted) to a token that may read it."
+            )
         if code == 429:
             return f"Registry {self.host} says too many requests for image {path} (HTTP 429): wait, or log in."
         return f"Registry {self.host} fails on image {path} (HTTP {code}): look at the registry's own log."

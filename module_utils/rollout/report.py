@@ -25,7 +25,7 @@ def with_fault(result: Result, phase: str, host: str, failed: Any) -> dict[str, 
     message = str(one.get("msg") or "failed without a message")
     if phase == "settle" and not one.get("failed", True):
         message = "what runs is no longer what was switched"
-    if "argument_errors" in one and one["argument_errors"]:
+    if one.get("argument_errors"):
         message = "; ".join(str(e) for e in one["argument_errors"])
     fault = {"phase": phase, "host": host, "msg": message}
     fault.update({key: one[key] for key in ("service", "stack", "gate", "log") if one.get(key)})
@@ -36,8 +36,15 @@ def with_fault(result: Result, phase: str, host: str, failed: Any) -> dict[str, 
 def with_staged(result: Result, staged: Mapping[str, Any], host: Mapping[str, Any]) -> dict[str, Any]:
     """``result`` with what staging found."""
     stable = (host.get("ledger") or {}).get("stable") or {}
-    return {**result, "name": staged["name"], "staged": bool(staged.get("changed")), "to_pull": staged.get("to_pull", 0),
-            "stable": stable.get("release"), "changed": stable.get("name") != staged["name"], "services": []}
+    return {
+        **result,
+        "name": staged["name"],
+        "staged": bool(staged.get("changed")),
+        "to_pull": staged.get("to_pull", 0),
+        "stable": stable.get("release"),
+        "changed": stable.get("name") != staged["name"],
+        "services": [],
+    }
 
 
 def with_switched(result: Result, results: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
@@ -103,15 +110,22 @@ def _head(word: str, release: str, results: Mapping[str, Result], run: Mapping[s
     hosts = f"{len(results)} host{'s' if len(results) != 1 else ''}"
     old = ", ".join(sorted({str(r["stable"]) for r in results.values() if r.get("stable")}))
     first = any(not r.get("stable") for r in results.values())
-    return f"{run['action'].upper()} {word.upper()}: " + {
-        SUCCEEDED: f"{release} runs on {hosts}, every gate held.",
-        UNCHANGED: f"{release} runs on {hosts} already. Nothing was restarted.",
-        REFUSED: "nothing was touched, what ran before still runs.",
-        REVERTED: f"{release} did not pass. " + ("It was taken away; there was no stable release to go back to."
-                                                if first and not old else f"{old} runs again, and its gates hold."),
-        REVERT_FAILED: f"{release} did not pass, and the way back failed too. Somebody must look at the hosts below.",
-        UNKNOWN: "a host was lost, so what runs there is not known.",
-    }[word]
+    return (
+        f"{run['action'].upper()} {word.upper()}: "
+        + {
+            SUCCEEDED: f"{release} runs on {hosts}, every gate held.",
+            UNCHANGED: f"{release} runs on {hosts} already. Nothing was restarted.",
+            REFUSED: "nothing was touched, what ran before still runs.",
+            REVERTED: f"{release} did not pass. "
+            + (
+                "It was taken away; there was no stable release to go back to."
+                if first and not old
+                else f"{old} runs again, and its gates hold."
+            ),
+            REVERT_FAILED: f"{release} did not pass, and the way back failed too. Somebody must look at the hosts below.",
+            UNKNOWN: "a host was lost, so what runs there is not known.",
+        }[word]
+    )
 
 
 def _services(results: Mapping[str, Result], release: str) -> list[str]:
@@ -200,14 +214,26 @@ def status_screen(hosts: Mapping[str, Mapping[str, Any]], now: float) -> str:
             continue
         for row in info.get("services", []):
             digest = str(row["digest"]).replace("sha256:", "")[:7]
-            rows.append([host, row["service"], row["release"], digest, _short(row["health"]), age(row["since"], now),
-                         row["torch"], "DRIFT" if row["drift"] else "-"])
+            rows.append(
+                [
+                    host,
+                    row["service"],
+                    row["release"],
+                    digest,
+                    _short(row["health"]),
+                    age(row["since"], now),
+                    row["torch"],
+                    "DRIFT" if row["drift"] else "-",
+                ]
+            )
             notes += [f"{host}, {row['service']}: {sentence}." for sentence in row["drift"]]
         ledger = info["ledger"]
         if ledger["interrupted"]:
             last = ledger["interrupted"]
-            notes.append(f"{host}: run {last['run']} was interrupted at '{last['event']} {last.get('service', last.get('stack', ''))}' "
-                         f"on its way to {last.get('release', '?')}. Roll out or roll back again.")
+            notes.append(
+                f"{host}: run {last['run']} was interrupted at '{last['event']} {last.get('service', last.get('stack', ''))}' "
+                f"on its way to {last.get('release', '?')}. Roll out or roll back again."
+            )
         if ledger["torn"]:
             notes.append(f"{host}: the ledger has a torn line (a power loss?); it was passed over.")
     text = table(["HOST", "SERVICE", "RELEASE", "DIGEST", "HEALTH", "SINCE", "TORCH", "DRIFT"], rows)

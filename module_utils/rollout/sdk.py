@@ -20,8 +20,16 @@ def probe_source(limit_s: float) -> str:
     return f"ROLLOUT_SOURCE = {text!r}\nexec(compile(ROLLOUT_SOURCE, 'probe', 'exec'))\n"
 
 
-def check(target: str, expected: str, *, image: bool, limit_s: float = 60.0, python: str = "python3",
-          gpu: bool = False, environment: Optional[dict[str, str]] = None) -> dict[str, Any]:
+def check(
+    target: str,
+    expected: str,
+    *,
+    image: bool,
+    limit_s: float = 60.0,
+    python: str = "python3",
+    gpu: bool = False,
+    environment: Optional[dict[str, str]] = None,
+) -> dict[str, Any]:
     """Probe a running container, or with ``image`` a throw-away container of an image, and judge.
 
     Returns:
@@ -45,21 +53,28 @@ def check(target: str, expected: str, *, image: bool, limit_s: float = 60.0, pyt
     return torch_verdict.judge(document, expected, "" if document else out.strip()[-300:])
 
 
-def _in_container(client: Any, target: str, python: str, source: str, limit_s: float, _gpu: bool,
-                  _environment: dict[str, str]) -> str:
+def _in_container(
+    client: Any, target: str, python: str, source: str, limit_s: float, _gpu: bool, _environment: dict[str, str]
+) -> str:
     created = client.api.exec_create(target, [python, "-"], stdin=True)
     stream = client.api.exec_start(created["Id"], socket=True)
     return _converse(stream, source, limit_s)
 
 
-def _in_image(client: Any, target: str, python: str, source: str, limit_s: float, gpu: bool,
-              environment: dict[str, str]) -> str:
+def _in_image(client: Any, target: str, python: str, source: str, limit_s: float, gpu: bool, environment: dict[str, str]) -> str:
     import docker
 
     devices = [docker.types.DeviceRequest(driver="nvidia", count=-1, capabilities=[["gpu"]])] if gpu else []
     container = client.containers.create(
-        target, entrypoint=[python], command=["-"], stdin_open=True, network_mode="none", environment=environment,
-        device_requests=devices, healthcheck={"test": ["NONE"]}, labels={"rollout.probe": "torch"},
+        target,
+        entrypoint=[python],
+        command=["-"],
+        stdin_open=True,
+        network_mode="none",
+        environment=environment,
+        device_requests=devices,
+        healthcheck={"test": ["NONE"]},
+        labels={"rollout.probe": "torch"},
     )
     try:
         stream = client.api.attach_socket(container.id, {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1})

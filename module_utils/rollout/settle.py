@@ -26,11 +26,7 @@ def prune(store: Store, engine: Engine, run: str, keep: int) -> list[str]:
     """Remove release directories outside the retention, and images that only they used. Never forces."""
     retained = ledgers.retained(store.ledger(), keep)
     old = [name for name in store.names() if name not in retained]
-    needed = {
-        reference
-        for name in retained & set(store.names())
-        for reference in _references(store.manifest(name))
-    }
+    needed = {reference for name in retained & set(store.names()) for reference in _references(store.manifest(name))}
     for name in old:
         manifest = store.manifest(name)
         store.append("removed", run, name=name, release=manifest["release"])

@@ -63,7 +63,10 @@ def stage(store: Store, engine: Engine, order: Order, check: bool) -> dict[str, 
     # Those of the release before too: a secret that is no longer asked for is still one.
     secret = {*order.secrets, *manifest.get("secrets", [])}
     result: dict[str, Any] = {
-        "name": name, "changed": not there, "to_pull": 0, "torch": {},
+        "name": name,
+        "changed": not there,
+        "to_pull": 0,
+        "torch": {},
         "diff": plan.diff(old, files, secret, (before or "nothing", name)),
     }
     missing = {r: i for r, i in order.images.items() if not engine.image(f"{r}@{i['digest']}")}
@@ -78,8 +81,15 @@ def stage(store: Store, engine: Engine, order: Order, check: bool) -> dict[str, 
     _pull_unreleased(engine, services)
     images = {r: {"digest": i["digest"], "id": _image_id(engine, f"{r}@{i['digest']}")} for r, i in order.images.items()}
     if not there:
-        manifest = {"release": order.release, "name": name, "run": order.run, "images": images,
-                    "application": order.application, "stacks": list(order.stacks), "secrets": sorted(order.secrets)}
+        manifest = {
+            "release": order.release,
+            "name": name,
+            "run": order.run,
+            "images": images,
+            "application": order.application,
+            "stacks": list(order.stacks),
+            "secrets": sorted(order.secrets),
+        }
         store.write_release(name, files, manifest)
     if name not in {s.name for s in ledger.known}:
         result["torch"] = prove(services, images, order.torch_limit_s)
@@ -129,26 +139,36 @@ def pull(engine: Engine, release: str, images: dict[str, dict[str, Any]]) -> Non
         engine.checked(["tag", f"{repository}@{image['digest']}", f"{repository}:{release}"], "Tagging an image")
 
 
-def prove(services: dict[str, list[compose.Service]], images: dict[str, dict[str, Any]], limit_s: float,
-          ) -> dict[str, Any]:
+def prove(
+    services: dict[str, list[compose.Service]],
+    images: dict[str, dict[str, Any]],
+    limit_s: float,
+) -> dict[str, Any]:
     """The torch contract of each image, in a throw-away container.
 
     Raises:
         RolloutError: an image does not keep its contract, or that could not be found out.
     """
-    verdicts: dict[str, Any] = {}
+    verdicts: dict[tuple[str, str], Any] = {}
     for stack in services.values():
         for service in stack:
             repository = compose.repository(service.image)
             if not service.released or service.torch is None or (repository, service.torch) in verdicts:
                 continue
-            verdict = sdk.check(f"{repository}@{images[repository]['digest']}", service.torch, image=True,
-                                limit_s=limit_s, gpu=service.gpu)
+            verdict = sdk.check(
+                f"{repository}@{images[repository]['digest']}",
+                service.torch,
+                image=True,
+                limit_s=limit_s,
+                gpu=service.gpu,
+            )
             verdicts[repository, service.torch] = verdict
             if verdict["verdict"] != torch_verdict.PASS:
                 raise RolloutError(
                     "Torch contract broken: " + torch_verdict.sentence(verdict, f"image {repository}, service {service.name}"),
-                    service=service.name, gate="torch", torch=verdict,
+                    service=service.name,
+                    gate="torch",
+                    torch=verdict,
                 )
     return {f"{repository} ({expected})": verdict for (repository, expected), verdict in verdicts.items()}
 

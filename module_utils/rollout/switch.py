@@ -18,8 +18,16 @@ from ansible.module_utils.rollout.files import Store
 class Switch:
     """One stack on its way to the release in directory ``name``; ``run`` goes into the ledger."""
 
-    def __init__(self, store: Store, engine: Engine, application: str, stack: str, name: str, run: str,
-                 torch_limit_s: float = 60.0) -> None:
+    def __init__(
+        self,
+        store: Store,
+        engine: Engine,
+        application: str,
+        stack: str,
+        name: str,
+        run: str,
+        torch_limit_s: float = 60.0,
+    ) -> None:
         self.store, self.engine, self.stack_name, self.name, self.run = store, engine, stack, name, run
         self.torch_limit_s = torch_limit_s
         self.project = plan.project(application, stack)
@@ -64,17 +72,23 @@ class Switch:
             torch = None
             # In check mode what would be changed still runs the old release: its gate says nothing about the new one.
             changing = change.action != "keep"
-            if wait and service and (changing and not check or service.released and not changing):
+            if wait and service and ((changing and not check) or (service.released and not changing)):
                 found = self._gate(service, changing, service.name in fresh or changing)
                 if service.torch and changing:
-                    torch = self._torch(service, found)
-            report.append({"service": change.service, "action": change.action, "why": change.why, "torch": torch,
-                           "seconds": round(time.monotonic() - began, 2) if change.action != "keep" else 0.0})
+                    torch = self._torch(service, service.torch, found)
+            report.append(
+                {
+                    "service": change.service,
+                    "action": change.action,
+                    "why": change.why,
+                    "torch": torch,
+                    "seconds": round(time.monotonic() - began, 2) if change.action != "keep" else 0.0,
+                }
+            )
         changed = any(c.action != "keep" for c in changes)
         if changed and not check:
             seconds = {r["service"]: r["seconds"] for r in report if r["action"] != "keep"}
-            self.store.append("switched", self.run, name=self.name, release=self.release, stack=self.stack_name,
-                              seconds=seconds)
+            self.store.append("switched", self.run, name=self.name, release=self.release, stack=self.stack_name, seconds=seconds)
         return {"changed": changed, "services": report}
 
     def remove(self, check: bool) -> dict[str, Any]:
@@ -84,12 +98,18 @@ class Switch:
         found = [c for c in running if c.service in released]
         if not check:
             self._remove(found)
-        return {"changed": bool(found), "services": [{"service": c.service, "action": "remove", "why": "no stable release",
-                                                      "torch": None, "seconds": 0.0} for c in found]}
+        return {
+            "changed": bool(found),
+            "services": [
+                {"service": c.service, "action": "remove", "why": "no stable release", "torch": None, "seconds": 0.0}
+                for c in found
+            ],
+        }
 
     def _start(self, service: compose.Service, change: compose.Change) -> None:
-        self.store.append("switching", self.run, name=self.name, release=self.release, stack=self.stack_name,
-                          service=service.name)
+        self.store.append(
+            "switching", self.run, name=self.name, release=self.release, stack=self.stack_name, service=service.name
+        )
         try:
             self.stack.up(service.name, recreate=change.action == "recreate", timeout=service.deadline + 120)
         except RolloutError as error:
@@ -123,8 +143,11 @@ class Switch:
                 waited = now - gate.started
                 late = f"after {waited:.0f} s (its deadline is {service.deadline:.0f} s) it still waits for "
                 crashed = bool(gate.fatal)
-                raise self._failure(service, "container" if crashed else "health",
-                                    gate.waiting_for if crashed else late + gate.waiting_for)
+                raise self._failure(
+                    service,
+                    "container" if crashed else "health",
+                    gate.waiting_for if crashed else late + gate.waiting_for,
+                )
             time.sleep(health.next_pause(now - gate.started))
 
     def _container(self, service: str, identity: Optional[str]) -> Optional[compose.Container]:
@@ -134,9 +157,8 @@ class Switch:
             found = [c for c in self.engine.containers(self.project) if c.service == service]
         return found[0] if found else None
 
-    def _torch(self, service: compose.Service, found: compose.Container) -> dict[str, Any]:
-        assert service.torch
-        verdict = sdk.check(found.id, service.torch, image=False, limit_s=self.torch_limit_s)
+    def _torch(self, service: compose.Service, expected: str, found: compose.Container) -> dict[str, Any]:
+        verdict = sdk.check(found.id, expected, image=False, limit_s=self.torch_limit_s)
         if verdict["verdict"] != torch_verdict.PASS:
             raise self._failure(service, "torch", torch_verdict.sentence(verdict, "torch contract broken"))
         return verdict
@@ -151,5 +173,8 @@ class Switch:
         log = self.engine.logs(found.id) if found else ""
         return RolloutError(
             f"Service {service.name} (stack {self.stack_name}) does not pass on {self.release}: {what}.",
-            service=service.name, stack=self.stack_name, gate=gate, log=log,
+            service=service.name,
+            stack=self.stack_name,
+            gate=gate,
+            log=log,
         )

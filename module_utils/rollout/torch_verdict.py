@@ -28,7 +28,10 @@ REASONS: dict[str, tuple[Optional[str], str]] = {
     "out_of_memory": ("stack", "The card's memory is taken: stop what else uses it, then run again."),
     "cuda_unavailable": ("host", "Check nvidia-smi on the host and the driver's version, then reboot the host."),
     "no_device": ("stack", "Give the service the GPU: the nvidia device reservation and the NVIDIA container toolkit."),
-    "hang": ("host", "torch did not answer in time: look for Xid errors in the host's kernel log, and reboot the host."),
+    "hang": (
+        "host",
+        "torch did not answer in time: look for Xid errors in the host's kernel log, and reboot the host.",
+    ),
     "crashed": ("image", "Python died while torch was tried: run it by hand in the image; rebuild for this processor."),
     "no_python": ("image", "The interpreter could not be started: set the path of python in the image."),
     "no_answer": (None, "Run the check again; if it stays, run `python -c 'import torch'` in the container by hand."),
@@ -84,9 +87,7 @@ def judge(probe: Optional[dict[str, Any]], expected: str, error: str = "") -> di
     }
 
 
-def _reason(
-    document: dict[str, Any], expected: str, error: str, checks: list[dict[str, Any]]
-) -> tuple[str, str]:
+def _reason(document: dict[str, Any], expected: str, error: str, checks: list[dict[str, Any]]) -> tuple[str, str]:
     def check(name: str, good: bool, want: str, got: str) -> bool:
         checks.append({"id": name, "status": PASS if good else FAIL, "expected": want, "observed": got})
         return good
@@ -142,7 +143,7 @@ def _kernel(fact: dict[str, Any], name: str, check: Any, got: str) -> tuple[str,
     error = str(fact.get("error") or "no result")
     if not check(f"kernel {name}", fact.get("kernel_ok") is True, "a product", "done" if fact.get("kernel_ok") else error):
         return ("out_of_memory" if "out of memory" in error.lower() else "kernel_failed"), f"{got}, {error}"
-    difference = fact.get("max_abs_err")
+    difference: Any = fact.get("max_abs_err")
     good = type(difference) in (int, float) and 0 <= difference <= TOLERANCE
     if not check(f"result {name}", good, f"within {TOLERANCE}", str(difference)):
         return "wrong_result", f"{got}, result off by {difference}"

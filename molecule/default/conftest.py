@@ -22,8 +22,11 @@ def ledger(host):
 @pytest.fixture
 def health(host):
     """The body of the backend's health answer."""
-    return json.loads(host.check_output("python3 -c \"import urllib.request as u; "
-                                        "print(u.urlopen('http://127.0.0.1:8000/api/v1/health').read().decode())\""))
+    return json.loads(
+        host.check_output(
+            "python3 -c \"import urllib.request as u; print(u.urlopen('http://127.0.0.1:8000/api/v1/health').read().decode())\""
+        )
+    )
 
 
 @pytest.fixture

@@ -43,8 +43,10 @@ class CallbackModule(CallbackBase):
     def v2_playbook_on_stats(self, stats: Any) -> None:
         """Print it."""
         if not self._screen and self._lost:
-            self._screen = (f"Unreachable: {', '.join(dict.fromkeys(self._lost))}. Ansible's message above says why; "
-                            "then: ansible-playbook status.yml")
+            self._screen = (
+                f"Unreachable: {', '.join(dict.fromkeys(self._lost))}. Ansible's message above says why; "
+                "then: ansible-playbook status.yml"
+            )
         if self._screen:
             self._display.display("\n" + (wrapped(self._screen, self._display.columns) if sys.stdout.isatty() else self._screen))
 
@@ -52,7 +54,8 @@ class CallbackModule(CallbackBase):
 def wrapped(text: str, columns: int) -> str:
     """Sentences broken between words; tables and logs, which are indented, as they are."""
     return "\n".join(
-        line if line.startswith(" ") or len(line) <= columns
+        line
+        if line.startswith(" ") or len(line) <= columns
         else textwrap.fill(line, columns, break_long_words=False, break_on_hyphens=False)
         for line in text.split("\n")
     )

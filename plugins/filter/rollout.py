@@ -13,7 +13,7 @@ _HERE = str(Path(__file__).resolve().parents[2] / "module_utils")
 if _HERE not in ansible.module_utils.__path__:
     ansible.module_utils.__path__.append(_HERE)
 
-from ansible.module_utils.rollout import inventory, report  # noqa: E402
+from ansible.module_utils.rollout import inventory, report
 
 
 def rollout_verdict(results: Mapping[str, Any], lost: Sequence[str], run: Mapping[str, Any]) -> dict[str, Any]:
