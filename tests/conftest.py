@@ -34,7 +34,8 @@ def load() -> Callable[[str], ModuleType]:
 
     def load_file(path: str) -> ModuleType:
         spec = importlib.util.spec_from_file_location("tested_" + path.replace("/", "_")[:-3], ROOT / path)
-        assert spec and spec.loader
+        assert spec
+        assert spec.loader
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
         return module

@@ -13,9 +13,11 @@ def run(capsys):
 
     def run_module(name, check=False, /, **arguments):
         module = importlib.import_module(name)
-        with patch_module_args({**arguments, "_ansible_check_mode": check, "_ansible_remote_tmp": "/tmp"}):
-            with pytest.raises(SystemExit) as end:
-                module.main()
+        with (
+            patch_module_args({**arguments, "_ansible_check_mode": check, "_ansible_remote_tmp": "/tmp"}),
+            pytest.raises(SystemExit) as end,
+        ):
+            module.main()
         result = json.loads(capsys.readouterr().out.strip().splitlines()[-1])
         assert bool(end.value.code) == bool(result.get("failed"))
         return result
@@ -32,8 +34,9 @@ def docker(tmp_path, monkeypatch):
     def make(cases=""):
         script = tmp_path / "bin" / "docker"
         script.write_text(
-            '#!/bin/sh\nPATH=/usr/bin:/bin\ncase "$*" in\n' + cases +
-            """info*) echo '{"ServerVersion": "24.0.7", "Architecture": "x86_64", "DockerRootDir": "/"}';;\n"""
+            '#!/bin/sh\nPATH=/usr/bin:/bin\ncase "$*" in\n'
+            + cases
+            + """info*) echo '{"ServerVersion": "24.0.7", "Architecture": "x86_64", "DockerRootDir": "/"}';;\n"""
             "'compose version --short') echo 2.26.1;;\nps*) exit 0;;\n*) echo \"unexpected: $*\" >&2; exit 64;;\nesac\n"
         )
         script.chmod(0o755)

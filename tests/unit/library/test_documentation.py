@@ -28,7 +28,13 @@ def test_options(name):
     assert document["module"] == name
     assert set(document["options"]) == set(arguments)
     for option, facts in document["options"].items():
-        for key, absent in (("type", "str"), ("required", False), ("default", None), ("choices", None), ("elements", None)):
+        for key, absent in (
+            ("type", "str"),
+            ("required", False),
+            ("default", None),
+            ("choices", None),
+            ("elements", None),
+        ):
             assert facts.get(key, absent) == arguments[option].get(key, absent), (option, key)
         assert facts["description"]
 
@@ -51,7 +57,9 @@ def test_examples_and_return(name):
         required = {option for option, facts in arguments.items() if facts.get("required")}
         assert required <= set(example[name])
     for facts in yaml.safe_load(module.RETURN).values():
-        assert facts["description"] and facts["type"] and facts["returned"]
+        assert facts["description"]
+        assert facts["type"]
+        assert facts["returned"]
 
 
 def test_every_module_is_here(root):

@@ -13,7 +13,8 @@ def base(tmp_path):
 def test_a_missing_secret_is_refused(run, docker, base, tmp_path):
     docker()
     result = run("release", **base, release="sha-abc1234", secrets={"PW": ""})
-    assert result["failed"] and result["msg"].startswith("Secret PW is missing: define the variable")
+    assert result["failed"]
+    assert result["msg"].startswith("Secret PW is missing: define the variable")
     assert not (tmp_path / "state").exists()
 
 
@@ -52,7 +53,8 @@ def test_an_empty_release_is_staged_then_stable_then_staged_by_name(run, docker,
 def test_check_mode_writes_nothing(run, docker, base, tmp_path, state):
     docker()
     result = run("release", True, **base, state=state, release="v1", name="" if state == "staged" else "v1")
-    assert not result.get("failed") and not (tmp_path / "state").exists()
+    assert not result.get("failed")
+    assert not (tmp_path / "state").exists()
 
 
 def test_stable_needs_a_name(run, base):
@@ -74,12 +76,15 @@ def test_whatever_happens_is_a_sentence(run, base, monkeypatch, error, sentence)
 
     monkeypatch.setattr(stage, "stage", fail)
     result = run("release", **base, release="v1")
-    assert result["failed"] and result["msg"] == sentence
+    assert result["failed"]
+    assert result["msg"] == sentence
     assert "Traceback" not in str(result)
 
 
 def test_the_arguments_arrive(run, base, monkeypatch):
     seen = []
-    monkeypatch.setattr(settle, "confirm", lambda store, engine, *rest: seen.append(rest) or {"changed": True, "removed": []})
+    monkeypatch.setattr(
+        settle, "confirm", lambda store, engine, *rest: seen.append(rest) or {"changed": True, "removed": []}
+    )
     run("release", **base, state="stable", name="v1", action="rollback", keep=3)
     assert seen == [("v1", "r1", "rollback", 3, False)]

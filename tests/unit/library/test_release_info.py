@@ -11,18 +11,27 @@ IMAGES = {"registry": "localhost:5000", "images": ["backend", "cpu"]}
 @pytest.fixture
 def registry(monkeypatch):
     """path -> tag -> revision."""
-    content = {"backend": {"sha-abc1234": REVISION, "latest": REVISION}, "cpu": {"sha-abc1234": None, "latest": REVISION}}
+    content = {
+        "backend": {"sha-abc1234": REVISION, "latest": REVISION},
+        "cpu": {"sha-abc1234": None, "latest": REVISION},
+    }
     monkeypatch.setattr(Registry, "tags", lambda self, path: list(content[path]))
-    monkeypatch.setattr(Registry, "resolve", lambda self, path, tag: {
-        "digest": DIGEST, "revision": content[path][tag], "platforms": {}})
+    monkeypatch.setattr(
+        Registry,
+        "resolve",
+        lambda self, path, tag: {"digest": DIGEST, "revision": content[path][tag], "platforms": {}},
+    )
     return content
 
 
-@pytest.mark.parametrize("asked", [{"sha": "abc1234"}, {"sha": REVISION}, {}, {"tag": "latest"}, {"tag": "sha-abc1234"}])
+@pytest.mark.parametrize(
+    "asked", [{"sha": "abc1234"}, {"sha": REVISION}, {}, {"tag": "latest"}, {"tag": "sha-abc1234"}]
+)
 def test_rollout(run, registry, asked):
     result = run("release_info", **IMAGES, **asked)
     assert not result.get("failed"), result
-    assert result["release"] == "sha-abc1234" and not result["changed"]
+    assert result["release"] == "sha-abc1234"
+    assert not result["changed"]
     assert result["images"]["localhost:5000/cpu"]["digest"] == DIGEST
 
 
@@ -39,7 +48,8 @@ def test_rollout(run, registry, asked):
 )
 def test_refusals(run, registry, asked, sentence):
     result = run("release_info", **{**IMAGES, **asked})
-    assert result["failed"] and sentence in result["msg"]
+    assert result["failed"]
+    assert sentence in result["msg"]
 
 
 def test_two_releases_at_one_tag_are_refused(run, registry):
@@ -69,7 +79,8 @@ LEDGERS = {"h1": {"known": [A, B], "history": [A, B]}, "h2": {"known": [A, B], "
 def test_rollback(run, asked):
     result = run("release_info", action="rollback", ledgers=LEDGERS, first="h1", **asked)
     assert result["release"] == "sha-aaaaaaa"
-    assert result["names"] == {"h1": "sha-aaaaaaa", "h2": "sha-aaaaaaa"} and result["images"] == {}
+    assert result["names"] == {"h1": "sha-aaaaaaa", "h2": "sha-aaaaaaa"}
+    assert result["images"] == {}
 
 
 def test_rollback_refusals(run):

@@ -5,7 +5,9 @@ def test_a_new_host(run, docker, tmp_path):
     docker()
     result = run("rollout_host_info", root=str(tmp_path / "state"), application="app")
     assert result["engine"] == {"engine": "24.0.7", "compose": "2.26.1", "arch": "amd64", "data": "/"}
-    assert result["ledger"]["stable"] is None and result["services"] == [] and not result["changed"]
+    assert result["ledger"]["stable"] is None
+    assert result["services"] == []
+    assert not result["changed"]
     assert not (tmp_path / "state").exists()
 
 
@@ -16,7 +18,7 @@ def test_services(run, docker, tmp_path):
 
 
 def test_an_old_engine(run, docker, tmp_path):
-    docker("info*) echo '{\"ServerVersion\": \"18.09\"}';;\n")
+    docker('info*) echo \'{"ServerVersion": "18.09"}\';;\n')
     result = run("rollout_host_info", root=str(tmp_path / "state"), application="app")
     assert result["msg"].startswith("Docker Engine 18.09 is too old")
 

@@ -39,13 +39,24 @@ def test_a_gate_that_fails_says_which(run, base, monkeypatch):
 
     monkeypatch.setattr(Switch, "switch", fail)
     result = run("stack", **base)
-    assert result["failed"] and result["msg"] == "Service web does not pass."
-    assert (result["service"], result["stack"], result["gate"], result["log"]) == ("web", "core", "health", "last")
+    assert result["failed"]
+    assert result["msg"] == "Service web does not pass."
+    assert (result["service"], result["stack"], result["gate"], result["log"]) == (
+        "web",
+        "core",
+        "health",
+        "last",
+    )
 
 
 def test_the_arguments_arrive(run, base, monkeypatch):
     seen = []
-    monkeypatch.setattr(Switch, "switch", lambda self, check, wait: seen.append(
-        (self.project, self.run, self.torch_limit_s, check, wait)) or {"changed": False, "services": []})
+    monkeypatch.setattr(
+        Switch,
+        "switch",
+        lambda self, check, wait: (
+            seen.append((self.project, self.run, self.torch_limit_s, check, wait)) or {"changed": False, "services": []}
+        ),
+    )
     run("stack", True, **base, wait=False, torch_timeout=7)
     assert seen == [("app-core", "r1", 7.0, True, False)]

@@ -28,24 +28,36 @@ def test_pass(run, monkeypatch):
 @pytest.mark.parametrize(
     ("probe", "sentence"),
     [
-        ({"child": CHILD, "torch": CPU}, "r/a: expected no torch, found torch 2.5.1+cpu (torch_present). The fault is the image's."),
+        (
+            {"child": CHILD, "torch": CPU},
+            "r/a: expected no torch, found torch 2.5.1+cpu (torch_present). The fault is the image's.",
+        ),
         (None, "r/a: expected no torch, found no answer (no_answer). Run the check again"),
     ],
 )
 def test_only_a_pass_succeeds(run, monkeypatch, probe, sentence):
     seen = answer(monkeypatch, probe)
     result = run("torch_check", image="r/a", expect="absent", gpu=True)
-    assert result["failed"] and result["msg"].startswith(sentence)
-    assert result["reason"] in torch_verdict.REASONS and result["verdict"] != "pass"
-    assert seen[0][1]["image"] is True and seen[0][1]["gpu"] is True
+    assert result["failed"]
+    assert result["msg"].startswith(sentence)
+    assert result["reason"] in torch_verdict.REASONS
+    assert result["verdict"] != "pass"
+    assert seen[0][1]["image"] is True
+    assert seen[0][1]["gpu"] is True
 
 
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
         ({"expect": "cpu"}, "one of the following is required: container, image"),
-        ({"expect": "cpu", "container": "c", "image": "i"}, "parameters are mutually exclusive: container|image"),
-        ({"expect": "rocm", "container": "c"}, "value of expect must be one of: absent, cpu, cuda, got: rocm"),
+        (
+            {"expect": "cpu", "container": "c", "image": "i"},
+            "parameters are mutually exclusive: container|image",
+        ),
+        (
+            {"expect": "rocm", "container": "c"},
+            "value of expect must be one of: absent, cpu, cuda, got: rocm",
+        ),
         ({"container": "c"}, "missing required arguments: expect"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.rollout import compose
@@ -54,7 +55,7 @@ class FakeEngine(Engine):
         if words[:2] == ["image", "inspect"]:
             found = self.images.get(words[2])
             return (0, json.dumps([{"Id": found, "RootFS": {}}]), "") if found else (1, "[]", "No such image")
-        if words[:2] == ["image", "ls"] or words[0] == "ps" and "--format" in words:
+        if words[:2] == ["image", "ls"] or (words[0] == "ps" and "--format" in words):
             return 0, "", ""
         if words[:2] == ["image", "rm"]:
             return (0, "", "") if self.images.pop(words[2], None) else (1, "", "No such image")
@@ -86,7 +87,7 @@ class FakeEngine(Engine):
             self.calls.append("config")
             document: dict[str, Any] = {}
             for file in files:
-                text = stdin if file == "-" else open(file, encoding="utf-8").read()
+                text = stdin if file == "-" else Path(file).read_text(encoding="utf-8")
                 try:
                     part = json.loads(text)
                 except ValueError:
@@ -102,7 +103,9 @@ class FakeEngine(Engine):
             return 1, "", self.fail[f"up {service}"]
         document = json.loads(self._compose([*words[: words.index("up")], "config"], "", {})[1])
         self.calls.pop()
-        self.made = [c for c in self.made if not (self._label(c, "project") == project and self._label(c, "service") == service)]
+        self.made = [
+            c for c in self.made if not (self._label(c, "project") == project and self._label(c, "service") == service)
+        ]
         self.add(project, service, document["services"][service], **self.broken.get(service, {}))
         return 0, "", ""
 
@@ -114,12 +117,22 @@ class FakeEngine(Engine):
         found = self.images.get(f"{compose.repository(image)}@{pinned}") or self.images.get(repository)
         if not found:
             raise RolloutError(f"the test started {image}, which is not here")
-        self.made.append({
-            "Id": f"c{self.count}", "Image": found, "RestartCount": state.pop("restarts", 0),
-            "Config": {"Image": image, "Labels": {"com.docker.compose.project": project,
-                                                  "com.docker.compose.service": service, **spec.get("labels", {})}},
-            "State": {"Status": "running", "StartedAt": "2026-01-01T00:00:00Z", **state},
-        })
+        self.made.append(
+            {
+                "Id": f"c{self.count}",
+                "Image": found,
+                "RestartCount": state.pop("restarts", 0),
+                "Config": {
+                    "Image": image,
+                    "Labels": {
+                        "com.docker.compose.project": project,
+                        "com.docker.compose.service": service,
+                        **spec.get("labels", {}),
+                    },
+                },
+                "State": {"Status": "running", "StartedAt": "2026-01-01T00:00:00Z", **state},
+            }
+        )
 
     def running(self) -> dict[str, str]:
         """Service -> id of its container."""

@@ -25,10 +25,19 @@ def stack(tag: str, services: tuple[str, ...] = ("web", "job"), database: bool =
 def order(letter: str, text: str | None = None, **facts: Any) -> stage.Order:
     """The release sha-LLLLLLL, whose images have digests of that letter."""
     release = "sha-" + letter * 7
-    images = {r: {"digest": digest(letter), "platforms": {"linux/amd64": [{"diff_id": letter + r, "size": 1000}]}}
-              for r in (WEB, JOB)}
-    values = {"application": "app", "release": release, "run": "run-" + letter, "images": images,
-              "stacks": {"core": text or stack(release)}, "secrets": {"PW": "canary-" + letter}, **facts}
+    images = {
+        r: {"digest": digest(letter), "platforms": {"linux/amd64": [{"diff_id": letter + r, "size": 1000}]}}
+        for r in (WEB, JOB)
+    }
+    values = {
+        "application": "app",
+        "release": release,
+        "run": "run-" + letter,
+        "images": images,
+        "stacks": {"core": text or stack(release)},
+        "secrets": {"PW": "canary-" + letter},
+        **facts,
+    }
     return stage.Order(**values)
 
 

@@ -42,18 +42,35 @@ def config(**gate):
 
 
 def container(**facts):
-    plain = {"id": "1", "service": "web", "image_id": "sha256:new", "image": "r/web", "config_hash": "c", "status": "running",
-             "health": "none", "restarts": 0, "exit_code": 0, "oom": False, "started": ""}
+    plain = {
+        "id": "1",
+        "service": "web",
+        "image_id": "sha256:new",
+        "image": "r/web",
+        "config_hash": "c",
+        "status": "running",
+        "health": "none",
+        "restarts": 0,
+        "exit_code": 0,
+        "oom": False,
+        "started": "",
+    }
     return compose.Container(**{**plain, **facts})
 
 
 def test_services_of_a_real_document():
     db, backend, trainer = compose.services(CONFIG, FILE)
     assert (db.name, db.released, db.image) == ("db", False, "postgres:17-alpine")
-    assert (backend.torch, backend.health, backend.deadline) == ("absent", ("http://127.0.0.1:8000/api/v1/health",), 90)
+    assert (backend.torch, backend.health, backend.deadline) == (
+        "absent",
+        ("http://127.0.0.1:8000/api/v1/health",),
+        90,
+    )
     assert (backend.successes, backend.window, backend.names_release, backend.gpu) == (2, 0.5, True, False)
     assert backend.ports == (8000,)
-    assert trainer.released and trainer.gpu and trainer.torch is None
+    assert trainer.released
+    assert trainer.gpu
+    assert trainer.torch is None
     assert (trainer.deadline, trainer.successes, trainer.window) == (120.0, 3, 1.0)
 
 
@@ -78,12 +95,23 @@ def test_the_order_of_keys_does_not_change_the_hash():
         ({}, f"{FILE} has no x-rollout at its top: it must name the services of the release and their gates"),
         ({"services": {"a": {"image": "x"}}, "x-rollout": {}}, "has no x-rollout at its top"),
         ({"services": {"a": {"image": "x"}}, "x-rollout": ["a"]}, "has no x-rollout at its top"),
-        ({"services": {}, "x-rollout": {"web": {}}}, f"{FILE}: x-rollout names service web, which the file does not have."),
-        ({"services": {"web": {}}, "x-rollout": {"web": {}}}, f"{FILE}: service web has no image; a rollout does not build."),
-        ({"services": {"web": {"image": "x"}}, "x-rollout": {"web": [1]}},
-         f"{FILE}: x-rollout.web is [1]: expected a mapping."),
-        (config(dedline=1), f"{FILE}: x-rollout.web has 'dedline'; known are deadline, health, names_release, successes, "
-                            "torch, window."),
+        (
+            {"services": {}, "x-rollout": {"web": {}}},
+            f"{FILE}: x-rollout names service web, which the file does not have.",
+        ),
+        (
+            {"services": {"web": {}}, "x-rollout": {"web": {}}},
+            f"{FILE}: service web has no image; a rollout does not build.",
+        ),
+        (
+            {"services": {"web": {"image": "x"}}, "x-rollout": {"web": [1]}},
+            f"{FILE}: x-rollout.web is [1]: expected a mapping.",
+        ),
+        (
+            config(dedline=1),
+            f"{FILE}: x-rollout.web has 'dedline'; known are deadline, health, names_release, successes, "
+            "torch, window.",
+        ),
         (config(deadline="90"), f"{FILE}: x-rollout.web.deadline is '90': expected a number of seconds."),
         (config(deadline=True), "x-rollout.web.deadline is True: expected a number of seconds."),
         (config(successes=1.5), "x-rollout.web.successes is 1.5: expected a whole number."),
@@ -119,19 +147,28 @@ def test_unresolved_is_refused_for_released_services_alone():
 def test_pins_name_tag_digest_and_labels_of_released_services():
     wanted = compose.services(CONFIG, FILE)
     digest = "sha256:" + "1" * 64
-    images = {r: {"digest": digest} for r in ("localhost:5000/ktrdr-backend", "localhost:5000/ktrdr-worker-gpu", "postgres")}
+    images = {
+        r: {"digest": digest} for r in ("localhost:5000/ktrdr-backend", "localhost:5000/ktrdr-worker-gpu", "postgres")
+    }
     pinned = json.loads(compose.pins(wanted, images, "sha-abc1234"))["services"]
     assert set(pinned) == {"backend", "trainer"}
     assert pinned["backend"]["image"] == f"localhost:5000/ktrdr-backend:sha-abc1234@{digest}"
     assert pinned["backend"]["labels"] == {
-        compose.RELEASE_LABEL: "sha-abc1234", compose.CONFIG_LABEL: wanted[1].config_hash,
+        compose.RELEASE_LABEL: "sha-abc1234",
+        compose.CONFIG_LABEL: wanted[1].config_hash,
     }
 
 
 @pytest.mark.parametrize(
     ("image", "repository"),
-    [("a", "a"), ("a:1", "a"), ("h:5000/a", "h:5000/a"), ("h:5000/a:1", "h:5000/a"), ("h:5000/a:1@sha256:0", "h:5000/a"),
-     ("h/b/a@sha256:0", "h/b/a")],
+    [
+        ("a", "a"),
+        ("a:1", "a"),
+        ("h:5000/a", "h:5000/a"),
+        ("h:5000/a:1", "h:5000/a"),
+        ("h:5000/a:1@sha256:0", "h:5000/a"),
+        ("h/b/a@sha256:0", "h/b/a"),
+    ],
 )
 def test_repository(image, repository):
     assert compose.repository(image) == repository
@@ -166,22 +203,44 @@ def test_an_image_that_is_not_known_here_is_never_kept():
 
 
 def test_what_is_no_longer_in_the_file_is_removed():
-    found = compose.changes([RELEASED], {"r/web": "sha256:new"}, [container(service="z"), container(service="b"), container()])
+    found = compose.changes(
+        [RELEASED], {"r/web": "sha256:new"}, [container(service="z"), container(service="b"), container()]
+    )
     assert [(c.service, c.action) for c in found] == [("web", "keep"), ("b", "remove"), ("z", "remove")]
 
 
 def test_container_of_inspect():
-    found = compose.container({
-        "Id": "1", "Image": "sha256:i", "RestartCount": 2,
-        "Config": {"Image": "r/web", "Labels": {"com.docker.compose.service": "web", compose.CONFIG_LABEL: "c"}},
-        "State": {"Status": "exited", "Health": {"Status": "unhealthy"}, "ExitCode": 137, "OOMKilled": True,
-                  "StartedAt": "2026-01-01T00:00:00Z", "Error": "e"},
-    })
-    assert found == compose.Container("1", "web", "sha256:i", "r/web", "c", "exited", "unhealthy", 2, 137, True,
-                                      "2026-01-01T00:00:00Z", "e")
+    found = compose.container(
+        {
+            "Id": "1",
+            "Image": "sha256:i",
+            "RestartCount": 2,
+            "Config": {
+                "Image": "r/web",
+                "Labels": {"com.docker.compose.service": "web", compose.CONFIG_LABEL: "c"},
+            },
+            "State": {
+                "Status": "exited",
+                "Health": {"Status": "unhealthy"},
+                "ExitCode": 137,
+                "OOMKilled": True,
+                "StartedAt": "2026-01-01T00:00:00Z",
+                "Error": "e",
+            },
+        }
+    )
+    assert found == compose.Container(
+        "1", "web", "sha256:i", "r/web", "c", "exited", "unhealthy", 2, 137, True, "2026-01-01T00:00:00Z", "e"
+    )
 
 
 def test_container_of_a_foreign_one():
-    found = compose.container({"Id": "1", "Image": "i", "Config": {"Image": "x", "Labels": None},
-                               "State": {"Status": "created", "Health": None}})
+    found = compose.container(
+        {
+            "Id": "1",
+            "Image": "i",
+            "Config": {"Image": "x", "Labels": None},
+            "State": {"Status": "created", "Health": None},
+        }
+    )
     assert (found.service, found.config_hash, found.health, found.oom) == ("", "", "none", False)

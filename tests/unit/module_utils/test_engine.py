@@ -6,7 +6,15 @@ import stat
 
 import pytest
 from ansible.module_utils.rollout import engine as engines
-from ansible.module_utils.rollout.engine import Engine, Stack, engine_refusal, go_arch, last_words, scrubbed, version_tuple
+from ansible.module_utils.rollout.engine import (
+    Engine,
+    Stack,
+    engine_refusal,
+    go_arch,
+    last_words,
+    scrubbed,
+    version_tuple,
+)
 from ansible.module_utils.rollout.errors import RolloutError
 
 INFO = {"ServerVersion": "24.0.7", "Architecture": "x86_64", "DockerRootDir": "/data/docker"}
@@ -20,7 +28,9 @@ def docker(tmp_path, monkeypatch):
 
     def make(cases, name="docker"):
         script = tmp_path / name
-        script.write_text(f'#!/bin/sh\nPATH=/usr/bin:/bin\necho "$*" >> {tmp_path}/calls\ncase "$*" in\n{cases}\n*) exit 64;;\nesac\n')
+        script.write_text(
+            f'#!/bin/sh\nPATH=/usr/bin:/bin\necho "$*" >> {tmp_path}/calls\ncase "$*" in\n{cases}\n*) exit 64;;\nesac\n'
+        )
         script.chmod(script.stat().st_mode | stat.S_IXUSR)
         return lambda: (tmp_path / "calls").read_text().splitlines()
 
@@ -42,25 +52,42 @@ def refused(call, *arguments):
 
 def test_facts(docker):
     docker(info() + COMPOSE)
-    assert Engine().facts() == {"engine": "24.0.7", "compose": "2.26.1", "arch": "amd64", "data": "/data/docker"}
+    assert Engine().facts() == {
+        "engine": "24.0.7",
+        "compose": "2.26.1",
+        "arch": "amd64",
+        "data": "/data/docker",
+    }
 
 
 @pytest.mark.parametrize(
     ("cases", "sentence"),
     [
-        (info(ServerVersion="19.03.15") + COMPOSE, "Docker Engine 19.03.15 is too old: 20.10 or newer is needed. Upgrade it, or "
-                                                   "run ansible-playbook playbooks/prepare.yml."),
-        (info(), "Docker Compose v2 is missing. Install the Compose plugin ('docker compose version' must work), or run "
-                 "ansible-playbook playbooks/prepare.yml."),
-        ("info*) echo '{}'; echo 'permission denied while trying to connect to the Docker daemon socket' >&2; exit 1;;",
-         "User karl is not allowed to use Docker: add the user to group docker (sudo usermod --append --groups docker karl, "
-         "then log in anew), or set ansible_become."),
+        (
+            info(ServerVersion="19.03.15") + COMPOSE,
+            "Docker Engine 19.03.15 is too old: 20.10 or newer is needed. Upgrade it, or "
+            "run ansible-playbook playbooks/prepare.yml.",
+        ),
+        (
+            info(),
+            "Docker Compose v2 is missing. Install the Compose plugin ('docker compose version' must work), or run "
+            "ansible-playbook playbooks/prepare.yml.",
+        ),
+        (
+            "info*) echo '{}'; echo 'permission denied while trying to connect to the Docker daemon socket' >&2; exit 1;;",
+            "User karl is not allowed to use Docker: add the user to group docker (sudo usermod --append --groups docker karl, "
+            "then log in anew), or set ansible_become.",
+        ),
         # Newer clients exit 0 and put the error into the document.
-        (info(ServerVersion="", ServerErrors=["Got permission denied while trying to connect"]),
-         "User karl is not allowed to use Docker"),
-        ("info*) echo 'Cannot connect to the Docker daemon at unix:///x. Is the docker daemon running?' >&2; exit 1;;",
-         "The Docker engine does not answer (Cannot connect to the Docker daemon at unix:///x. Is the docker daemon running?): "
-         "start it with 'systemctl start docker', or run ansible-playbook playbooks/prepare.yml."),
+        (
+            info(ServerVersion="", ServerErrors=["Got permission denied while trying to connect"]),
+            "User karl is not allowed to use Docker",
+        ),
+        (
+            "info*) echo 'Cannot connect to the Docker daemon at unix:///x. Is the docker daemon running?' >&2; exit 1;;",
+            "The Docker engine does not answer (Cannot connect to the Docker daemon at unix:///x. Is the docker daemon running?): "
+            "start it with 'systemctl start docker', or run ansible-playbook playbooks/prepare.yml.",
+        ),
         ("info*) exit 0;;", "The Docker engine does not answer (no message)"),
         ("info*) echo '{}';;", "The Docker engine does not answer (no message)"),
     ],
@@ -81,7 +108,8 @@ def test_docker_is_absent(tmp_path, monkeypatch):
     sentence = "Docker is not installed: run ansible-playbook playbooks/prepare.yml, or install it."
     assert refused(Engine().facts) == sentence
     code, _out, err = Engine().run(["info"])
-    assert code == 127 and engine_refusal(err, "karl") == sentence
+    assert code == 127
+    assert engine_refusal(err, "karl") == sentence
 
 
 def test_no_answer_in_time(docker):
@@ -91,30 +119,51 @@ def test_no_answer_in_time(docker):
 
 def test_an_exported_variable_never_reaches_docker(docker, monkeypatch):
     monkeypatch.setenv("IMAGE_TAG", "canary")
-    docker("x) echo \"tag=$IMAGE_TAG extra=$EXTRA\";;")
+    docker('x) echo "tag=$IMAGE_TAG extra=$EXTRA";;')
     assert Engine().checked(["x"], "X", extra={"EXTRA": "1"}) == "tag= extra=1\n"
 
 
 @pytest.mark.parametrize(
     ("name", "kept"),
-    [("PATH", True), ("HOME", True), ("DOCKER_HOST", True), ("DOCKER_CONTEXT", True), ("HTTPS_PROXY", True), ("no_proxy", True),
-     ("SSL_CERT_FILE", True), ("DOCKER_DEFAULT_PLATFORM", False), ("IMAGE_TAG", False), ("COMPOSE_FILE", False),
-     ("COMPOSE_PROJECT_NAME", False), ("KTRDR_DATABASE_PASSWORD", False), ("XPATH", False), ("PATHX", False)],
+    [
+        ("PATH", True),
+        ("HOME", True),
+        ("DOCKER_HOST", True),
+        ("DOCKER_CONTEXT", True),
+        ("HTTPS_PROXY", True),
+        ("no_proxy", True),
+        ("SSL_CERT_FILE", True),
+        ("DOCKER_DEFAULT_PLATFORM", False),
+        ("IMAGE_TAG", False),
+        ("COMPOSE_FILE", False),
+        ("COMPOSE_PROJECT_NAME", False),
+        ("KTRDR_DATABASE_PASSWORD", False),
+        ("XPATH", False),
+        ("PATHX", False),
+    ],
 )
 def test_scrubbed(name, kept):
     assert scrubbed({name: "x"}) == ({name: "x"} if kept else {})
 
 
 def test_checked_says_what_was_done_and_the_last_words(docker):
-    docker("x) echo 'level=warning msg=w' >&2; echo one >&2; echo two >&2; echo three >&2; exit 3;;\ny) echo out; exit 1;;")
+    docker(
+        "x) echo 'level=warning msg=w' >&2; echo one >&2; echo two >&2; echo three >&2; exit 3;;\ny) echo out; exit 1;;"
+    )
     assert refused(Engine().checked, ["x"], "Starting web") == "Starting web failed: two; three"
     assert refused(Engine().checked, ["y"], "Starting web") == "Starting web failed: out"
 
 
 @pytest.mark.parametrize(
     ("text", "words"),
-    [("", "no message"), ("\n \n", "no message"), ("a\n\n b \n", "a; b"), ("a\nb\nc", "b; c"),
-     ("time=x level=warning msg=y", "no message"), ("x" * 999, "x" * 600)],
+    [
+        ("", "no message"),
+        ("\n \n", "no message"),
+        ("a\n\n b \n", "a; b"),
+        ("a\nb\nc", "b; c"),
+        ("time=x level=warning msg=y", "no message"),
+        ("x" * 999, "x" * 600),
+    ],
 )
 def test_last_words(text, words):
     assert last_words(text) == words
@@ -122,20 +171,31 @@ def test_last_words(text, words):
 
 @pytest.mark.parametrize(
     ("version", "numbers"),
-    [("20.10.24+dfsg1", (20, 10, 24)), ("v2.26.1-4", (2, 26, 1)), ("28.2", (28, 2)), ("24.0.0-rc.1", (24, 0, 0)), ("dev", ())],
+    [
+        ("20.10.24+dfsg1", (20, 10, 24)),
+        ("v2.26.1-4", (2, 26, 1)),
+        ("28.2", (28, 2)),
+        ("24.0.0-rc.1", (24, 0, 0)),
+        ("dev", ()),
+    ],
 )
 def test_version_tuple(version, numbers):
     assert version_tuple(version) == numbers
 
 
-@pytest.mark.parametrize(("machine", "arch"), [("x86_64", "amd64"), ("aarch64", "arm64"), ("armv7l", "arm"), ("riscv64", "riscv64")])
+@pytest.mark.parametrize(
+    ("machine", "arch"),
+    [("x86_64", "amd64"), ("aarch64", "arm64"), ("armv7l", "arm"), ("riscv64", "riscv64")],
+)
 def test_go_arch(machine, arch):
     assert go_arch(machine) == arch
 
 
 def test_inspect_yields_those_that_exist(docker):
-    docker("'container inspect a b') echo '[{\"Id\": \"a\"}]'; echo 'No such container: b' >&2; exit 1;;\n"
-           "'container inspect x') echo 'Cannot connect' >&2; exit 1;;")
+    docker(
+        "'container inspect a b') echo '[{\"Id\": \"a\"}]'; echo 'No such container: b' >&2; exit 1;;\n"
+        "'container inspect x') echo 'Cannot connect' >&2; exit 1;;"
+    )
     assert Engine().inspect("container", []) == []
     assert Engine().inspect("container", ["a", "b"]) == [{"Id": "a"}]
     assert refused(Engine().inspect, "container", ["x"]) == "docker container inspect failed: Cannot connect"
@@ -155,8 +215,14 @@ def test_image(docker):
 
 @pytest.mark.parametrize(
     ("words", "tries"),
-    [("unexpected EOF", 3), ("unauthorized: token", 1), ("manifest unknown", 1), ("no space left on device", 1),
-     ("no matching manifest for linux/arm64", 1), ("TLS handshake timeout", 3)],
+    [
+        ("unexpected EOF", 3),
+        ("unauthorized: token", 1),
+        ("manifest unknown", 1),
+        ("no space left on device", 1),
+        ("no matching manifest for linux/arm64", 1),
+        ("TLS handshake timeout", 3),
+    ],
 )
 def test_pull_tries_again_where_that_can_help(docker, words, tries):
     calls = docker(f"*) echo '{words}' >&2; exit 1;;")
@@ -177,14 +243,20 @@ def test_logs_of_both_streams_are_short(docker):
 
 
 def test_held_ports(docker):
-    docker(r"ps*) printf 'ktrdr-core\tktrdr-core-backend-1\t0.0.0.0:8000->8000/tcp, :::8000->8000/tcp\n"
-           r"\tnginx\t127.0.0.1:8080->80/tcp\n\tidle\t9000/tcp\n\tquiet\t\n';;")
+    docker(
+        r"ps*) printf 'ktrdr-core\tktrdr-core-backend-1\t0.0.0.0:8000->8000/tcp, :::8000->8000/tcp\n"
+        r"\tnginx\t127.0.0.1:8080->80/tcp\n\tidle\t9000/tcp\n\tquiet\t\n';;"
+    )
     assert Engine().held_ports() == {8000: "ktrdr-core", 8080: "nginx"}
 
 
 def test_containers_of_a_project(docker):
-    inspected = {"Id": "a", "Image": "i", "State": {"Status": "running"},
-                 "Config": {"Image": "x", "Labels": {"com.docker.compose.service": "web"}}}
+    inspected = {
+        "Id": "a",
+        "Image": "i",
+        "State": {"Status": "running"},
+        "Config": {"Image": "x", "Labels": {"com.docker.compose.service": "web"}},
+    }
     calls = docker(f"ps*) echo a;;\n'container inspect a') echo '{json.dumps([inspected])}';;")
     assert [c.service for c in Engine().containers("ktrdr-core")] == ["web"]
     assert "label=com.docker.compose.project=ktrdr-core" in calls()[0]
@@ -208,10 +280,10 @@ def test_config_and_its_failure(docker, tmp_path):
 
 
 def test_validate_feeds_the_text_and_the_environment(docker):
-    calls = docker("compose*) test \"$IMAGE_TAG\" = v1 && cat;;")
+    calls = docker('compose*) test "$IMAGE_TAG" = v1 && cat;;')
     assert engines.validate(Engine(), '{"services": {}}', {"IMAGE_TAG": "v1"}, "f.yml") == {"services": {}}
     assert "--file - config --format json" in calls()[0]
-    with pytest.raises(RolloutError, match="Checking f.yml failed"):
+    with pytest.raises(RolloutError, match=r"Checking f\.yml failed"):
         engines.validate(Engine(), "", {}, "f.yml")
 
 

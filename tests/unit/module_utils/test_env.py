@@ -43,7 +43,7 @@ NASTY = {
     "TAB": "a\tb\t",
     "UMLAUT": "é ü ß",
     "EMOJI": "🚀",
-    "LONG": "x$y\"z\\ " * 512,
+    "LONG": 'x$y"z\\ ' * 512,
     "EQUALS": "a=b",
     "COLON": "a: b",
     "CONTROL": "\x01\x1b[0m\x7f",
@@ -76,11 +76,14 @@ def test_one_variable_a_line_sorted_numbers_as_text():
 )
 def test_compose_reads_back_the_same_characters(tmp_path):
     (tmp_path / ".env").write_text(env.render(NASTY), encoding="utf-8", newline="")
-    document = {"services": {"x": {"image": "x", "environment": {n: "${%s}" % n for n in NASTY}}}}
+    document = {"services": {"x": {"image": "x", "environment": {n: f"${{{n}}}" for n in NASTY}}}}
     (tmp_path / "compose.json").write_text(json.dumps(document))
     out = subprocess.run(
         ["docker", "compose", "--env-file", ".env", "--file", "compose.json", "config", "--format", "json"],
-        cwd=tmp_path, capture_output=True, env={"PATH": os.environ["PATH"], "HOME": str(tmp_path)}, check=True,
+        cwd=tmp_path,
+        capture_output=True,
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path)},
+        check=True,
     ).stdout
     read = json.loads(out)["services"]["x"]["environment"]
     assert {n: v.replace("$$", "$") for n, v in read.items()} == NASTY
@@ -92,7 +95,10 @@ def test_compose_reads_back_the_same_characters(tmp_path):
         ({"A-B": "x"}, "'A-B' is no name of an environment variable: use letters, digits and '_'."),
         ({"1A": "x"}, "is no name of an environment variable"),
         ({"A\n": "x"}, "is no name of an environment variable"),
-        ({"A": True}, "The value of A is of type bool: an environment variable is a string or a number. Put true"),
+        (
+            {"A": True},
+            "The value of A is of type bool: an environment variable is a string or a number. Put true",
+        ),
         ({"A": None}, "The value of A is of type NoneType"),
         ({"A": ["x"]}, "The value of A is of type list"),
         ({"A": "x\0y"}, "The value of A holds a NUL character, which no environment can."),
@@ -106,7 +112,9 @@ def test_render_refusals(found, sentence):
     assert "canary" not in str(error.value)
 
 
-@pytest.mark.parametrize("line", ["A=canary", 'A="canary', 'A="can"ary"', "canary", '="canary"', "A='canary'", 'A="canary\\'])
+@pytest.mark.parametrize(
+    "line", ["A=canary", 'A="canary', 'A="can"ary"', "canary", '="canary"', "A='canary'", 'A="canary\\']
+)
 def test_a_line_edited_by_hand_is_named_by_number_and_never_shown(line):
     with pytest.raises(RolloutError) as error:
         env.parse(f'X="1"\n# remark\n\n{line}\n')

@@ -39,7 +39,7 @@ def test_write_atomic_leaves_the_old_file_and_nothing_else_on_failure(tmp_path, 
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, broken, fail)
-    with pytest.raises(OSError):
+    with pytest.raises(OSError, match="No space left"):
         write_atomic(tmp_path / "x", "new")
     monkeypatch.undo()
     assert [p.name for p in tmp_path.iterdir()] == ["x"]
@@ -151,14 +151,16 @@ def test_a_release_that_is_incomplete_is_written_anew(store):
     (store.releases / "a").mkdir()
     (store.releases / "a" / "left").write_text("")
     store.write_release("a", {"x": "1"}, {})
-    assert store.edited("a") == [] and store.read("a", "left") is None
+    assert store.edited("a") == []
+    assert store.read("a", "left") is None
 
 
 def test_a_release_is_removed_at_once_or_not_at_all(store, monkeypatch):
     store.write_release("a", {"x": "1"}, {})
     monkeypatch.setattr(files.shutil, "rmtree", lambda *a, **o: None)
     store.remove("a")
-    assert store.names() == [] and not store.directory("a").exists()
+    assert store.names() == []
+    assert not store.directory("a").exists()
 
 
 def test_removed_is_gone(store):

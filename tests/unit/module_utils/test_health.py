@@ -65,9 +65,17 @@ def test_passes_exactly_after_enough_good_ones_in_a_row(answers):
 
 
 def test_a_slow_start_within_the_deadline_passes():
-    states = feed(gate(), [(0.0, None, []), (20.0, replace(UP, status="created"), []),
-                           (40.0, UP, [Answer(URL, None, reason="connection refused")]), (58.0, UP, GOOD), (58.5, UP, GOOD),
-                           (59.0, UP, GOOD)])
+    states = feed(
+        gate(),
+        [
+            (0.0, None, []),
+            (20.0, replace(UP, status="created"), []),
+            (40.0, UP, [Answer(URL, None, reason="connection refused")]),
+            (58.0, UP, GOOD),
+            (58.5, UP, GOOD),
+            (59.0, UP, GOOD),
+        ],
+    )
     assert states == [WAIT] * 5 + [PASS]
 
 
@@ -102,9 +110,15 @@ def test_the_deadline_says_what_was_missing(container, answers, waits_for):
         ({"status": "restarting", "exit_code": 3}, "it ended with exit status 3 (restarting)"),
         ({"status": "exited", "exit_code": 137}, "it ended with exit status 137, killed (exited)"),
         ({"status": "exited", "exit_code": 137, "oom": True}, "it was killed: out of memory"),
-        ({"status": "created", "error": "port is already allocated"}, "it could not be started: port is already allocated"),
+        (
+            {"status": "created", "error": "port is already allocated"},
+            "it could not be started: port is already allocated",
+        ),
         ({"restarts": 2}, "it crashed and was restarted 2 times"),
-        ({"image_id": "sha256:" + "b" * 64}, "it runs image sha256:bbbbbbbbbbbb, not the released sha256:aaaaaaaaaaaa"),
+        (
+            {"image_id": "sha256:" + "b" * 64},
+            "it runs image sha256:bbbbbbbbbbbb, not the released sha256:aaaaaaaaaaaa",
+        ),
     ],
 )
 def test_a_crash_fails_at_once(facts, sentence):
@@ -115,16 +129,24 @@ def test_a_crash_fails_at_once(facts, sentence):
 
 def test_a_container_that_was_running_all_along_may_have_crashed_long_ago_but_not_now():
     one = gate(fresh=False)
-    assert feed(one, [(0.0, replace(UP, restarts=5), GOOD), (0.5, replace(UP, restarts=5), GOOD)]) == [WAIT, WAIT]
+    assert feed(one, [(0.0, replace(UP, restarts=5), GOOD), (0.5, replace(UP, restarts=5), GOOD)]) == [
+        WAIT,
+        WAIT,
+    ]
     assert one.sample(replace(UP, restarts=6), GOOD, 0.9) == FAIL
 
 
 def test_another_container_begins_its_own_count():
     one = gate(fresh=False)
-    assert feed(one, [(0.0, replace(UP, restarts=1), GOOD), (0.5, replace(UP, id="c2", restarts=3), GOOD)]) == [WAIT, WAIT]
+    assert feed(one, [(0.0, replace(UP, restarts=1), GOOD), (0.5, replace(UP, id="c2", restarts=3), GOOD)]) == [
+        WAIT,
+        WAIT,
+    ]
 
 
-@pytest.mark.parametrize(("health", "state"), [("healthy", PASS), ("none", PASS), ("starting", WAIT), ("unhealthy", WAIT)])
+@pytest.mark.parametrize(
+    ("health", "state"), [("healthy", PASS), ("none", PASS), ("starting", WAIT), ("unhealthy", WAIT)]
+)
 def test_without_urls_docker_decides(health, state):
     one = gate(replace(WEB, health=(), successes=1, window=0.0))
     assert one.sample(replace(UP, health=health), [], 0.0) == state
@@ -157,8 +179,15 @@ def test_bad_answer(answer, expected, must_name, bad):
 
 @pytest.mark.parametrize(
     ("one", "other", "same"),
-    [("sha-abc1234", "sha-abc1234", True), ("sha-abc1234", "sha-abc1234d", True), ("sha-abc", "sha-abc1234", False),
-     ("sha-abc1234", "sha-abd1234", False), ("v1", "v1", True), ("v1", "v1.2", False), ("latest", "sha-abc1234", False)],
+    [
+        ("sha-abc1234", "sha-abc1234", True),
+        ("sha-abc1234", "sha-abc1234d", True),
+        ("sha-abc", "sha-abc1234", False),
+        ("sha-abc1234", "sha-abd1234", False),
+        ("v1", "v1", True),
+        ("v1", "v1.2", False),
+        ("latest", "sha-abc1234", False),
+    ],
 )
 def test_same_release(one, other, same):
     assert same_release(one, other) is same_release(other, one) is same
@@ -183,4 +212,6 @@ def test_read_answer(body, release, reason):
 
 def test_the_pause_grows_to_half_a_second():
     pauses = [next_pause(t) for t in (0.0, 0.5, 2.0, 5.0, 10.0, 1000.0)]
-    assert pauses == sorted(pauses) and pauses[0] == 0.03 and pauses[-1] == 0.5
+    assert pauses == sorted(pauses)
+    assert pauses[0] == 0.03
+    assert pauses[-1] == 0.5

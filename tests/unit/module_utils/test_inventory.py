@@ -5,8 +5,13 @@ from ansible.module_utils.rollout.inventory import images_of, merged, pick_image
 
 STACKS = {
     "gpu": {"wave": "gpu_workers", "template": "g.j2", "images": ["gpu"], "environment": {"A": "2"}},
-    "core": {"wave": "backend", "template": "c.j2", "images": ["backend"], "environment": {"A": "1", "B": "1"},
-             "secrets": {"PW": "s"}},
+    "core": {
+        "wave": "backend",
+        "template": "c.j2",
+        "images": ["backend"],
+        "environment": {"A": "1", "B": "1"},
+        "secrets": {"PW": "s"},
+    },
     "extra": {"wave": "backend", "template": "e.j2"},
     "cpu": {"wave": "cpu_workers", "template": "w.j2", "images": ["cpu", "backend"], "environment": None},
 }
@@ -33,7 +38,10 @@ def test_a_good_inventory_has_no_problem(groups):
         (None, "rollout_stacks names no stack"),
         (["core"], "rollout_stacks names no stack"),
         ({"core": "x"}, "rollout_stacks.core is 'x': expected a mapping with wave, template and images."),
-        (stack(image="x"), "rollout_stacks.core has 'image'; known are environment, images, secrets, template, wave."),
+        (
+            stack(image="x"),
+            "rollout_stacks.core has 'image'; known are environment, images, secrets, template, wave.",
+        ),
         (without("wave"), "rollout_stacks.core.wave is missing."),
         (without("template"), "rollout_stacks.core.template is missing."),
         (stack(images="backend"), "rollout_stacks.core.images is 'backend': expected a list."),
@@ -41,8 +49,10 @@ def test_a_good_inventory_has_no_problem(groups):
         (stack(wave=["backend"]), "rollout_stacks.core.wave is ['backend']: expected a str."),
         (stack(environment=["A=1"]), "rollout_stacks.core.environment is a list: expected a mapping."),
         (stack(secrets="canary"), "rollout_stacks.core.secrets is a str: expected a mapping."),
-        (stack(wave="frontend"), "rollout_stacks.core.wave is 'frontend': expected one of the groups backend, cpu_workers, "
-                                 "gpu_workers."),
+        (
+            stack(wave="frontend"),
+            "rollout_stacks.core.wave is 'frontend': expected one of the groups backend, cpu_workers, gpu_workers.",
+        ),
     ],
 )
 def test_problems_of_stacks(stacks, sentence):
@@ -65,8 +75,12 @@ def test_no_backend(groups):
 
 @pytest.mark.parametrize(
     ("groups", "names"),
-    [(["backend"], ["core", "extra"]), (["gpu_workers", "backend", "nas"], ["core", "extra", "gpu"]), ([], []),
-     (["cpu_workers", "gpu_workers", "backend"], ["core", "extra", "cpu", "gpu"])],
+    [
+        (["backend"], ["core", "extra"]),
+        (["gpu_workers", "backend", "nas"], ["core", "extra", "gpu"]),
+        ([], []),
+        (["cpu_workers", "gpu_workers", "backend"], ["core", "extra", "cpu", "gpu"]),
+    ],
 )
 def test_stacks_in_the_order_of_the_waves(groups, names):
     assert stacks_of(STACKS, groups) == names

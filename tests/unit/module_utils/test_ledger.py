@@ -13,8 +13,10 @@ RELEASES = ["sha-aaaaaaa", "sha-bbbbbbb", "sha-ccccccc", "sha-ddddddd"]
 
 def text_of(*events):
     """A ledger: each event is (event, facts)."""
-    return "".join(ledger.line(n, event, facts.pop("run", f"run{n}"), "2026-01-01T00:00:00Z", **facts)
-                   for n, (event, facts) in enumerate(({"e": e, "f": dict(f)}.values() for e, f in events), 1))
+    return "".join(
+        ledger.line(n, event, facts.pop("run", f"run{n}"), "2026-01-01T00:00:00Z", **facts)
+        for n, (event, facts) in enumerate(({"e": e, "f": dict(f)}.values() for e, f in events), 1)
+    )
 
 
 def folded(*events):
@@ -53,7 +55,8 @@ def test_torn_at_every_byte():
     whole = text_of(("staged", {"name": "ä"}), ("switching", {"name": "ä", "service": "web"}), confirmed("sha-aaaaaaa"))
     data = whole.encode()
     all_entries, torn = ledger.parse(whole)
-    assert len(all_entries) == 3 and not torn
+    assert len(all_entries) == 3
+    assert not torn
     for cut in range(len(data)):
         entries, torn = ledger.parse(data[:cut].decode("utf-8", "replace"))
         assert entries == all_entries[: len(entries)]
@@ -73,11 +76,22 @@ def test_any_prefix_yields_a_prefix(found, data):
 def test_a_torn_line_in_the_middle_is_passed_over():
     first, second = text_of(("staged", {}), ("staged", {})).splitlines(True)
     entries, torn = ledger.parse(first + '{"seq": 2, "ev\n' + second)
-    assert [e["seq"] for e in entries] == [1, 2] and torn
+    assert [e["seq"] for e in entries] == [1, 2]
+    assert torn
 
 
-@pytest.mark.parametrize("line", ["[]", "1", '{"seq": "1", "event": "staged"}', '{"event": "staged"}', '{"seq": 1, "event": "x"}',
-                                  "\x00\x00", '{"seq": true, "event": "staged"}'])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "[]",
+        "1",
+        '{"seq": "1", "event": "staged"}',
+        '{"event": "staged"}',
+        '{"seq": 1, "event": "x"}',
+        "\x00\x00",
+        '{"seq": true, "event": "staged"}',
+    ],
+)
 def test_what_is_no_entry_counts_as_torn(line):
     assert ledger.parse(line + "\n") == ([], True)
 
@@ -173,8 +187,11 @@ def fleet():
 
 @pytest.mark.parametrize(
     ("tag", "core", "worker"),
-    [(None, "sha-bbbbbbb", "sha-bbbbbbb"), ("sha-aaaaaaa", "sha-aaaaaaa", "sha-aaaaaaa.2"),
-     ("sha-aaaaaaa0123", "sha-aaaaaaa", "sha-aaaaaaa.2")],
+    [
+        (None, "sha-bbbbbbb", "sha-bbbbbbb"),
+        ("sha-aaaaaaa", "sha-aaaaaaa", "sha-aaaaaaa.2"),
+        ("sha-aaaaaaa0123", "sha-aaaaaaa", "sha-aaaaaaa.2"),
+    ],
 )
 def test_rollback_target(tag, core, worker):
     targets = ledger.rollback_target(fleet(), "core", tag)

@@ -86,7 +86,8 @@ def test_an_answer_that_does_not_come(listening):
 @pytest.mark.parametrize("url", ["http://127.0.0.1:port/", "http://[::1/", "http://127.0.0.1:1/ x"])
 def test_a_malformed_url_is_an_answer(url):
     answer = ask(url)
-    assert answer.status is None and answer.reason
+    assert answer.status is None
+    assert answer.reason
 
 
 def test_listener(listening):

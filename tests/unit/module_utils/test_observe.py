@@ -37,15 +37,26 @@ def test_host(host):
     found = observe.host(host.store, host.engine)
     assert found["engine"]["engine"] == "24.0.7"
     assert found["ledger"]["stable"]["release"] == "sha-bbbbbbb"
-    assert found["ledger"]["previous"] == {"name": "sha-aaaaaaa", "release": "sha-aaaaaaa", "run": "run-a", "seq": 6}
+    assert found["ledger"]["previous"] == {
+        "name": "sha-aaaaaaa",
+        "release": "sha-aaaaaaa",
+        "run": "run-a",
+        "seq": 6,
+    }
     assert [s["name"] for s in found["ledger"]["history"]] == [s["name"] for s in found["ledger"]["known"]]
-    assert found["ledger"]["interrupted"]["service"] == "web" and not found["ledger"]["torn"]
+    assert found["ledger"]["interrupted"]["service"] == "web"
+    assert not found["ledger"]["torn"]
     json.dumps(found)
 
 
 def test_a_new_host(host):
     found = observe.host(host.store, host.engine)["ledger"]
-    assert (found["stable"], found["previous"], found["history"], found["interrupted"]) == (None, None, [], None)
+    assert (found["stable"], found["previous"], found["history"], found["interrupted"]) == (
+        None,
+        None,
+        [],
+        None,
+    )
     assert [(r["service"], r["drift"]) for r in rows(host).values()] == [("-", [])]
 
 
@@ -53,8 +64,16 @@ def test_all_as_released(host):
     host.rollout("a")
     found = rows(host)
     assert {n: r["drift"] for n, r in found.items()} == {"db": [], "web": [], "job": []}
-    assert found["web"] == {"stack": "core", "service": "web", "release": "sha-aaaaaaa", "digest": digest("a"),
-                            "health": "healthy", "since": "2026-01-01T00:00:00Z", "torch": "-", "drift": []}
+    assert found["web"] == {
+        "stack": "core",
+        "service": "web",
+        "release": "sha-aaaaaaa",
+        "digest": digest("a"),
+        "health": "healthy",
+        "since": "2026-01-01T00:00:00Z",
+        "torch": "-",
+        "drift": [],
+    }
     assert found["db"]["release"] == "-"
 
 
@@ -74,8 +93,15 @@ def test_drift(host):
     [
         ({"State": {"Status": "exited"}}, ["is exited", "not healthy: exited"]),
         ({"State": {"Health": {"Status": "unhealthy"}}}, ["not healthy: unhealthy"]),
-        ({"Config": {"Image": "x", "Labels": {"com.docker.compose.project": "app-core", "com.docker.compose.service": "web"}}},
-         ["runs with another configuration than the release's"]),
+        (
+            {
+                "Config": {
+                    "Image": "x",
+                    "Labels": {"com.docker.compose.project": "app-core", "com.docker.compose.service": "web"},
+                }
+            },
+            ["runs with another configuration than the release's"],
+        ),
     ],
 )
 def test_drift_of_one_service(host, facts, drift):
@@ -120,8 +146,11 @@ def test_a_release_that_is_gone_is_a_sentence(host):
 
 @pytest.mark.parametrize(
     ("answer", "health"),
-    [(Answer(URL, 200, "sha-aaaaaaa"), "healthy"), (Answer(URL, 503), f"{URL}: HTTP 503"),
-     (Answer(URL, 200, "sha-0000000"), f"{URL} to name sha-aaaaaaa (it names sha-0000000)")],
+    [
+        (Answer(URL, 200, "sha-aaaaaaa"), "healthy"),
+        (Answer(URL, 503), f"{URL}: HTTP 503"),
+        (Answer(URL, 200, "sha-0000000"), f"{URL} to name sha-aaaaaaa (it names sha-0000000)"),
+    ],
 )
 def test_health_urls(host, monkeypatch, answer, health):
     monkeypatch.setattr(net, "ask", lambda url: Answer(URL, 200, "sha-aaaaaaa"))
@@ -136,10 +165,16 @@ def test_health_urls(host, monkeypatch, answer, health):
     ("verdict", "column", "drift"),
     [
         ({"verdict": "pass", "torch": {"version": "2.5"}}, "2.5", []),
-        ({"verdict": "fail", "reason": "hang", "observed": "no answer in time", "remedy": "Reboot."}, "fail: hang",
-         ["torch: no answer in time. Reboot."]),
-        ({"verdict": "unknown", "reason": "no_answer", "observed": "no answer", "remedy": "Again."}, "unknown: no_answer",
-         ["torch: no answer. Again."]),
+        (
+            {"verdict": "fail", "reason": "hang", "observed": "no answer in time", "remedy": "Reboot."},
+            "fail: hang",
+            ["torch: no answer in time. Reboot."],
+        ),
+        (
+            {"verdict": "unknown", "reason": "no_answer", "observed": "no answer", "remedy": "Again."},
+            "unknown: no_answer",
+            ["torch: no answer. Again."],
+        ),
     ],
 )
 def test_torch(host, monkeypatch, verdict, column, drift):

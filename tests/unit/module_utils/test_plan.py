@@ -24,8 +24,12 @@ def test_environment():
 @pytest.mark.parametrize(
     ("values", "secrets", "sentence"),
     [
-        ({}, {"PW": ""}, "Secret PW is missing: define the variable that rollout_stacks.<stack>.secrets.PW names, in a file encrypted "
-                         "with ansible-vault."),
+        (
+            {},
+            {"PW": ""},
+            "Secret PW is missing: define the variable that rollout_stacks.<stack>.secrets.PW names, in a file encrypted "
+            "with ansible-vault.",
+        ),
         ({}, {"PW": None}, "Secret PW is missing"),
         ({"A": "1"}, {"A": "2"}, "A: given twice (IMAGE_TAG is the rollout's own). Keep one."),
         ({"IMAGE_TAG": "x"}, {}, "IMAGE_TAG: given twice"),
@@ -70,9 +74,18 @@ def test_a_variant_never_overwrites_other_content(existing):
 
 
 def test_layers_to_come_counts_each_layer_once_and_none_that_is_here():
-    layer = {"a": {"diff_id": "a", "size": 100}, "b": {"diff_id": "b", "size": 10}, "c": {"diff_id": "c", "size": 1}}
+    layer = {
+        "a": {"diff_id": "a", "size": 100},
+        "b": {"diff_id": "b", "size": 10},
+        "c": {"diff_id": "c", "size": 1},
+    }
     images = {
-        "one": {"platforms": {"linux/amd64": [layer["a"], layer["b"]], "linux/arm64": [{"diff_id": "z", "size": 9999}]}},
+        "one": {
+            "platforms": {
+                "linux/amd64": [layer["a"], layer["b"]],
+                "linux/arm64": [{"diff_id": "z", "size": 9999}],
+            }
+        },
         "two": {"platforms": {"linux/amd64": [layer["a"], layer["c"]]}},
         "three": {"platforms": {}},
     }
@@ -113,10 +126,18 @@ def test_space():
         ({8000: "ktrdr-core"}, {}, ""),
         ({8000: "ktrdr-core"}, {8000: "process docker-proxy (pid 1)"}, ""),
         ({8001: "other"}, {8001: "process x (pid 1)"}, ""),
-        ({8000: "other"}, {}, "Port 8000, which service web publishes, is held by container or project other: stop that, or "
-                              "change the port in the inventory."),
-        ({}, {8000: "process nginx (pid 7)"}, "Port 8000, which service web publishes, is held by process nginx (pid 7): stop "
-                                              "that, or change the port in the inventory."),
+        (
+            {8000: "other"},
+            {},
+            "Port 8000, which service web publishes, is held by container or project other: stop that, or "
+            "change the port in the inventory.",
+        ),
+        (
+            {},
+            {8000: "process nginx (pid 7)"},
+            "Port 8000, which service web publishes, is held by process nginx (pid 7): stop "
+            "that, or change the port in the inventory.",
+        ),
     ],
 )
 def test_ports(held, listening, sentence):
@@ -142,8 +163,12 @@ def test_no_secret_is_in_a_diff(old, new, gone):
 
 
 def test_diff_shows_what_changed_and_leaves_the_pins_out():
-    found = plan.diff({"a.yml": "x", "same.yml": "s", "gone.yml": "g"}, {"a.yml": "y", "same.yml": "s", "new.pins.json": "{}"},
-                      [], ("nothing", NAME))
+    found = plan.diff(
+        {"a.yml": "x", "same.yml": "s", "gone.yml": "g"},
+        {"a.yml": "y", "same.yml": "s", "new.pins.json": "{}"},
+        [],
+        ("nothing", NAME),
+    )
     assert found == [
         {"before": "x", "after": "y", "before_header": "nothing/a.yml", "after_header": f"{NAME}/a.yml"},
         {"before": "g", "after": "", "before_header": "nothing/gone.yml", "after_header": f"{NAME}/gone.yml"},
@@ -152,7 +177,15 @@ def test_diff_shows_what_changed_and_leaves_the_pins_out():
 
 @pytest.mark.parametrize(
     ("size", "text"),
-    [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (1_234_567, "1.2 MB"), (3.3e9, "3.3 GB"), (5e12, "5.0 TB"), (7e15, "7000.0 TB")],
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (1000, "1.0 kB"),
+        (1_234_567, "1.2 MB"),
+        (3.3e9, "3.3 GB"),
+        (5e12, "5.0 TB"),
+        (7e15, "7000.0 TB"),
+    ],
 )
 def test_human(size, text):
     assert plan.human(size) == text

@@ -34,7 +34,9 @@ class Tensor:
 def rand(*shape, generator=None): return Tensor()
 def ones(*shape, device=None): return Tensor()
 """
-CUDA = TORCH + """
+CUDA = (
+    TORCH
+    + """
 version.cuda = "12.4"
 class backends:
     class cudnn:
@@ -52,6 +54,7 @@ class nn:
     class functional:
         conv2d = staticmethod(lambda image, kernel: image)
 """
+)
 
 
 def run(tmp_path, torch, limit_s=20.0):
@@ -59,8 +62,15 @@ def run(tmp_path, torch, limit_s=20.0):
         (tmp_path / "torch").mkdir()
         (tmp_path / "torch" / "__init__.py").write_text(torch)
     # -S: without the virtual environment's own packages, where a real torch may be.
-    done = subprocess.run([sys.executable, "-S", "-"], input=sdk.probe_source(limit_s), capture_output=True, text=True,
-                          env={"PYTHONPATH": str(tmp_path), "PATH": "/usr/bin:/bin"}, timeout=60, check=True)
+    done = subprocess.run(
+        [sys.executable, "-S", "-"],
+        input=sdk.probe_source(limit_s),
+        capture_output=True,
+        text=True,
+        env={"PYTHONPATH": str(tmp_path), "PATH": "/usr/bin:/bin"},
+        timeout=60,
+        check=True,
+    )
     document = read_probe(done.stdout)
     assert document is not None, done.stdout + done.stderr
     return document
@@ -85,21 +95,39 @@ def test_no_torch_is_found_out_quickly(tmp_path):
         ("import os\nos.abort()", "absent", "crashed", "exit status -6"),
         ("import os\nos._exit(0)", "cpu", "crashed", "exit status 0"),
         ("import sys\nsys.exit('no')", "cpu", "import_failed", "SystemExit: no"),
-        ("raise OSError('libcublas.so.12: cannot open shared object file')", "cpu", "import_failed", "OSError: libcublas"),
+        (
+            "raise OSError('libcublas.so.12: cannot open shared object file')",
+            "cpu",
+            "import_failed",
+            "OSError: libcublas",
+        ),
         ("raise OSError('x')", "absent", "torch_present", "torch, broken"),
         ("print('x' * 10**7)\nimport sys\nsys.stderr.write('y' * 10**6)\n" + TORCH, "cpu", "ok", "9.9"),
         ("print('ROLLOUT-PROBE {\"torch\": null}')\n" + TORCH, "cpu", "ok", "9.9"),
         ("import warnings\nwarnings.warn('old driver')\n" + TORCH, "cpu", "ok", "9.9"),
         # A document that breaks off is no answer, least of all "no torch".
-        ("import os\nfor fd in range(3, 20):\n  try: os.write(fd, b'{\"torch\": nu')\n  except OSError: pass\nos.abort()",
-         "absent", "crashed", "exit status -6"),
+        (
+            "import os\nfor fd in range(3, 20):\n  try: os.write(fd, b'{\"torch\": nu')\n  except OSError: pass\nos.abort()",
+            "absent",
+            "crashed",
+            "exit status -6",
+        ),
         (TORCH.replace("return self.value", "return 4.0"), "cpu", "wrong_result", "off by 4.0"),
-        (TORCH.replace("return self.value", "raise RuntimeError('illegal instruction')"), "cpu", "kernel_failed", "illegal"),
+        (
+            TORCH.replace("return self.value", "raise RuntimeError('illegal instruction')"),
+            "cpu",
+            "kernel_failed",
+            "illegal",
+        ),
         (CUDA + "version.works = 1", "cuda", "ok", "torch 9.9+fake (cuda) on Fake"),
         (CUDA, "cuda", "kernel_failed", "no kernel image"),
         (CUDA + "cuda.device_count = staticmethod(lambda: 0)", "cuda", "no_device", "no device"),
-        (CUDA + "def init(): raise RuntimeError('No CUDA GPUs are available')\ncuda.init = init", "cuda", "no_device",
-         "No CUDA GPUs"),
+        (
+            CUDA + "def init(): raise RuntimeError('No CUDA GPUs are available')\ncuda.init = init",
+            "cuda",
+            "no_device",
+            "No CUDA GPUs",
+        ),
     ],
 )
 def test_fake_torch(tmp_path, torch, expected, reason, observed):

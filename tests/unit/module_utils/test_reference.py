@@ -33,9 +33,11 @@ def test_any_text_parses_or_is_refused_by_a_sentence(text):
     try:
         parsed = reference.parse(text)
     except RolloutError as error:
-        assert "is no image reference: expected [registry/]path" in str(error)
+        sentence = str(error)
     else:
+        sentence = ""
         assert reference.parse(str(parsed)) == parsed
+    assert not sentence or "is no image reference: expected [registry/]path" in sentence
 
 
 @pytest.mark.parametrize(
@@ -57,8 +59,26 @@ def test_parse_as_docker_does(text, repository, tag):
 
 @pytest.mark.parametrize(
     "text",
-    ["", ":", "@", "/", "UPPER", "ghcr.io/Big/name", "a:b:c", "a:", "a@sha256:12", "a@", "a b", "a//b", "-a/b",
-     "ghcr.io/", "a:" + "t" * 129, "a:.x", "ghcr.io:999999/a", "a\n"],
+    [
+        "",
+        ":",
+        "@",
+        "/",
+        "UPPER",
+        "ghcr.io/Big/name",
+        "a:b:c",
+        "a:",
+        "a@sha256:12",
+        "a@",
+        "a b",
+        "a//b",
+        "-a/b",
+        "ghcr.io/",
+        "a:" + "t" * 129,
+        "a:.x",
+        "ghcr.io:999999/a",
+        "a\n",
+    ],
 )
 def test_no_reference_is_refused(text):
     with pytest.raises(RolloutError) as error:
@@ -68,8 +88,13 @@ def test_no_reference_is_refused(text):
 
 @pytest.mark.parametrize(
     ("sha", "tag", "wanted"),
-    [("abc1234", None, "sha-abc1234"), (SHA, "", "sha-" + SHA), (None, "v1.2.3", "v1.2.3"), (None, None, "latest"),
-     ("", "", "latest")],
+    [
+        ("abc1234", None, "sha-abc1234"),
+        (SHA, "", "sha-" + SHA),
+        (None, "v1.2.3", "v1.2.3"),
+        (None, None, "latest"),
+        ("", "", "latest"),
+    ],
 )
 def test_wanted_tag(sha, tag, wanted):
     assert reference.wanted_tag(sha, tag) == wanted
@@ -78,7 +103,11 @@ def test_wanted_tag(sha, tag, wanted):
 @pytest.mark.parametrize(
     ("sha", "tag", "sentence"),
     [
-        ("abc1234", "v1", "sha=abc1234 and tag=v1 are both given: give one, sha for a commit or tag for any other tag."),
+        (
+            "abc1234",
+            "v1",
+            "sha=abc1234 and tag=v1 are both given: give one, sha for a commit or tag for any other tag.",
+        ),
         ("abc123", None, "sha 'abc123' is not a commit: expected 7 to 40 characters 0-9 a-f"),
         ("ABC1234", None, "sha 'ABC1234' is not a commit"),
         ("xyz1234", None, "For any other tag use -e tag=…"),
@@ -148,5 +177,5 @@ def test_a_tag_put_on_another_build_is_refused():
 
 
 def test_latest_without_a_label_is_refused():
-    with pytest.raises(RolloutError, match="r/a:latest does not say which commit it is.*-e sha=… or -e tag=…"):
+    with pytest.raises(RolloutError, match=r"r/a:latest does not say which commit it is.*-e sha=… or -e tag=…"):
         reference.release_name("latest", None, "r/a")

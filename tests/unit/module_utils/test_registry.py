@@ -33,7 +33,9 @@ class Server:
                 outer.seen.append((self.path, self.headers.get("Authorization")))
                 answer = outer.answers.get(self.path, outer.answers.get(self.path.partition("?")[0], (404, {}, "{}")))
                 status, headers, body = answer(self) if callable(answer) else answer
-                data = body if isinstance(body, bytes) else (body if isinstance(body, str) else json.dumps(body)).encode()
+                data = (
+                    body if isinstance(body, bytes) else (body if isinstance(body, str) else json.dumps(body)).encode()
+                )
                 self.send_response(status)
                 for name, value in {"Content-Length": str(len(data)), **headers}.items():
                     self.send_header(name, value)
@@ -52,10 +54,22 @@ class Server:
 
     def image(self, name, letter, architecture="amd64", revision=REVISION, layers=(("d1", 100), ("d2", 20))):
         """A plain manifest and its configuration."""
-        config = {"os": "linux", "architecture": architecture, "rootfs": {"diff_ids": [d for d, _size in layers]},
-                  "config": {"Labels": {"org.opencontainers.image.revision": revision} if revision else None}}
-        manifest = {"mediaType": MANIFEST, "config": {"digest": digest(letter) + "c"}, "layers": [{"size": s} for _d, s in layers]}
-        self.answers[f"/v2/k/app/manifests/{name}"] = (200, {"Docker-Content-Digest": digest(letter)}, manifest)
+        config = {
+            "os": "linux",
+            "architecture": architecture,
+            "rootfs": {"diff_ids": [d for d, _size in layers]},
+            "config": {"Labels": {"org.opencontainers.image.revision": revision} if revision else None},
+        }
+        manifest = {
+            "mediaType": MANIFEST,
+            "config": {"digest": digest(letter) + "c"},
+            "layers": [{"size": s} for _d, s in layers],
+        }
+        self.answers[f"/v2/k/app/manifests/{name}"] = (
+            200,
+            {"Docker-Content-Digest": digest(letter)},
+            manifest,
+        )
         self.answers[f"/v2/k/app/blobs/{digest(letter)}c"] = (200, {}, config)
 
     def close(self):
@@ -87,7 +101,8 @@ def refused(registry, tag="v1"):
 def test_a_plain_manifest(server):
     server.image("v1", "a")
     assert Registry(server.host).resolve("k/app", "v1") == {
-        "digest": digest("a"), "revision": REVISION,
+        "digest": digest("a"),
+        "revision": REVISION,
         "platforms": {"linux/amd64": [{"diff_id": "d1", "size": 100}, {"diff_id": "d2", "size": 20}]},
     }
 
@@ -95,11 +110,16 @@ def test_a_plain_manifest(server):
 def test_an_index_with_an_attestation(server):
     server.image(digest("b"), "b")
     server.image(digest("c"), "c", "arm64", None, [("d3", 7)])
-    entries = [{"digest": digest("b"), "platform": {"os": "linux", "architecture": "amd64"}},
-               {"digest": digest("c"), "platform": {"os": "linux", "architecture": "arm64"}},
-               {"digest": digest("e"), "platform": {"os": "unknown", "architecture": "unknown"}}]
+    entries = [
+        {"digest": digest("b"), "platform": {"os": "linux", "architecture": "amd64"}},
+        {"digest": digest("c"), "platform": {"os": "linux", "architecture": "arm64"}},
+        {"digest": digest("e"), "platform": {"os": "unknown", "architecture": "unknown"}},
+    ]
     server.answers["/v2/k/app/manifests/v1"] = (
-        200, {"Docker-Content-Digest": digest("a")}, {"mediaType": INDEX, "manifests": entries})
+        200,
+        {"Docker-Content-Digest": digest("a")},
+        {"mediaType": INDEX, "manifests": entries},
+    )
     found = Registry(server.host).resolve("k/app", "v1")
     assert found["digest"] == digest("a"), "the index's own, not that of a platform"
     assert found["revision"] == REVISION
@@ -138,7 +158,11 @@ def test_tags_over_all_pages(server):
 
 
 def test_pages_that_never_end_do_end(server):
-    server.answers["/v2/k/app/tags/list"] = (200, {"Link": '</v2/k/app/tags/list?n=1000>; rel="next"'}, {"tags": ["a"]})
+    server.answers["/v2/k/app/tags/list"] = (
+        200,
+        {"Link": '</v2/k/app/tags/list?n=1000>; rel="next"'},
+        {"tags": ["a"]},
+    )
     assert len(Registry(server.host).tags("k/app")) == 100
 
 
@@ -198,14 +222,20 @@ def test_basic(server):
     server.image("v1", "a")
     answer = server.answers["/v2/k/app/manifests/v1"]
     server.answers["/v2/k/app/manifests/v1"] = lambda request: (
-        answer if request.headers.get("Authorization") == "Basic dTpw" else (401, {"WWW-Authenticate": "Basic realm=x"}, "")
+        answer
+        if request.headers.get("Authorization") == "Basic dTpw"
+        else (401, {"WWW-Authenticate": "Basic realm=x"}, "")
     )
     assert Registry(server.host, "u", "p").resolve("k/app", "v1")["digest"] == digest("a")
     assert "without a user (HTTP 401)" in refused(Registry(server.host))
 
 
 def test_credentials_go_to_no_foreign_plain_token_service(server, other):
-    server.answers["/v2/k/app/manifests/v1"] = (401, {"WWW-Authenticate": f'Bearer realm="http://{other.host}/token"'}, "")
+    server.answers["/v2/k/app/manifests/v1"] = (
+        401,
+        {"WWW-Authenticate": f'Bearer realm="http://{other.host}/token"'},
+        "",
+    )
     other.answers["/token"] = (200, {}, {"token": "t0ken"})
     assert "refuses access" in refused(Registry(server.host, "u", "p"))
     assert other.seen == []
@@ -222,7 +252,8 @@ def test_a_token_service_that_talks_nonsense(server, answer):
     server.image("v1", "a")
     bearer(server, answer)
     assert refused(Registry(server.host, "u", "p")).startswith(
-        f"The token service of registry {server.host} does not answer (")
+        f"The token service of registry {server.host} does not answer ("
+    )
 
 
 @pytest.mark.parametrize(
@@ -242,7 +273,8 @@ def test_statuses(server, code, sentence):
 def test_a_stall_ends(server):
     server.answers["/v2/k/app/manifests/v1"] = lambda request: (200 + server.hold.wait(10), {}, "")
     assert f"Registry {server.host} does not answer (timed out), asked for image k/app" in refused(
-        Registry(server.host, timeout=0.2))
+        Registry(server.host, timeout=0.2)
+    )
 
 
 def test_nobody_listens():
@@ -250,15 +282,19 @@ def test_nobody_listens():
         free.bind(("127.0.0.1", 0))
         host = f"127.0.0.1:{free.getsockname()[1]}"
     sentence = refused(Registry(host))
-    assert f"Registry {host} does not answer (" in sentence and "Connection refused" in sentence
+    assert f"Registry {host} does not answer (" in sentence
+    assert "Connection refused" in sentence
     assert sentence.endswith(f"Check that it runs and that this controller reaches http://{host}; nothing was touched.")
 
 
-@pytest.mark.parametrize("headers", [{}, {"Docker-Content-Digest": "sha256:1"}, {"Docker-Content-Digest": "md5:" + "0" * 64}])
+@pytest.mark.parametrize(
+    "headers", [{}, {"Docker-Content-Digest": "sha256:1"}, {"Docker-Content-Digest": "md5:" + "0" * 64}]
+)
 def test_no_digest(server, headers):
     server.answers["/v2/k/app/manifests/v1"] = (200, headers, {})
     assert refused(Registry(server.host)) == (
-        f"Registry {server.host} does not say the digest of k/app:v1; a proxy may be in the way.")
+        f"Registry {server.host} does not say the digest of k/app:v1; a proxy may be in the way."
+    )
 
 
 @pytest.mark.parametrize("body", ["<html>log in</html>", "[1]", b"\xff"])
@@ -270,7 +306,8 @@ def test_nonsense_is_a_sentence(server, path, body):
     server.answers[path] = (200, {"Docker-Content-Digest": digest("a")}, body)
     assert refused(Registry(server.host)) == (
         f"Registry {server.host} answers for image k/app with something that is no JSON document; a proxy or a login "
-        "page may be in the way.")
+        "page may be in the way."
+    )
 
 
 def test_an_answer_that_breaks_off_is_a_sentence(server):

@@ -32,7 +32,8 @@ def test_demultiplexed(data, text):
 
 def test_the_source_runs_with_its_limit():
     source = sdk.probe_source(1.5)
-    assert "LIMIT_S = 1.5" in source and "LIMIT_S = 60.0" not in source
+    assert "LIMIT_S = 1.5" in source
+    assert "LIMIT_S = 60.0" not in source
     compile(source, "probe", "exec")
 
 
@@ -93,14 +94,18 @@ def test_check(monkeypatch, image):
     assert client.closed
     if image:
         assert client.removed == [{"force": True, "v": True}]
-        assert client.options["network_mode"] == "none" and client.options["device_requests"]
+        assert client.options["network_mode"] == "none"
+        assert client.options["device_requests"]
 
 
 @pytest.mark.parametrize("image", [True, False])
 @pytest.mark.parametrize(
     ("error", "reason"),
     [
-        (errors.APIError("x", explanation='exec: "python3": executable file not found in $PATH'), "no_python"),
+        (
+            errors.APIError("x", explanation='exec: "python3": executable file not found in $PATH'),
+            "no_python",
+        ),
         (errors.NotFound("No such container: x"), "no_answer"),
         (OSError("connection reset"), "no_answer"),
     ],
@@ -109,8 +114,10 @@ def test_what_the_engine_refuses_is_a_verdict(monkeypatch, error, reason, image)
     client = Client(error)
     monkeypatch.setattr(docker, "from_env", lambda **options: client)
     verdict = sdk.check("x", "cpu", image=image)
-    assert verdict["reason"] == reason and verdict["verdict"] != "pass"
-    assert client.closed and len(client.removed) == image
+    assert verdict["reason"] == reason
+    assert verdict["verdict"] != "pass"
+    assert client.closed
+    assert len(client.removed) == image
 
 
 def test_without_the_sdk(monkeypatch):

@@ -21,7 +21,10 @@ def test_confirm_makes_the_release_stable(host):
 def test_check_mode_writes_nothing(host):
     host.rollout("a")
     events, host.engine.calls = host.events(), []
-    assert settle.confirm(host.store, host.engine, "sha-aaaaaaa", "r", "rollout", 1, True) == {"changed": True, "removed": []}
+    assert settle.confirm(host.store, host.engine, "sha-aaaaaaa", "r", "rollout", 1, True) == {
+        "changed": True,
+        "removed": [],
+    }
     assert (host.events(), host.engine.calls) == (events, [])
 
 
@@ -33,7 +36,8 @@ def test_old_releases_go_with_their_images(host):
     left = [i for i in host.engine.images if "aaaaaaa" in i]
     assert left == []
     for letter in "bc":
-        assert f"{WEB}@{digest(letter)}" in host.engine.images and f"{JOB}@{digest(letter)}" in host.engine.images
+        assert f"{WEB}@{digest(letter)}" in host.engine.images
+        assert f"{JOB}@{digest(letter)}" in host.engine.images
     assert host.events()[-2:] == [("confirmed", "sha-ccccccc"), ("removed", "sha-aaaaaaa")]
     assert not any("--force" in c or "-f" in c.split() for c in host.engine.calls)
 

@@ -31,11 +31,15 @@ def test_staging_writes_the_release_and_touches_nothing_that_runs(host):
     result = put(host, order("b"))
     assert host.engine.running() == running
     assert {c.split()[0] for c in host.engine.touched} == {"pull", "tag"}
-    assert result["changed"] and result["name"] == "sha-bbbbbbb" and result["to_pull"] == 2000
+    assert result["changed"]
+    assert result["name"] == "sha-bbbbbbb"
+    assert result["to_pull"] == 2000
     assert host.events()[-1] == ("staged", "sha-bbbbbbb")
     manifest = host.store.manifest("sha-bbbbbbb")
     assert manifest["images"][WEB]["digest"] == digest("b")
-    assert manifest["stacks"] == ["core"] and manifest["secrets"] == ["PW"] and manifest["run"] == "run-b"
+    assert manifest["stacks"] == ["core"]
+    assert manifest["secrets"] == ["PW"]
+    assert manifest["run"] == "run-b"
     assert set(manifest["files"]) == {".env", "docker-compose.core.yml", "docker-compose.core.pins.json"}
     assert f"{JOB}:sha-bbbbbbb" in host.engine.images, "what has a tag survives docker image prune"
     assert "canary" not in json.dumps(result) + host.store.path.read_text() + json.dumps(manifest)
@@ -45,14 +49,20 @@ def test_staging_again_changes_nothing(host):
     put(host, order("a"))
     events, host.engine.calls = host.events(), []
     again = put(host, order("a"))
-    assert not again["changed"] and again["to_pull"] == 0 and again["name"] == "sha-aaaaaaa"
-    assert host.events() == events and host.engine.touched == []
+    assert not again["changed"]
+    assert again["to_pull"] == 0
+    assert again["name"] == "sha-aaaaaaa"
+    assert host.events() == events
+    assert host.engine.touched == []
 
 
 def test_check_mode_writes_nothing(host, tmp_path):
     result = put(host, order("a"), check=True)
-    assert result["changed"] and result["to_pull"] == 2000 and result["diff"]
-    assert list(tmp_path.iterdir()) == [] and host.engine.touched == []
+    assert result["changed"]
+    assert result["to_pull"] == 2000
+    assert result["diff"]
+    assert list(tmp_path.iterdir()) == []
+    assert host.engine.touched == []
 
 
 def test_other_content_is_another_variant(host):
@@ -79,19 +89,36 @@ def test_images_outside_the_release_are_pulled_where_absent_and_never_anew(host)
         (order("a", secrets={"PW": ""}), "Secret PW is missing"),
         (order("a", environment={"PW": "x"}), "PW: given twice"),
         (order("a", environment={"A": True}), "The value of A is of type bool"),
-        (order("a", "a: b: c"), "Checking docker-compose.core.yml failed: yaml: mapping values are not allowed"),
+        (
+            order("a", "a: b: c"),
+            "Checking docker-compose.core.yml failed: yaml: mapping values are not allowed",
+        ),
         (order("a", '{"services": {}}'), "docker-compose.core.yml has no x-rollout at its top"),
-        (order("a", text_of("v", ("web", "cron"))), "docker-compose.core.yml: service cron uses image r/cron, which this run did "
-                                                    "not resolve (resolved: r/job, r/web)."),
-        (order("a", images={r: {"digest": digest("a"), "platforms": {"linux/arm64": []}} for r in (WEB, JOB)}),
-         "Image r/web:sha-aaaaaaa is for linux/arm64, but this host is linux/amd64: build it for linux/amd64 too."),
-        (order("a", images={r: {"digest": digest("a"), "platforms": {"linux/amd64": [{"diff_id": r, "size": 10**15}]}}
-                            for r in (WEB, JOB)}), "Not enough disk in /: needed 80000"),
+        (
+            order("a", text_of("v", ("web", "cron"))),
+            "docker-compose.core.yml: service cron uses image r/cron, which this run did "
+            "not resolve (resolved: r/job, r/web).",
+        ),
+        (
+            order("a", images={r: {"digest": digest("a"), "platforms": {"linux/arm64": []}} for r in (WEB, JOB)}),
+            "Image r/web:sha-aaaaaaa is for linux/arm64, but this host is linux/amd64: build it for linux/amd64 too.",
+        ),
+        (
+            order(
+                "a",
+                images={
+                    r: {"digest": digest("a"), "platforms": {"linux/amd64": [{"diff_id": r, "size": 10**15}]}}
+                    for r in (WEB, JOB)
+                },
+            ),
+            "Not enough disk in /: needed 80000",
+        ),
     ],
 )
 def test_refusals_touch_nothing(host, tmp_path, asked, sentence):
     assert refused(host, asked).startswith(sentence)
-    assert host.engine.touched == [] and list(tmp_path.iterdir()) == []
+    assert host.engine.touched == []
+    assert list(tmp_path.iterdir()) == []
 
 
 def ports_of(port):
@@ -103,7 +130,8 @@ def ports_of(port):
 def test_a_port_that_another_project_holds(host):
     host.engine.ports = {8000: "other"}
     assert refused(host, order("a", ports_of(8000))).startswith(
-        "Port 8000, which service web publishes, is held by container or project other:")
+        "Port 8000, which service web publishes, is held by container or project other:"
+    )
     host.engine.ports = {8000: "app-core"}
     put(host, order("a", ports_of(8000)))
 
@@ -116,7 +144,8 @@ def test_a_port_that_a_process_holds(host, monkeypatch):
 def test_a_failed_pull_leaves_no_release(host):
     host.engine.fail = {"pull": "manifest unknown"}
     assert refused(host, order("a")) == f"Image {WEB}@{digest('a')} could not be pulled: manifest unknown"
-    assert host.store.names() == [] and not host.store.path.exists()
+    assert host.store.names() == []
+    assert not host.store.path.exists()
 
 
 def torch(monkeypatch, verdict="pass", reason="ok"):
@@ -125,7 +154,14 @@ def torch(monkeypatch, verdict="pass", reason="ok"):
     def check(target, expected, **options):
         asked.append((target, expected, options["image"], options.get("gpu")))
         fault, remedy = torch_verdict.REASONS[reason]
-        return {"verdict": verdict, "reason": reason, "expected": expected, "observed": "torch 2", "fault": fault, "remedy": remedy}
+        return {
+            "verdict": verdict,
+            "reason": reason,
+            "expected": expected,
+            "observed": "torch 2",
+            "fault": fault,
+            "remedy": remedy,
+        }
 
     monkeypatch.setattr(sdk, "check", check)
     return asked
@@ -134,7 +170,10 @@ def torch(monkeypatch, verdict="pass", reason="ok"):
 def test_the_torch_contract_is_proven_once_an_image(host, monkeypatch):
     asked = torch(monkeypatch)
     result = put(host, order("a", text_of("v", torch="absent")))
-    assert asked == [(f"{WEB}@{digest('a')}", "absent", True, False), (f"{JOB}@{digest('a')}", "absent", True, False)]
+    assert asked == [
+        (f"{WEB}@{digest('a')}", "absent", True, False),
+        (f"{JOB}@{digest('a')}", "absent", True, False),
+    ]
     assert set(result["torch"]) == {f"{WEB} (absent)", f"{JOB} (absent)"}
     put(host, order("a", text_of("v", torch="absent")))
     assert len(asked) == 4, "not yet stable: proven again"
@@ -146,8 +185,10 @@ def test_a_broken_torch_contract_is_refused(host, monkeypatch, verdict, reason):
     with pytest.raises(RolloutError) as error:
         put(host, order("a", text_of("v", torch="absent")))
     assert str(error.value).startswith(
-        f"Torch contract broken: image r/web, service web: expected no torch, found torch 2 ({reason}).")
-    assert error.value.facts["service"] == "web" and error.value.facts["gate"] == "torch"
+        f"Torch contract broken: image r/web, service web: expected no torch, found torch 2 ({reason})."
+    )
+    assert error.value.facts["service"] == "web"
+    assert error.value.facts["gate"] == "torch"
     assert not host.store.path.exists()
 
 
@@ -156,20 +197,27 @@ def test_a_stable_release_is_not_proven_again(host, monkeypatch):
     text = text_of("v", torch="absent")
     host.rollout("a", text=text)
     asked.clear()
-    assert put(host, order("a", text))["torch"] == {} and asked == []
+    assert put(host, order("a", text))["torch"] == {}
+    assert asked == []
 
 
 def test_no_secret_in_the_diff_not_even_one_that_is_no_longer_asked_for(host):
     host.rollout("a", secrets={"PW": "canary-old", "GONE": "canary-gone", "PLAIN": "canary-plain"})
     diff = put(host, order("b", secrets={"PW": "canary-new"}, environment={"PLAIN": "seen"}), check=True)["diff"]
-    assert diff and "canary" not in json.dumps(diff)
+    assert diff
+    assert "canary" not in json.dumps(diff)
 
 
 def test_restage(host):
     host.rollout("a")
     host.engine.calls = []
     assert stage.restage(host.store, host.engine, "sha-aaaaaaa", False) == {
-        "name": "sha-aaaaaaa", "changed": False, "to_pull": 0, "torch": {}, "diff": []}
+        "name": "sha-aaaaaaa",
+        "changed": False,
+        "to_pull": 0,
+        "torch": {},
+        "diff": [],
+    }
     assert host.engine.touched == []
 
 

@@ -47,14 +47,21 @@ def test_the_first_switch_creates_all_the_database_first(host):
     assert result["changed"]
     assert host.engine.touched == ["up db create", "up web create", "up job create"]
     assert actions(result) == {"db": "create", "web": "create", "job": "create"}
-    assert host.events() == [("staged", name), ("switching", "db"), ("switching", "web"), ("switching", "job"), ("switched", name)]
+    assert host.events() == [
+        ("staged", name),
+        ("switching", "db"),
+        ("switching", "web"),
+        ("switching", "job"),
+        ("switched", name),
+    ]
 
 
 def test_a_second_switch_restarts_nothing(host):
     host.rollout("a")
     before, events, host.engine.calls = host.engine.running(), host.events(), []
     result = host.switch("sha-aaaaaaa").switch(False)
-    assert not result["changed"] and set(actions(result).values()) == {"keep"}
+    assert not result["changed"]
+    assert set(actions(result).values()) == {"keep"}
     assert (host.engine.running(), host.events(), host.engine.touched) == (before, events, [])
 
 
@@ -66,7 +73,8 @@ def test_the_database_is_never_recreated(host):
     host.rollout("b", text=json.dumps(document))
     after = host.engine.running()
     assert after["db"] == before["db"]
-    assert after["web"] != before["web"] and after["job"] != before["job"]
+    assert after["web"] != before["web"]
+    assert after["job"] != before["job"]
     assert "up db recreate" not in host.engine.calls
 
 
@@ -120,7 +128,8 @@ def test_check_mode_holds_the_gates_of_what_stays(host, answers):
     assert not host.switch("sha-aaaaaaa").switch(True)["changed"]
     answers[:] = [Answer(URL, 503, None, "no database")]
     sentence, facts = failure(host.switch("sha-aaaaaaa").switch, True)
-    assert f"{URL}: HTTP 503 no database" in sentence and facts["gate"] == "health"
+    assert f"{URL}: HTTP 503 no database" in sentence
+    assert facts["gate"] == "health"
 
 
 def test_a_gate_that_does_not_hold(host, answers, clock):
@@ -158,7 +167,8 @@ def test_a_crash_fails_at_once(host, clock, state, what):
     name = staged(host, "a", text=text_of("sha-aaaaaaa", deadline=9999))
     sentence, facts = failure(host.switch(name).switch, False)
     assert sentence == f"Service web (stack core) does not pass on sha-aaaaaaa: {what}."
-    assert facts["gate"] == "container" and facts["log"] == "the last line"
+    assert facts["gate"] == "container"
+    assert facts["log"] == "the last line"
     assert "up job create" not in host.engine.calls, "what comes after is left as it was"
     assert clock.time < 10
 
@@ -185,7 +195,8 @@ def test_another_image_than_the_released_one_fails(host):
 def test_without_waiting_no_gate_is_held(host):
     host.engine.broken = {"web": {"Status": "exited", "ExitCode": 3}}
     result = host.switch(staged(host, "a")).switch(False, wait=False)
-    assert result["changed"] and host.events()[-1][0] == "switched"
+    assert result["changed"]
+    assert host.events()[-1][0] == "switched"
 
 
 def test_an_old_crash_of_a_container_that_stays_does_not_matter_but_one_of_this_run_does(host):
@@ -204,8 +215,14 @@ def test_the_torch_contract_of_the_running_container(host, monkeypatch, verdict,
     def check(target, expected, **options):
         seen.append((target, options["image"]))
         good = options["image"] or passes
-        return {"verdict": "pass" if good else verdict, "reason": "ok" if good else "hang", "expected": expected, "fault": "host",
-                "observed": "nothing", "remedy": "Reboot."}
+        return {
+            "verdict": "pass" if good else verdict,
+            "reason": "ok" if good else "hang",
+            "expected": expected,
+            "fault": "host",
+            "observed": "nothing",
+            "remedy": "Reboot.",
+        }
 
     monkeypatch.setattr(sdk, "check", check)
     name = staged(host, "a", text=text_of("sha-aaaaaaa", ("web",), torch="cpu"))
@@ -215,7 +232,10 @@ def test_the_torch_contract_of_the_running_container(host, monkeypatch, verdict,
         assert seen[-1] == (host.engine.running()["web"], False)
     else:
         sentence, facts = failure(host.switch(name).switch, False)
-        assert "torch contract broken: expected torch for cpu, found nothing (hang). The fault is the host's. Reboot." in sentence
+        assert (
+            "torch contract broken: expected torch for cpu, found nothing (hang). The fault is the host's. Reboot."
+            in sentence
+        )
         assert facts["gate"] == "torch"
 
 
@@ -235,7 +255,8 @@ def test_remove_takes_the_released_services_and_leaves_the_data(host, check):
     name = staged(host, "a")
     host.switch(name).switch(False)
     result = host.switch(name).remove(check)
-    assert result["changed"] and set(actions(result)) == {"web", "job"}
+    assert result["changed"]
+    assert set(actions(result)) == {"web", "job"}
     assert set(host.engine.running()) == ({"db", "web", "job"} if check else {"db"})
     if not check:
         assert not host.switch(name).remove(False)["changed"]

@@ -20,25 +20,59 @@ def play(root, tmp_path):
     docker = tmp_path / "docker"
     docker.write_text(
         """#!/bin/sh\ncase "$*" in\ninfo*) echo '{"ServerVersion": "24.0.7", "Architecture": "x86_64"}';;\n"""
-        f"'compose version --short') echo 2.26.1;;\n*) echo \"$*\" >> {tmp_path}/touched; exit 64;;\nesac\n")
+        f"'compose version --short') echo 2.26.1;;\n*) echo \"$*\" >> {tmp_path}/touched; exit 64;;\nesac\n"
+    )
     docker.chmod(0o755)
     inventory = tmp_path / "hosts.json"
 
     def run(playbook="rollout.yml", groups=("backend",), **variables):
-        host = {"localhost": {"ansible_connection": "local", "ansible_python_interpreter": shutil.which("python3")}}
-        inventory.write_text(json.dumps({"all": {
-            "hosts": host, "children": {group: {"hosts": {"localhost": {}}} for group in groups},
-            "vars": {"rollout_application": "app", "rollout_registry": "localhost:1", "rollout_dir": str(tmp_path / "state"),
-                     "rollout_stacks": {"core": STACK}}}}))
+        host = {
+            "localhost": {
+                "ansible_connection": "local",
+                "ansible_python_interpreter": shutil.which("python3"),
+            }
+        }
+        inventory.write_text(
+            json.dumps(
+                {
+                    "all": {
+                        "hosts": host,
+                        "children": {group: {"hosts": {"localhost": {}}} for group in groups},
+                        "vars": {
+                            "rollout_application": "app",
+                            "rollout_registry": "localhost:1",
+                            "rollout_dir": str(tmp_path / "state"),
+                            "rollout_stacks": {"core": STACK},
+                        },
+                    }
+                }
+            )
+        )
         done = subprocess.run(
-            ["ansible-playbook", "--inventory", str(inventory), playbook, "--extra-vars", json.dumps(variables)],
-            cwd=root, capture_output=True, text=True,
-            env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "ANSIBLE_LOCAL_TEMP": str(tmp_path / "ansible"),
-                 "ANSIBLE_NOCOLOR": "1", "LC_ALL": "C.UTF-8"})
+            [
+                "ansible-playbook",
+                "--inventory",
+                str(inventory),
+                playbook,
+                "--extra-vars",
+                json.dumps(variables),
+            ],
+            cwd=root,
+            capture_output=True,
+            text=True,
+            env={
+                **os.environ,
+                "PATH": f"{tmp_path}:{os.environ['PATH']}",
+                "ANSIBLE_LOCAL_TEMP": str(tmp_path / "ansible"),
+                "ANSIBLE_NOCOLOR": "1",
+                "LC_ALL": "C.UTF-8",
+            },
+        )
         said = done.stdout + done.stderr
         assert done.returncode != 0, said
         assert "Traceback" not in said
-        assert not (tmp_path / "touched").exists() and not (tmp_path / "state").exists()
+        assert not (tmp_path / "touched").exists()
+        assert not (tmp_path / "state").exists()
         return said
 
     return run
@@ -49,28 +83,36 @@ def play(root, tmp_path):
     [
         ({"sha": "xyz"}, "On host localhost: sha 'xyz' is not a commit: expected 7 to 40 characters 0-9 a-f"),
         ({"sha": "abc1234", "tag": "v1"}, "On host localhost: sha=abc1234 and tag=v1 are both given"),
-        ({"rollout_stacks": {"core": {**STACK, "wave": "frontend"}}},
-         "rollout_stacks.core.wave is 'frontend': expected one of the groups backend, cpu_workers, gpu_workers."),
+        (
+            {"rollout_stacks": {"core": {**STACK, "wave": "frontend"}}},
+            "rollout_stacks.core.wave is 'frontend': expected one of the groups backend, cpu_workers, gpu_workers.",
+        ),
         ({"sha": "abc1234"}, "Registry localhost:1 does not answer"),
     ],
 )
 def test_refused(play, variables, sentence):
     screen = play(**variables).partition("PLAY RECAP")[2]
-    assert UNTOUCHED in screen and sentence in screen
+    assert UNTOUCHED in screen
+    assert sentence in screen
 
 
 def test_a_misspelt_group(play):
     screen = play(groups=("backend", "cpu-workers")).partition("PLAY RECAP")[2]
     assert UNTOUCHED in screen
-    assert "The inventory has a group 'cpu-workers': the groups of a rollout are spelt backend, cpu_workers, gpu_workers." in screen
+    assert (
+        "The inventory has a group 'cpu-workers': the groups of a rollout are spelt backend, cpu_workers, gpu_workers."
+        in screen
+    )
 
 
 def test_a_wrong_type(play):
     said = play(rollout_keep="many")
-    assert "rollout_keep" in said and "many" in said
+    assert "argument 'rollout_keep' is of type str and we were unable to convert to int" in said
 
 
 def test_a_rollback_without_history(play):
     screen = play("rollback.yml").partition("PLAY RECAP")[2]
     assert "ROLLBACK REFUSED: nothing was touched" in screen
-    assert "There is no earlier stable release on host localhost to roll back to. Stable releases there: none." in screen
+    assert (
+        "There is no earlier stable release on host localhost to roll back to. Stable releases there: none." in screen
+    )

@@ -47,7 +47,8 @@ def test_argument_specs_equal_the_defaults(root):
         defaults = path.parents[1] / "defaults" / "main.yml"
         assert said == (yaml.safe_load(defaults.read_text()) if defaults.exists() else {}), path
         for name, facts in options.items():
-            assert facts["description"] and facts["type"], name
+            assert facts["description"], name
+            assert facts["type"], name
             assert facts.get("required") or "default" in facts, name
 
 

@@ -14,6 +14,7 @@ from ansible.module_utils.rollout import compose
 from hypothesis import given
 from hypothesis import strategies as st
 
+BACKEND = "http://192.168.1.10:8000"
 NAMES = ("core", "workers", "gpu-worker")
 docker = pytest.mark.skipif(
     not shutil.which("docker") or subprocess.run(["docker", "compose", "version"], capture_output=True).returncode != 0,
@@ -25,15 +26,17 @@ docker = pytest.mark.skipif(
 def variables(root):
     """What every inventory has, with what it computes from hosts put in."""
     found = yaml.safe_load((root / "inventory/ktrdr.yml").read_text())
-    url = "http://192.168.1.10:8000"
-    return {**found, "ktrdr_backend_url": url, "ktrdr_backend_seen_from_host": url}
+    return {**found, "ktrdr_backend_url": BACKEND, "ktrdr_backend_seen_from_host": BACKEND}
 
 
 @pytest.fixture(scope="module")
 def render(root, variables):
     # As ansible.builtin.template does.
     engine = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(root / "deploy/compose"), trim_blocks=True, undefined=jinja2.StrictUndefined)
+        loader=jinja2.FileSystemLoader(root / "deploy/compose"),
+        trim_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
 
     def render_one(name, **facts):
         return engine.get_template(f"docker-compose.{name}.yml.j2").render({**variables, **facts})
@@ -43,16 +46,45 @@ def render(root, variables):
 
 def read(text):
     """What Compose makes of it, as `validate` asks."""
-    environment = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "IMAGE_TAG": "sha-abc1234", "KTRDR_HOST": "h1",
-                   "KTRDR_DATABASE_PASSWORD": "p"}
-    return json.loads(subprocess.run(
-        ["docker", "compose", "--project-name", "check", "--project-directory", "/", "--file", "-", "config", "--format", "json"],
-        input=text, env=environment, capture_output=True, text=True, check=True).stdout)
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": "/nonexistent",
+        "IMAGE_TAG": "sha-abc1234",
+        "KTRDR_HOST": "h1",
+        "KTRDR_DATABASE_PASSWORD": "p",
+    }
+    return json.loads(
+        subprocess.run(
+            [
+                "docker",
+                "compose",
+                "--project-name",
+                "check",
+                "--project-directory",
+                "/",
+                "--file",
+                "-",
+                "config",
+                "--format",
+                "json",
+            ],
+            input=text,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+    )
 
 
-COUNTS = [("core", {}), ("workers", {}), ("workers", {"ktrdr_backtest_workers": 3, "ktrdr_training_workers": 2}),
-          ("workers", {"ktrdr_backtest_workers": 0, "ktrdr_training_workers": 1}), ("gpu-worker", {"ktrdr_gpu": True}),
-          ("gpu-worker", {"ktrdr_gpu": False})]
+COUNTS = [
+    ("core", {}),
+    ("workers", {}),
+    ("workers", {"ktrdr_backtest_workers": 3, "ktrdr_training_workers": 2}),
+    ("workers", {"ktrdr_backtest_workers": 0, "ktrdr_training_workers": 1}),
+    ("gpu-worker", {"ktrdr_gpu": True}),
+    ("gpu-worker", {"ktrdr_gpu": False}),
+]
 
 
 @docker
@@ -61,11 +93,17 @@ def test_compose_and_the_rollout_accept_every_rendering(render, variables, name,
     text = render(name, **facts)
     services = {s.name: s for s in compose.services(read(text), name)}
     released = [s for s in services.values() if s.released]
-    assert len(released) == (1 if name != "workers" else sum(
-        {**variables, **facts}[k] for k in ("ktrdr_backtest_workers", "ktrdr_training_workers")))
+    assert len(released) == (
+        1
+        if name != "workers"
+        else sum({**variables, **facts}[k] for k in ("ktrdr_backtest_workers", "ktrdr_training_workers"))
+    )
     for service in released:
-        assert service.image.endswith(":sha-abc1234") and service.torch and service.names_release
-        assert all("${" not in url and "h1" in url or ":%d/" % service.ports[0] in url for url in service.health)
+        assert service.image.endswith(":sha-abc1234")
+        assert service.torch
+        assert service.names_release
+        assert f":{service.ports[0]}/" in service.health[0]
+        assert service.health[1:] == (() if name == "core" else (f"{BACKEND}/api/v1/workers/h1-{service.name}",))
         assert service.gpu == (service.torch == "cuda") == (name == "gpu-worker" and facts["ktrdr_gpu"])
     assert ("db" in services) == (name == "core")
 
@@ -77,15 +115,24 @@ def test_the_tag_and_secrets_stay_variables(render, name, facts):
     assert all(image.endswith(":${IMAGE_TAG:-latest}") for image in images if not image.startswith("postgres"))
     if name == "core":
         assert text.count("${KTRDR_DATABASE_PASSWORD:?is missing}") == 2
-    assert "{{" not in text and "{%" not in text
+    assert "{{" not in text
+    assert "{%" not in text
 
 
 @docker
 def test_a_missing_secret_stops_compose(render):
-    done = subprocess.run(["docker", "compose", "--project-name", "check", "--file", "-", "config"], input=render("core"),
-                          env={"PATH": os.environ["PATH"], "HOME": "/nonexistent"}, capture_output=True, text=True)
-    assert done.returncode and "KTRDR_DATABASE_PASSWORD is missing" in " ".join(done.stderr.split()).replace(
-        "required variable KTRDR_DATABASE_PASSWORD is missing a value: is missing", "KTRDR_DATABASE_PASSWORD is missing")
+    done = subprocess.run(
+        ["docker", "compose", "--project-name", "check", "--file", "-", "config"],
+        input=render("core"),
+        env={"PATH": os.environ["PATH"], "HOME": "/nonexistent"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode
+    assert "KTRDR_DATABASE_PASSWORD is missing" in " ".join(done.stderr.split()).replace(
+        "required variable KTRDR_DATABASE_PASSWORD is missing a value: is missing",
+        "KTRDR_DATABASE_PASSWORD is missing",
+    )
 
 
 @given(st.integers(0, 8), st.integers(0, 8), st.booleans())
@@ -93,8 +140,12 @@ def test_ports_never_clash(render, backtest, training, gpu):
     ports = [
         published.rpartition(":")[0].rpartition(":")[2]
         for name in NAMES
-        for spec in (yaml.safe_load(render(name, ktrdr_backtest_workers=backtest, ktrdr_training_workers=training, ktrdr_gpu=gpu))
-                     ["services"] or {}).values()
+        for spec in (
+            yaml.safe_load(
+                render(name, ktrdr_backtest_workers=backtest, ktrdr_training_workers=training, ktrdr_gpu=gpu)
+            )["services"]
+            or {}
+        ).values()
         for published in spec.get("ports", [])
     ]
     assert len(ports) == len(set(ports)) == backtest + training + 2
@@ -106,6 +157,7 @@ def test_every_worker_has_a_gate_on_its_own_port(render, backtest, training):
     assert set(document["services"] or {}) == set(document["x-rollout"] or {})
     for name, spec in (document["services"] or {}).items():
         port = spec["environment"]["KTRDR_PORT"]
-        assert spec["ports"] == [f"127.0.0.1:{port}:{port}"] and spec["command"][-1] == port
+        assert spec["ports"] == [f"127.0.0.1:{port}:{port}"]
+        assert spec["command"][spec["command"].index("--port") + 1] == port
         assert document["x-rollout"][name]["health"][0] == f"http://127.0.0.1:{port}/health"
         assert document["x-rollout"][name]["health"][1].endswith(f"-{name}")
