@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The images that scenarios need: a host with its own engine, and three releases; the third's backend never is healthy.
+# The images that scenarios need: a host with its own engine, two good releases (aaaaaa1, bbbbbb2), one whose backend
+# never is healthy (badbad3) and one that has the backend's image for its CPU workers (fa1aff4).
 . scripts/common.sh
 scripts/base-images.sh
 scripts/debian-base.sh
@@ -13,9 +14,20 @@ cp --update "$plugin" tests/images/host-entrypoint.sh "$context/"
 build ktrdr-test-host:bookworm tests/images/Dockerfile.host "$context" --secret "id=sources,src=$cache/build.sources"
 docker tag "$DB_SOURCE" "$REGISTRY/postgres:test"
 docker push --quiet "$REGISTRY/postgres:test" > /dev/null
-for sha in aaaaaa1 bbbbbb2 badbad3; do
+for sha in aaaaaa1 bbbbbb2; do
     SHA_GIVEN=1 SHA=$sha LATEST=0 scripts/images.sh
 done
-build "$REGISTRY/ktrdr-backend:sha-badbad3" tests/images/Dockerfile.never-healthy tests/images \
-    --build-arg "FROM=$REGISTRY/ktrdr-backend:sha-aaaaaa1"
-docker push --quiet "$REGISTRY/ktrdr-backend:sha-badbad3" > /dev/null
+
+# derive SHA IMAGE FROM DOCKERFILE: an image of a test release, made from one of the first release.
+derive() {
+    build "$REGISTRY/$2:sha-$1" "tests/images/Dockerfile.$4" tests/images --build-arg "REVISION=$1" \
+        --build-arg "FROM=$REGISTRY/$3:sha-aaaaaa1"
+    docker push --quiet "$REGISTRY/$2:sha-$1" > /dev/null
+    say "$REGISTRY/$2:sha-$1"
+}
+derive badbad3 ktrdr-backend ktrdr-backend never-healthy
+derive badbad3 ktrdr-worker-cpu ktrdr-worker-cpu relabelled
+derive badbad3 ktrdr-worker-gpu ktrdr-worker-gpu relabelled
+derive fa1aff4 ktrdr-backend ktrdr-backend relabelled
+derive fa1aff4 ktrdr-worker-cpu ktrdr-backend relabelled
+derive fa1aff4 ktrdr-worker-gpu ktrdr-worker-gpu relabelled

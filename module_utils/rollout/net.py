@@ -34,7 +34,7 @@ def ask(url: str, timeout: float = 3.0) -> Answer:
 def _json(body: bytes) -> Any:
     try:
         return json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 

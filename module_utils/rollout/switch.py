@@ -66,6 +66,7 @@ class Switch:
             began = time.monotonic()
             if service is None:
                 if not check:
+                    self._record("switching", change.service)
                     self._remove([c for c in running if c.service == change.service])
             elif change.action != "keep" and not check:
                 self._start(service, change)
@@ -96,7 +97,8 @@ class Switch:
         wanted, running, _changes = self.observe()
         released = {s.name for s in wanted if s.released}
         found = [c for c in running if c.service in released]
-        if not check:
+        if found and not check:
+            self._record("reverting", found[0].service)
             self._remove(found)
         return {
             "changed": bool(found),
@@ -106,10 +108,12 @@ class Switch:
             ],
         }
 
+    def _record(self, event: str, service: str) -> None:
+        """Into the ledger before the step: what was begun is known whatever happens."""
+        self.store.append(event, self.run, name=self.name, release=self.release, stack=self.stack_name, service=service)
+
     def _start(self, service: compose.Service, change: compose.Change) -> None:
-        self.store.append(
-            "switching", self.run, name=self.name, release=self.release, stack=self.stack_name, service=service.name
-        )
+        self._record("switching", service.name)
         try:
             self.stack.up(service.name, recreate=change.action == "recreate", timeout=service.deadline + 120)
         except RolloutError as error:

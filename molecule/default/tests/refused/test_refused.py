@@ -1,0 +1,24 @@
+"""After rollouts that were refused: the message, and nothing touched."""
+
+import pytest
+
+REFUSALS = {
+    "wrong_flavour": "Torch contract broken: image 172.17.0.1:5000/ktrdr-worker-cpu, service backtest-worker-1: "
+    "expected torch for cpu, found no torch (torch_missing). The fault is the image's.",
+    "port": "Port 22, which service backend publishes, is held by process sshd",
+    "absent": "Image 172.17.0.1:5000/absent:1 could not be pulled:",
+}
+
+
+@pytest.mark.parametrize("name", REFUSALS)
+def test_refusal_says_why(host, name):
+    said = " ".join(host.file(f"/tmp/{name}.log").content_string.split())
+    assert "ROLLOUT REFUSED: nothing was touched, what ran before still runs." in said
+    assert REFUSALS[name] in said
+    assert "Traceback" not in said
+
+
+def test_nothing_was_touched(host, runs, ledger):
+    assert host.check_output("docker ps --quiet --no-trunc | sort") == host.file("/tmp/running").content_string.strip()
+    runs("sha-aaaaaa1")
+    assert [e for e in ledger if e["event"] == "switching" and e["release"] == "sha-fa1aff4"] == []
