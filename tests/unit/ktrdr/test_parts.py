@@ -83,9 +83,7 @@ def test_healthcheck_tells_good_from_bad(port: int) -> None:
     assert "no answer from 127.0.0.1:1/good" in said
 
 
-def test_healthcheck_as_a_command(
-    port: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_healthcheck_as_a_command(port: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("KTRDR_PORT", str(port))
     assert main() == 1
     assert "503" in capsys.readouterr().out

@@ -211,9 +211,7 @@ def test_it_drops_what_is_no_longer_its_own_and_registers_again(sqlite: dict[str
     asyncio.run(story())
 
 
-def test_without_its_device_it_says_why_and_does_not_register(
-    sqlite: dict[str, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_its_device_it_says_why_and_does_not_register(sqlite: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     settings = Settings(device="cuda", release="sha-abc1234", worker_id="w1", backend_url="http://127.0.0.1:1")
     with TestClient(create_worker(Kind.TRAINING, Crossover, settings)) as client:

@@ -83,8 +83,6 @@ def test_whatever_happens_is_a_sentence(run, base, monkeypatch, error, sentence)
 
 def test_the_arguments_arrive(run, base, monkeypatch):
     seen = []
-    monkeypatch.setattr(
-        settle, "confirm", lambda store, engine, *rest: seen.append(rest) or {"changed": True, "removed": []}
-    )
+    monkeypatch.setattr(settle, "confirm", lambda store, engine, *rest: seen.append(rest) or {"changed": True, "removed": []})
     run("release", **base, state="stable", name="v1", action="rollback", keep=3)
     assert seen == [("v1", "r1", "rollback", 3, False)]

@@ -24,9 +24,7 @@ def registry(monkeypatch):
     return content
 
 
-@pytest.mark.parametrize(
-    "asked", [{"sha": "abc1234"}, {"sha": REVISION}, {}, {"tag": "latest"}, {"tag": "sha-abc1234"}]
-)
+@pytest.mark.parametrize("asked", [{"sha": "abc1234"}, {"sha": REVISION}, {}, {"tag": "latest"}, {"tag": "sha-abc1234"}])
 def test_rollout(run, registry, asked):
     result = run("release_info", **IMAGES, **asked)
     assert not result.get("failed"), result

@@ -103,9 +103,7 @@ class FakeEngine(Engine):
             return 1, "", self.fail[f"up {service}"]
         document = json.loads(self._compose([*words[: words.index("up")], "config"], "", {})[1])
         self.calls.pop()
-        self.made = [
-            c for c in self.made if not (self._label(c, "project") == project and self._label(c, "service") == service)
-        ]
+        self.made = [c for c in self.made if not (self._label(c, "project") == project and self._label(c, "service") == service)]
         self.add(project, service, document["services"][service], **self.broken.get(service, {}))
         return 0, "", ""
 

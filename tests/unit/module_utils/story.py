@@ -26,8 +26,7 @@ def order(letter: str, text: str | None = None, **facts: Any) -> stage.Order:
     """The release sha-LLLLLLL, whose images have digests of that letter."""
     release = "sha-" + letter * 7
     images = {
-        r: {"digest": digest(letter), "platforms": {"linux/amd64": [{"diff_id": letter + r, "size": 1000}]}}
-        for r in (WEB, JOB)
+        r: {"digest": digest(letter), "platforms": {"linux/amd64": [{"diff_id": letter + r, "size": 1000}]}} for r in (WEB, JOB)
     }
     values = {
         "application": "app",

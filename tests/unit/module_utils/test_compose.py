@@ -109,8 +109,7 @@ def test_the_order_of_keys_does_not_change_the_hash():
         ),
         (
             config(dedline=1),
-            f"{FILE}: x-rollout.web has 'dedline'; known are deadline, health, names_release, successes, "
-            "torch, window.",
+            f"{FILE}: x-rollout.web has 'dedline'; known are deadline, health, names_release, successes, torch, window.",
         ),
         (config(deadline="90"), f"{FILE}: x-rollout.web.deadline is '90': expected a number of seconds."),
         (config(deadline=True), "x-rollout.web.deadline is True: expected a number of seconds."),
@@ -147,9 +146,7 @@ def test_unresolved_is_refused_for_released_services_alone():
 def test_pins_name_tag_digest_and_labels_of_released_services():
     wanted = compose.services(CONFIG, FILE)
     digest = "sha256:" + "1" * 64
-    images = {
-        r: {"digest": digest} for r in ("localhost:5000/ktrdr-backend", "localhost:5000/ktrdr-worker-gpu", "postgres")
-    }
+    images = {r: {"digest": digest} for r in ("localhost:5000/ktrdr-backend", "localhost:5000/ktrdr-worker-gpu", "postgres")}
     pinned = json.loads(compose.pins(wanted, images, "sha-abc1234"))["services"]
     assert set(pinned) == {"backend", "trainer"}
     assert pinned["backend"]["image"] == f"localhost:5000/ktrdr-backend:sha-abc1234@{digest}"
@@ -203,9 +200,7 @@ def test_an_image_that_is_not_known_here_is_never_kept():
 
 
 def test_what_is_no_longer_in_the_file_is_removed():
-    found = compose.changes(
-        [RELEASED], {"r/web": "sha256:new"}, [container(service="z"), container(service="b"), container()]
-    )
+    found = compose.changes([RELEASED], {"r/web": "sha256:new"}, [container(service="z"), container(service="b"), container()])
     assert [(c.service, c.action) for c in found] == [("web", "keep"), ("b", "remove"), ("z", "remove")]
 
 

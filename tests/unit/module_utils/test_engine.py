@@ -147,9 +147,7 @@ def test_scrubbed(name, kept):
 
 
 def test_checked_says_what_was_done_and_the_last_words(docker):
-    docker(
-        "x) echo 'level=warning msg=w' >&2; echo one >&2; echo two >&2; echo three >&2; exit 3;;\ny) echo out; exit 1;;"
-    )
+    docker("x) echo 'level=warning msg=w' >&2; echo one >&2; echo two >&2; echo three >&2; exit 3;;\ny) echo out; exit 1;;")
     assert refused(Engine().checked, ["x"], "Starting web") == "Starting web failed: two; three"
     assert refused(Engine().checked, ["y"], "Starting web") == "Starting web failed: out"
 

@@ -112,9 +112,7 @@ def test_render_refusals(found, sentence):
     assert "canary" not in str(error.value)
 
 
-@pytest.mark.parametrize(
-    "line", ["A=canary", 'A="canary', 'A="can"ary"', "canary", '="canary"', "A='canary'", 'A="canary\\']
-)
+@pytest.mark.parametrize("line", ["A=canary", 'A="canary', 'A="can"ary"', "canary", '="canary"', "A='canary'", 'A="canary\\'])
 def test_a_line_edited_by_hand_is_named_by_number_and_never_shown(line):
     with pytest.raises(RolloutError) as error:
         env.parse(f'X="1"\n# remark\n\n{line}\n')

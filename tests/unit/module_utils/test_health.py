@@ -144,9 +144,7 @@ def test_another_container_begins_its_own_count():
     ]
 
 
-@pytest.mark.parametrize(
-    ("health", "state"), [("healthy", PASS), ("none", PASS), ("starting", WAIT), ("unhealthy", WAIT)]
-)
+@pytest.mark.parametrize(("health", "state"), [("healthy", PASS), ("none", PASS), ("starting", WAIT), ("unhealthy", WAIT)])
 def test_without_urls_docker_decides(health, state):
     one = gate(replace(WEB, health=(), successes=1, window=0.0))
     assert one.sample(replace(UP, health=health), [], 0.0) == state

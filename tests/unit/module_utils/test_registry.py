@@ -33,9 +33,7 @@ class Server:
                 outer.seen.append((self.path, self.headers.get("Authorization")))
                 answer = outer.answers.get(self.path, outer.answers.get(self.path.partition("?")[0], (404, {}, "{}")))
                 status, headers, body = answer(self) if callable(answer) else answer
-                data = (
-                    body if isinstance(body, bytes) else (body if isinstance(body, str) else json.dumps(body)).encode()
-                )
+                data = body if isinstance(body, bytes) else (body if isinstance(body, str) else json.dumps(body)).encode()
                 self.send_response(status)
                 for name, value in {"Content-Length": str(len(data)), **headers}.items():
                     self.send_header(name, value)
@@ -145,8 +143,7 @@ def test_an_image_that_is_not_there(server, tags):
     if tags:
         server.answers["/v2/k/app/tags/list"] = tags
     assert refused(Registry(server.host)) == (
-        f"Registry {server.host} has no image k/app (asked for {server.host}/k/app:v1): build and push it "
-        "(make images)."
+        f"Registry {server.host} has no image k/app (asked for {server.host}/k/app:v1): build and push it (make images)."
     )
 
 
@@ -222,9 +219,7 @@ def test_basic(server):
     server.image("v1", "a")
     answer = server.answers["/v2/k/app/manifests/v1"]
     server.answers["/v2/k/app/manifests/v1"] = lambda request: (
-        answer
-        if request.headers.get("Authorization") == "Basic dTpw"
-        else (401, {"WWW-Authenticate": "Basic realm=x"}, "")
+        answer if request.headers.get("Authorization") == "Basic dTpw" else (401, {"WWW-Authenticate": "Basic realm=x"}, "")
     )
     assert Registry(server.host, "u", "p").resolve("k/app", "v1")["digest"] == digest("a")
     assert "without a user (HTTP 401)" in refused(Registry(server.host))
@@ -251,9 +246,7 @@ def test_a_challenge_that_cannot_be_answered(server, challenge):
 def test_a_token_service_that_talks_nonsense(server, answer):
     server.image("v1", "a")
     bearer(server, answer)
-    assert refused(Registry(server.host, "u", "p")).startswith(
-        f"The token service of registry {server.host} does not answer ("
-    )
+    assert refused(Registry(server.host, "u", "p")).startswith(f"The token service of registry {server.host} does not answer (")
 
 
 @pytest.mark.parametrize(
@@ -287,9 +280,7 @@ def test_nobody_listens():
     assert sentence.endswith(f"Check that it runs and that this controller reaches http://{host}; nothing was touched.")
 
 
-@pytest.mark.parametrize(
-    "headers", [{}, {"Docker-Content-Digest": "sha256:1"}, {"Docker-Content-Digest": "md5:" + "0" * 64}]
-)
+@pytest.mark.parametrize("headers", [{}, {"Docker-Content-Digest": "sha256:1"}, {"Docker-Content-Digest": "md5:" + "0" * 64}])
 def test_no_digest(server, headers):
     server.answers["/v2/k/app/manifests/v1"] = (200, headers, {})
     assert refused(Registry(server.host)) == (

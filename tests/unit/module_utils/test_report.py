@@ -327,9 +327,7 @@ def test_status_of_an_unreachable_host_is_never_well():
     assert "Everything runs" not in report.status_screen({"h1": info(), "h2": {"info": None, "fault": "lost"}}, 0)
 
 
-@pytest.mark.parametrize(
-    ("now", "text"), [(0, "0 s"), (59, "59 s"), (60, "1 m"), (3600, "1 h"), (200000, "2 d"), (-5, "0 s")]
-)
+@pytest.mark.parametrize(("now", "text"), [(0, "0 s"), (59, "59 s"), (60, "1 m"), (3600, "1 h"), (200000, "2 d"), (-5, "0 s")])
 def test_age(now, text):
     assert report.age("1970-01-01T00:00:00.123456789Z", now) == text
 

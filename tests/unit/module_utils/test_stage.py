@@ -96,8 +96,7 @@ def test_images_outside_the_release_are_pulled_where_absent_and_never_anew(host)
         (order("a", '{"services": {}}'), "docker-compose.core.yml has no x-rollout at its top"),
         (
             order("a", text_of("v", ("web", "cron"))),
-            "docker-compose.core.yml: service cron uses image r/cron, which this run did "
-            "not resolve (resolved: r/job, r/web).",
+            "docker-compose.core.yml: service cron uses image r/cron, which this run did not resolve (resolved: r/job, r/web).",
         ),
         (
             order("a", images={r: {"digest": digest("a"), "platforms": {"linux/arm64": []}} for r in (WEB, JOB)}),
@@ -107,8 +106,7 @@ def test_images_outside_the_release_are_pulled_where_absent_and_never_anew(host)
             order(
                 "a",
                 images={
-                    r: {"digest": digest("a"), "platforms": {"linux/amd64": [{"diff_id": r, "size": 10**15}]}}
-                    for r in (WEB, JOB)
+                    r: {"digest": digest("a"), "platforms": {"linux/amd64": [{"diff_id": r, "size": 10**15}]}} for r in (WEB, JOB)
                 },
             ),
             "Not enough disk in /: needed 80000",

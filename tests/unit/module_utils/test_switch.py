@@ -232,10 +232,7 @@ def test_the_torch_contract_of_the_running_container(host, monkeypatch, verdict,
         assert seen[-1] == (host.engine.running()["web"], False)
     else:
         sentence, facts = failure(host.switch(name).switch, False)
-        assert (
-            "torch contract broken: expected torch for cpu, found nothing (hang). The fault is the host's. Reboot."
-            in sentence
-        )
+        assert "torch contract broken: expected torch for cpu, found nothing (hang). The fault is the host's. Reboot." in sentence
         assert facts["gate"] == "torch"
 
 

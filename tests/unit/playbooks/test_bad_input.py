@@ -100,8 +100,7 @@ def test_a_misspelt_group(play):
     screen = play(groups=("backend", "cpu-workers")).partition("PLAY RECAP")[2]
     assert UNTOUCHED in screen
     assert (
-        "The inventory has a group 'cpu-workers': the groups of a rollout are spelt backend, cpu_workers, gpu_workers."
-        in screen
+        "The inventory has a group 'cpu-workers': the groups of a rollout are spelt backend, cpu_workers, gpu_workers." in screen
     )
 
 
@@ -113,6 +112,4 @@ def test_a_wrong_type(play):
 def test_a_rollback_without_history(play):
     screen = play("rollback.yml").partition("PLAY RECAP")[2]
     assert "ROLLBACK REFUSED: nothing was touched" in screen
-    assert (
-        "There is no earlier stable release on host localhost to roll back to. Stable releases there: none." in screen
-    )
+    assert "There is no earlier stable release on host localhost to roll back to. Stable releases there: none." in screen

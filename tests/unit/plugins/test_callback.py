@@ -43,9 +43,7 @@ def test_lost_hosts_without_a_report(callback, said):
     for host in ("h1", "h2", "h1"):
         callback.v2_runner_on_unreachable(said({}, host))
     callback.v2_playbook_on_stats(None)
-    assert callback.shown == [
-        "\nUnreachable: h1, h2. Ansible's message above says why; then: ansible-playbook status.yml"
-    ]
+    assert callback.shown == ["\nUnreachable: h1, h2. Ansible's message above says why; then: ansible-playbook status.yml"]
 
 
 def test_nothing_to_say(callback):

@@ -18,9 +18,7 @@ def test_every_filter_that_roles_use_is_there(filters, root):
 
 
 def test_verdict(filters):
-    found = filters["rollout_verdict"](
-        {"h1": {"changed": False}}, [], {"action": "rollout", "run": "r1", "release": "v1"}
-    )
+    found = filters["rollout_verdict"]({"h1": {"changed": False}}, [], {"action": "rollout", "run": "r1", "release": "v1"})
     assert (found["verdict"], found["good"]) == ("unchanged", True)
     assert found["screen"].startswith("ROLLOUT UNCHANGED: v1 runs on 1 host already.")
     assert not filters["rollout_verdict"]({}, ["h1"], {"action": "rollout", "run": "r1"})["good"]

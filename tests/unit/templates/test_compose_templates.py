@@ -94,9 +94,7 @@ def test_compose_and_the_rollout_accept_every_rendering(render, variables, name,
     services = {s.name: s for s in compose.services(read(text), name)}
     released = [s for s in services.values() if s.released]
     assert len(released) == (
-        1
-        if name != "workers"
-        else sum({**variables, **facts}[k] for k in ("ktrdr_backtest_workers", "ktrdr_training_workers"))
+        1 if name != "workers" else sum({**variables, **facts}[k] for k in ("ktrdr_backtest_workers", "ktrdr_training_workers"))
     )
     for service in released:
         assert service.image.endswith(":sha-abc1234")
@@ -141,9 +139,9 @@ def test_ports_never_clash(render, backtest, training, gpu):
         published.rpartition(":")[0].rpartition(":")[2]
         for name in NAMES
         for spec in (
-            yaml.safe_load(
-                render(name, ktrdr_backtest_workers=backtest, ktrdr_training_workers=training, ktrdr_gpu=gpu)
-            )["services"]
+            yaml.safe_load(render(name, ktrdr_backtest_workers=backtest, ktrdr_training_workers=training, ktrdr_gpu=gpu))[
+                "services"
+            ]
             or {}
         ).values()
         for published in spec.get("ports", [])

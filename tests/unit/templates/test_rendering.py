@@ -12,7 +12,10 @@ def test_committed_rendering_has_not_drifted(tmp_path):
     """Render anew beside, and compare byte for byte."""
     run = subprocess.run(
         ["ansible-playbook", "--inventory", "inventory/homelab", "playbooks/render.yml", "-e", f"render_directory={tmp_path}"],
-        cwd=ROOT, capture_output=True, text=True, env={**os.environ, "ANSIBLE_NOCOLOR": "1"},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "ANSIBLE_NOCOLOR": "1"},
     )
     assert run.returncode == 0, run.stdout + run.stderr
     fresh = {p.name: p.read_text() for p in tmp_path.glob("*.yml")}

@@ -19,6 +19,6 @@ def test_refusal_says_why(host, name):
 
 
 def test_nothing_was_touched(host, runs, ledger):
-    assert host.check_output("docker ps --quiet --no-trunc | sort") == host.file("/tmp/running").content_string.strip()
+    assert host.check_output("docker ps --quiet --no-trunc") == host.file("/tmp/running").content_string.strip()
     runs("sha-aaaaaa1")
     assert [e for e in ledger if e["event"] == "switching" and e["release"] == "sha-fa1aff4"] == []
