@@ -50,9 +50,7 @@ Make = Callable[[Params, "torch.device", Json | None], Task]
 class Worker:
     """One worker: two tasks on the event loop, one that beats and one that works."""
 
-    def __init__(
-        self, settings: Settings, kind: Kind, make: Make, device: torch.device, backend: httpx.AsyncClient
-    ) -> None:
+    def __init__(self, settings: Settings, kind: Kind, make: Make, device: torch.device, backend: httpx.AsyncClient) -> None:
         self.registered = False
         self._settings, self._kind, self._make = settings, kind, make
         self._device, self._backend = device, backend

@@ -187,9 +187,7 @@ class Store:
             mine = sa.and_(Operation.state == State.RUNNING, Operation.worker == worker)
             if me.draining:
                 return None
-            query = sa.select(Operation).where(
-                Operation.kind.in_(me.capabilities), sa.or_(mine, Operation.state == State.QUEUED)
-            )
+            query = sa.select(Operation).where(Operation.kind.in_(me.capabilities), sa.or_(mine, Operation.state == State.QUEUED))
             query = query.order_by(sa.case((mine, 0), else_=1), Operation.number).limit(1)
             found = session.scalar(query.with_for_update(skip_locked=True))
             if found is None:
