@@ -10,6 +10,7 @@ import docker
 import pytest
 from ansible.module_utils.rollout import sdk
 from docker import errors
+from interpreter import bare_python
 
 
 def frame(kind, data):
@@ -77,7 +78,7 @@ class Client:
             source = b""
             while chunk := theirs.recv(65536):
                 source += chunk
-            done = subprocess.run([sys.executable, "-S", "-"], input=source, capture_output=True)
+            done = subprocess.run([bare_python(), "-"], input=source, capture_output=True)
             theirs.sendall(frame(1, done.stdout) + frame(2, done.stderr))
             theirs.close()
 
