@@ -1,0 +1,128 @@
+"""The documentation names what there is, and nothing that is not there."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import jinja2
+import pytest
+import yaml
+from ansible.module_utils.rollout import compose, inventory, torch_verdict
+
+ROOT = Path(__file__).resolve().parents[3]
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+INVENTORY = (ROOT / "docs/inventory.md").read_text()
+KTRDR = yaml.safe_load((ROOT / "inventory/ktrdr.yml").read_text())
+every_page = pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+
+
+def row(name: str, section: str) -> list[str]:
+    """The cells after the name in the table row for `name`, in a section of docs/inventory.md."""
+    part = re.search(rf"^## {re.escape(section)}$(.*?)(?=^## |\Z)", INVENTORY, re.M | re.S)
+    assert part, section
+    found = re.search(rf"^\| `{re.escape(name)}` \|(.*)\|$", part[1], re.M)
+    assert found, f"docs/inventory.md, section {section}, has no row for {name}"
+    return [cell.strip() for cell in found[1].split("|")]
+
+
+def options(role: str) -> dict[str, dict[str, object]]:
+    spec = yaml.safe_load((ROOT / f"roles/{role}/meta/argument_specs.yml").read_text())
+    return dict(spec["argument_specs"]["main"]["options"])
+
+
+def shown(value: object) -> str:
+    """A default as the tables write it."""
+    if value is None:
+        return ""
+    if value == "":
+        return "empty"
+    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
+
+
+@pytest.mark.parametrize("name", options("fleet"))
+def test_variables_of_the_rollout(name):
+    facts = options("fleet")[name]
+    kind, default = row(name, "Variables of the rollout")[:2]
+    assert kind == facts["type"]
+    assert default == shown(facts.get("default"))
+
+
+@pytest.mark.parametrize("name", options("engine"))
+def test_variables_of_prepare(name):
+    row(name, "Variables of playbooks/prepare.yml")
+
+
+@pytest.mark.parametrize("name", inventory._KEYS)
+def test_keys_of_rollout_stacks(name):
+    row(name, "Keys of rollout_stacks")
+
+
+@pytest.mark.parametrize("name", compose._GATE)
+def test_keys_of_x_rollout(name):
+    default = next(f.default for f in fields(compose.Service) if f.name == name)
+    cell = row(name, "x-rollout")[1]
+    if isinstance(default, (bool, int, float)):
+        assert cell == shown(default if isinstance(default, bool) else f"{default:g}")
+
+
+@pytest.mark.parametrize("name", [n for n in KTRDR if n.startswith("ktrdr_")])
+def test_variables_of_ktrdr(name):
+    cell = row(name, "Variables of ktrdr")[0]
+    if "{{" not in str(KTRDR[name]):
+        assert cell.startswith(shown(KTRDR[name]))
+
+
+@pytest.mark.parametrize("reason", torch_verdict.REASONS)
+def test_every_reason_has_a_section(reason):
+    assert f"\n## {reason}\n" in (ROOT / "docs/gpu.md").read_text()
+
+
+def anchors(file: Path) -> set[str]:
+    """As GitHub makes them of headings."""
+    heads = re.findall(r"^#+ (.+)$", file.read_text(), re.M)
+    return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
+
+
+@every_page
+def test_relative_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        if target.startswith(("http://", "https://")):
+            continue
+        path, _hash, anchor = target.partition("#")
+        file = (page.parent / path).resolve() if path else page
+        assert file.exists(), target
+        assert not anchor or anchor in anchors(file), target
+
+
+@every_page
+def test_make_targets_exist(page):
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
+    named = set(re.findall(r"(?:[`(]|^ {4,})make ([a-z-]+)", page.read_text(), re.M))
+    assert named <= targets
+
+
+@every_page
+def test_playbooks_exist(page):
+    for name in re.findall(r"ansible-playbook (?:-i \S+ )?((?:\w+/)*\w+\.yml)", page.read_text()):
+        assert (ROOT / name).is_file(), name
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "docs/decisions").glob("0*.md")), ids=lambda p: p.stem)
+def test_decisions_are_listed(path):
+    assert f"]({path.name})" in (ROOT / "docs/decisions/README.md").read_text()
+
+
+def test_the_worked_example_is_accepted():
+    hosts, variables, template = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/your-own-stack.md").read_text(), re.S)
+    groups = {name: group["hosts"] for name, group in yaml.safe_load(hosts)["all"]["children"].items()}
+    facts = yaml.safe_load(variables)
+    assert inventory.problem(facts["rollout_stacks"], groups) == ""
+    config = yaml.safe_load(jinja2.Template(template, undefined=jinja2.StrictUndefined).render(**facts))
+    # Compose writes ports out in full before the rollout reads them.
+    del config["services"]["web"]["ports"]
+    services = compose.services(config, "docker-compose.web.yml")
+    assert [(s.name, s.released) for s in services] == [("cache", False), ("web", True)]
+    repositories = [f"{facts['rollout_registry']}/{i}" for i in facts["rollout_stacks"]["web"]["images"]]
+    assert compose.repository(services[1].image) in repositories
