@@ -58,6 +58,7 @@ demo-run: images
 	@scripts/demo-inventory.sh
 	@ansible-playbook rollout.yml
 	@ansible-playbook status.yml
+	@echo; echo "Next: . .venv/bin/activate; then ansible-playbook rollout.yml, rollback.yml, status.yml; or make demo-down."
 
 demo-down: ## Remove all that the demo made, except installed packages
 	@scripts/demo-down.sh
