@@ -1,18 +1,25 @@
 #!/usr/bin/env bash
 # Removes all that `make demo` made, except installed packages.
 . scripts/common.sh
-if docker info > /dev/null 2>&1; then
+made='localhost:5000/(postgres|ktrdr-(backend|worker-cpu|worker-gpu))'
+made+='|ktrdr-(base|postgres|registry|torch-wheels|test-host)'
+if ! command -v docker > /dev/null; then
+    : # Nothing was ever built here.
+elif ! docker info > /dev/null 2>&1; then
+    die "Docker does not answer, so that its containers and images could not be removed: start it (make prepare), then run again."
+else
     for project in ktrdr-gpu-worker ktrdr-workers ktrdr-core; do
-        docker compose --project-name "$project" down --volumes --remove-orphans > /dev/null 2>&1 || true
+        docker compose --project-name "$project" down --volumes --remove-orphans > /dev/null 2>&1 ||
+            die "Project $project could not be removed: docker compose --project-name $project down --volumes says why."
     done
     docker rm --force --volumes ktrdr-registry > /dev/null 2>&1 || true
-    docker volume rm ktrdr-registry > /dev/null 2>&1 || true
-    images=$(docker image ls --format '{{.Repository}}:{{.Tag}}' | grep -E '^(localhost:5000/(ktrdr-|postgres:)|ktrdr-)' |
-        grep -v ':<none>$' || true)
-    [ -z "$images" ] || xargs docker image rm --force <<< "$images" > /dev/null
-    digests=$(docker image ls --digests --format '{{.Repository}}@{{.Digest}}' | grep -E '^localhost:5000/ktrdr-.*@sha256:' || true)
-    [ -z "$digests" ] || xargs docker image rm --force <<< "$digests" > /dev/null
+    docker volume rm --force ktrdr-registry > /dev/null
+    # By id and not by name: an image that was pulled by digest has no tag. What another container uses stays.
+    docker image ls --all --digests --format '{{.Repository}} {{.ID}}' | awk -v made="^($made)\$" '$1 ~ made { print $2 }' |
+        sort --unique | xargs --no-run-if-empty docker image rm --force > /dev/null ||
+        say "Images that a container uses were left: see Docker's message above."
 fi
 as_root rm -rf /var/lib/rollout/ktrdr
-rm -rf inventory/local/.secrets inventory/local/group_vars/all/demo.yml .cache
-say "The demo is gone. Installed packages, .venv and collections stay."
+if [ -d /var/lib/rollout ]; then as_root rmdir --ignore-fail-on-non-empty /var/lib/rollout; fi
+rm -rf inventory/local/.secrets inventory/local/group_vars/all/demo.yml "$cache"
+say "The demo is gone. Installed packages, .venv, collections and Docker's build cache stay."
