@@ -10,6 +10,8 @@ unexport PYTHONDONTWRITEBYTECODE
 PIP := .venv/bin/pip -qq --disable-pip-version-check
 SETUP := .venv/controller.done
 DEV := .venv/dev.done
+# Whoever `prepare` has just added to group docker belongs to it from the next login on; this command does not wait.
+DOCKED := scripts/with-docker.sh
 BECOME = $(shell [ "$$(id -u)" = 0 ] || sudo -n true 2>/dev/null || echo --ask-become-pass)
 
 .PHONY: help setup prepare base registry images image-sizes demo demo-run demo-down render test test-unit quality \
@@ -21,8 +23,7 @@ help: ## Print this list
 setup: $(SETUP) ## Make .venv with Ansible, and collections/
 
 .venv/bin/pip:
-	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v <= (3, 13) else f"Python {v[0]}.{v[1]} is not supported: use 3.11 to 3.13 (make PYTHON=python3.12 …).")'
-	@$(PYTHON) -m venv .venv || { echo "Python's venv module is missing: apt-get install python3-venv"; exit 1; }
+	@scripts/venv.sh $(PYTHON)
 
 $(SETUP): .venv/bin/pip requirements/controller.txt requirements/collections.txt
 	@echo "Installing Ansible into .venv"
@@ -39,34 +40,35 @@ $(DEV): $(SETUP) requirements/dev.txt
 prepare: $(SETUP) ## Install and start Docker Engine and Compose v2 on the inventory's hosts where missing
 	@ansible-playbook playbooks/prepare.yml $(BECOME)
 
-base: $(SETUP)
-	@scripts/base-images.sh
+base: $(SETUP) ## Find out what images are built on, and make it where Docker Hub is not reached
+	@$(DOCKED) scripts/base-images.sh
 
-registry: base
-	@scripts/registry.sh
+registry: base ## Run the registry on localhost:5000
+	@$(DOCKED) scripts/registry.sh
 
 images: registry ## Build the three images and push them (SHA=abc1234 names the commit)
-	@SHA_GIVEN=$(SHA) scripts/images.sh
+	@SHA_GIVEN=$(SHA) $(DOCKED) scripts/images.sh
 
 image-sizes: ## Print unpacked and compressed size of each image beside its budget
-	@scripts/image-sizes.sh
+	@$(DOCKED) scripts/image-sizes.sh
 
 demo: prepare ## Everything on this machine: engine, registry, images, rollout, status
-	@scripts/with-docker.sh $(MAKE) --no-print-directory demo-run
+	@$(DOCKED) $(MAKE) --no-print-directory demo-run
+	@docker info > /dev/null 2>&1 || echo "You were added to group docker: log out and in before the next ansible-playbook."
 
-demo-run: images
+demo-run: images ## The demo where `make prepare` was done: images, rollout, status
 	@scripts/demo-inventory.sh
 	@ansible-playbook rollout.yml
 	@ansible-playbook status.yml
-	@echo; echo "Next: . .venv/bin/activate; then ansible-playbook rollout.yml, rollback.yml, status.yml; or make demo-down."
 
 demo-down: ## Remove all that the demo made, except installed packages
-	@scripts/demo-down.sh
+	@$(DOCKED) scripts/demo-down.sh
 
 render: $(SETUP) ## Write deploy/environments/homelab from the templates
 	@ansible-playbook --inventory inventory/homelab playbooks/render.yml
 
-test: test-unit quality test-molecule ## All that CI runs
+# The engine comes first: without Compose, tests of the compose files would be skipped.
+test: prepare test-unit quality test-molecule ## All that CI runs
 
 test-unit: $(DEV) ## Tests without hosts (under two minutes)
 	@scripts/test-packages.sh
@@ -75,11 +77,11 @@ test-unit: $(DEV) ## Tests without hosts (under two minutes)
 quality: $(DEV) ## ruff, mypy, ansible-lint, yamllint, shellcheck, hadolint, ansible-config
 	@scripts/quality.sh
 
-test-images: $(DEV) prepare
-	@scripts/test-images.sh
+test-images: $(DEV) prepare ## Build the images that the scenarios need
+	@$(DOCKED) scripts/test-images.sh
 
 test-molecule: test-images ## Scenarios on real Docker engines
-	@scripts/molecule.sh
+	@$(DOCKED) scripts/molecule.sh
 
 requirements: $(DEV) ## Pin the requirement files anew (needs uv)
 	@scripts/requirements.sh

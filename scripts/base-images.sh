@@ -10,7 +10,9 @@ if [ "$BASE" = auto ] && [ -s "$cache/base.env" ] && [ "${1:-}" != again ]; then
     BASE=auto
 fi
 if [ "$BASE" = auto ]; then
-    if timeout 120 docker pull --quiet python:3.11-slim-bookworm > /dev/null 2>&1; then BASE=hub; else BASE=debian; fi
+    # The manifest costs a second; only where it came is the pull itself worth waiting for.
+    if timeout 8 docker manifest inspect python:3.11-slim-bookworm > /dev/null 2>&1 &&
+        timeout 300 docker pull --quiet python:3.11-slim-bookworm > /dev/null 2>&1; then BASE=hub; else BASE=debian; fi
 fi
 if [ "$BASE" = hub ]; then
     docker pull --quiet postgres:17-alpine > /dev/null

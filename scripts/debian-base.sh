@@ -3,13 +3,10 @@
 . scripts/common.sh
 apt_sources
 if docker image inspect ktrdr-base:bookworm > /dev/null 2>&1; then exit 0; fi
-command -v mmdebstrap > /dev/null || {
-    as_root apt-get update -qq
-    as_root apt-get install -y -qq --no-install-recommends mmdebstrap > /dev/null
-}
+command -v mmdebstrap > /dev/null || apt_install mmdebstrap
 tar=$(mktemp -d)/base.tar
 trap 'rm -rf "$(dirname "$tar")"' EXIT
-codename=$(. /etc/os-release && echo "$VERSION_CODENAME")
+codename=$(. /etc/os-release && if [ "$ID" = debian ]; then echo bookworm; else echo "$VERSION_CODENAME"; fi)
 # The hook is for mmdebstrap to expand.
 # shellcheck disable=SC2016
 if ! as_root mmdebstrap --quiet --variant=minbase --include=python3,python3-venv,ca-certificates \
