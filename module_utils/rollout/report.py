@@ -42,7 +42,8 @@ def with_staged(result: Result, staged: Mapping[str, Any], host: Mapping[str, An
         "staged": bool(staged.get("changed")),
         "to_pull": staged.get("to_pull", 0),
         "stable": stable.get("release"),
-        "changed": stable.get("name") != staged["name"],
+        # An interrupted run is closed by this one, even where the stable release already runs again.
+        "changed": stable.get("name") != staged["name"] or bool((host.get("ledger") or {}).get("interrupted")),
         "services": [],
     }
 
@@ -239,8 +240,9 @@ def status_screen(hosts: Mapping[str, Mapping[str, Any]], now: float) -> str:
     text = table(["HOST", "SERVICE", "RELEASE", "DIGEST", "HEALTH", "SINCE", "TORCH", "DRIFT"], rows)
     if not notes:
         return text + "\n\nEverything runs as it was released."
-    advice = "What was changed by hand stays until you roll out again: ansible-playbook rollout.yml"
-    return text + "\n\n" + "\n".join(notes) + "\n\n" + advice
+    drift = any(row[-1] == "DRIFT" for row in rows)
+    advice = "\n\nWhat was changed by hand stays until you roll out again: ansible-playbook rollout.yml" if drift else ""
+    return text + "\n\n" + "\n".join(notes) + advice
 
 
 def _short(health: str) -> str:

@@ -94,7 +94,7 @@ def _reason(document: dict[str, Any], expected: str, error: str, checks: list[di
 
     child = document.get("child") or {}
     if not child:
-        missing = "executable file not found" in error or "no such file or directory" in error.lower()
+        missing = "executable file not found" in error or ("stat " in error and "no such file or directory" in error)
         return ("no_python" if missing else "no_answer"), error or "no answer"
     if child.get("timed_out"):
         check("answer", False, "an answer in time", "none")

@@ -85,6 +85,11 @@ def test_with_staged(stable, changed):
     }
 
 
+def test_an_interrupted_run_is_closed_even_where_its_release_is_the_stable_one():
+    ledger = {"stable": {"name": "n", "release": "n"}, "interrupted": {"event": "switching"}}
+    assert report.with_staged({}, {"name": "n"}, {"ledger": ledger})["changed"] is True
+
+
 def test_with_switched():
     result = {"changed": False, "services": [WEB]}
     done = [{"skipped": True}, {"item": "workers", "changed": True, "services": [{"service": "job"}]}]

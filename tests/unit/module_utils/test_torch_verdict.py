@@ -210,6 +210,7 @@ CASES = [
         "not found",
     ),
     ("cpu", None, "stat /x/python: no such file or directory", FAIL, "no_python", "image", "no such file"),
+    ("absent", None, "[Errno 2] No such file or directory", UNKNOWN, "no_answer", None, "No such file"),
     ("absent", None, "", UNKNOWN, "no_answer", None, "no answer"),
     ("cuda", None, "Read timed out", UNKNOWN, "no_answer", None, "Read timed out"),
     ("cpu", {"child": "x"}, "", UNKNOWN, "no_answer", None, "an answer that cannot be read"),
