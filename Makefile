@@ -60,7 +60,7 @@ demo-run: images ## The demo where `make prepare` was done: images, rollout, sta
 	@scripts/demo-inventory.sh
 	@ansible-playbook rollout.yml
 	@ansible-playbook status.yml
-	@echo; echo "Next: . .venv/bin/activate; then ansible-playbook rollout.yml, rollback.yml, status.yml; or make demo-down."
+	@echo; echo "Next: . .venv/bin/activate; ansible-playbook rollout.yml -e sha=…"; echo "To remove it all: make demo-down"
 
 demo-down: ## Remove all that the demo made, except installed packages
 	@$(DOCKED) scripts/demo-down.sh
