@@ -16,7 +16,7 @@ options:
         contract is proven in a throw-away container, and its directory is written. With O(name), a release that is
         there already is made sure of instead, without a registry where its images are still there.
       - V(stable) records that every gate on every host held, then removes releases outside the retention.
-      - V(abandoned) records that the host is back on its stable release.
+      - V(abandoned) records that the host is back on its stable release, the one in O(name).
     type: str
     choices: [staged, stable, abandoned]
     default: staged
@@ -64,6 +64,23 @@ options:
     description: For V(stable), how many stable releases to keep; the present and the previous one stay in any case.
     type: int
     default: 5
+  behind:
+    description: For V(stable), the hosts that the run left out.
+    type: list
+    elements: str
+    default: []
+  registry:
+    description: The registry to log in to for the pull; only with O(username).
+    type: str
+    default: ""
+  username:
+    description: User for the registry. The login lasts as long as the pull and leaves nothing on the host.
+    type: str
+    default: ""
+  password:
+    description: Password or read-only token for the registry.
+    type: str
+    default: ""
   torch_timeout:
     description: Seconds that one torch check may take.
     type: float
@@ -118,6 +135,7 @@ removed:
   returned: when stable
 """
 
+import contextlib
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -132,12 +150,20 @@ def verb(module: AnsibleModule) -> dict[str, Any]:
     """Bring the release to its state."""
     params, check = module.params, module.check_mode
     store, engine = Store(params["root"]), Engine()
-    if params["state"] == "abandoned":
-        return {"changed": False} if check else settle.reverted(store, params["run"], params["name"])
-    if params["state"] == "stable":
-        return settle.confirm(store, engine, params["name"], params["run"], params["action"], params["keep"], check)
+    with contextlib.nullcontext() if check else store.step(params["run"]):
+        if params["state"] == "abandoned":
+            return {"changed": False} if check else settle.reverted(store, params["run"], params["name"])
+        if params["state"] == "stable":
+            return settle.confirm(
+                store, engine, params["name"], params["run"], params["action"], params["keep"], check, params["behind"]
+            )
+        return _stage(params, store, engine, check)
+
+
+def _stage(params: dict[str, Any], store: Store, engine: Engine, check: bool) -> dict[str, Any]:
+    login = staging.Login(params["registry"], params["username"], params["password"])
     if params["name"]:
-        return staging.restage(store, engine, params["name"], check)
+        return staging.restage(store, engine, params["name"], check, login)
     order = staging.Order(
         params["application"],
         params["release"],
@@ -147,6 +173,7 @@ def verb(module: AnsibleModule) -> dict[str, Any]:
         params["environment"],
         params["secrets"],
         params["torch_timeout"],
+        login,
     )
     return staging.stage(store, engine, order, check)
 
@@ -167,6 +194,10 @@ def main() -> None:
             "secrets": {"type": "dict", "default": {}, "no_log": True},
             "action": {"type": "str", "choices": ["rollout", "rollback"], "default": "rollout"},
             "keep": {"type": "int", "default": 5},
+            "behind": {"type": "list", "elements": "str", "default": []},
+            "registry": {"type": "str", "default": ""},
+            "username": {"type": "str", "default": ""},
+            "password": {"type": "str", "default": "", "no_log": True},
             "torch_timeout": {"type": "float", "default": 60},
         },
         required_if=[("state", "stable", ("name",))],

@@ -128,7 +128,8 @@ def for_rollback(params: dict[str, Any]) -> dict[str, Any]:
     histories = {}
     for host, data in params["ledgers"].items():
         known, history = ([ledgers.Stable(**entry) for entry in data[key]] for key in ("known", "history"))
-        histories[host] = ledgers.Ledger(known=known, history=history)
+        interrupted = [data["interrupted"]] if data.get("interrupted") else []
+        histories[host] = ledgers.Ledger(known=known, history=history, open=interrupted)
     targets = ledgers.rollback_target(histories, params["first"], tag)
     release = targets[params["first"]].release
     return {"changed": False, "release": release, "images": {}, "names": {h: s.name for h, s in targets.items()}}

@@ -51,8 +51,25 @@ engine:
   type: dict
   returned: success
 ledger:
-  description: Stable and previous release, history, all known stable releases, an interrupted run, a torn entry.
+  description:
+    - Stable and previous release, history, all known stable releases, an interrupted run, the entry that ended the last run,
+      the hosts that the last confirmed run left out, a torn entry.
   type: dict
+  returned: success
+lock:
+  description:
+    - Who holds the lock of the host - run, who, machine, process, quiet and expires_in (seconds); none where nobody does.
+  type: dict
+  returned: success
+guard:
+  description: The armed guard - run, fires_in (seconds), alive, keeper; none where none is armed.
+  type: dict
+  returned: success
+keeper:
+  description:
+    - What keeps a guard alive here - C(systemd), C(process) where playbooks/prepare.yml was not run, C(nobody) without
+      systemd.
+  type: str
   returned: success
 services:
   description: One row a service - stack, service, release, digest, health, since, torch, drift.
@@ -75,7 +92,7 @@ def verb(module: AnsibleModule) -> dict[str, Any]:
     params = module.params
     store, engine = Store(params["root"]), Engine()
     services = []
-    found = observe.host(store, engine)
+    found = observe.host(store, engine, params["application"])
     if params["stacks"]:
         services = observe.services(
             store, engine, params["application"], params["stacks"], params["torch_timeout"], params["torch"]

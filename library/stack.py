@@ -9,6 +9,7 @@ short_description: Bring a stack of a host to a staged release
 description:
   - Recreates, one at a time, the services whose image or configuration differs, and waits at each one's gate. A service
     outside the release (a database) is started where it is absent and never restarted.
+  - Works alone on the host, and only while O(run) holds the host's lock.
   - In check mode nothing is changed; the gates of services that already run the release are held all the same.
 options:
   state:
@@ -40,6 +41,12 @@ options:
     description: Wait at the gates. Without, services are only started.
     type: bool
     default: true
+  confirm_timeout:
+    description:
+      - Arm the host's guard before anything is changed. Unless the release is confirmed in that many seconds, the guard
+        brings the stable release back. Zero arms none.
+    type: float
+    default: 0
   torch_timeout:
     description: Seconds that one torch check may take.
     type: float
@@ -71,18 +78,24 @@ service:
   type: str
   returned: failure of a gate
 gate:
-  description: The gate that failed - start, container, health or torch.
+  description: The gate that failed - guard, start, container, health or torch.
   type: str
   returned: failure of a gate
+fenced:
+  description: What took the run's lock away, C(guard) or C(run).
+  type: str
+  returned: when the run no longer holds the lock of the host
 log:
   description: The last lines that the service wrote.
   type: str
   returned: failure of a gate
 """
 
+import contextlib
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.rollout import guard
 from ansible.module_utils.rollout import module as frame
 from ansible.module_utils.rollout.engine import Engine
 from ansible.module_utils.rollout.files import Store
@@ -91,19 +104,24 @@ from ansible.module_utils.rollout.switch import Switch
 
 def verb(module: AnsibleModule) -> dict[str, Any]:
     """Bring the stack to its state."""
-    params = module.params
+    params, check = module.params, module.check_mode
+    store = Store(params["root"])
+
+    def arm() -> None:
+        guard.arm(store, params["application"], params["run"], params["name"], params["confirm_timeout"])
+
     switch = Switch(
-        Store(params["root"]),
+        store,
         Engine(),
         params["application"],
         params["stack"],
         params["name"],
         params["run"],
         params["torch_timeout"],
+        arm=arm,
     )
-    if params["state"] == "absent":
-        return switch.remove(module.check_mode)
-    return switch.switch(module.check_mode, wait=params["wait"])
+    with contextlib.nullcontext() if check else store.step(params["run"]):
+        return switch.remove(check) if params["state"] == "absent" else switch.switch(check, wait=params["wait"])
 
 
 def main() -> None:
@@ -117,6 +135,7 @@ def main() -> None:
             "name": {"type": "str", "required": True},
             "run": {"type": "str", "required": True},
             "wait": {"type": "bool", "default": True},
+            "confirm_timeout": {"type": "float", "default": 0},
             "torch_timeout": {"type": "float", "default": 60},
         },
     )

@@ -34,8 +34,20 @@ def scrubbed(environment: Mapping[str, str]) -> dict[str, str]:
 class Engine:
     """The engine of this host."""
 
-    def __init__(self, timeout: float = 120.0) -> None:
-        self.timeout = timeout
+    def __init__(self, timeout: float = 120.0, config: str = "") -> None:
+        self.timeout, self.config = timeout, config
+
+    def configured(self, directory: str) -> Engine:
+        """This engine, with docker's logins in a directory of its own; the user's context (a rootless engine) stays."""
+        home = Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
+        try:
+            context = json.loads((home / "config.json").read_text(encoding="utf-8")).get("currentContext")
+        except (OSError, ValueError, AttributeError):
+            context = None
+        if context:
+            os.symlink(home / "contexts", Path(directory) / "contexts")
+            (Path(directory) / "config.json").write_text(json.dumps({"currentContext": context}), encoding="utf-8")
+        return Engine(self.timeout, directory)
 
     def run(
         self,
@@ -54,7 +66,7 @@ class Engine:
                 text=True,
                 errors="replace",
                 timeout=limit,
-                env={**scrubbed(os.environ), **(extra or {})},
+                env={**scrubbed(os.environ), **({"DOCKER_CONFIG": self.config} if self.config else {}), **(extra or {})},
                 check=False,
             )
         except FileNotFoundError:
@@ -104,6 +116,7 @@ class Engine:
             "engine": version,
             "compose": out.strip().lstrip("v"),
             "arch": go_arch(str(info.get("Architecture", ""))),
+            "id": str(info.get("ID") or ""),
             "data": str(info.get("DockerRootDir") or "/var/lib/docker"),
         }
 
@@ -155,6 +168,19 @@ class Engine:
             final = re.search(r"unauthorized|denied|manifest unknown|not found|no space left|no matching manifest", err)
             if final or not left:
                 raise RolloutError(f"Image {reference} could not be pulled: {last_words(err)}")
+
+    def login(self, registry: str, username: str, password: str) -> None:
+        """Log in to a registry; the password goes in on standard input, where no process list shows it.
+
+        Raises:
+            RolloutError: the registry refuses it, or does not answer.
+        """
+        code, _out, err = self.run(["login", "--username", username, "--password-stdin", registry], stdin=password, timeout=60)
+        if code:
+            raise RolloutError(
+                f"Registry {registry} does not let user {username} log in from this host: {last_words(err)}. Check "
+                "rollout_registry_username and rollout_registry_password (vaulted)."
+            )
 
     def logs(self, container: str, lines: int = 15) -> str:
         """The last lines that a container wrote."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import hashlib
 import json
 import os
@@ -9,9 +11,11 @@ import shutil
 import tempfile
 import time
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Iterator, Optional, Union
 
 from ansible.module_utils.rollout import ledger as ledgers
+from ansible.module_utils.rollout import lock as locks
+from ansible.module_utils.rollout import machine
 from ansible.module_utils.rollout.errors import RolloutError
 
 
@@ -20,13 +24,13 @@ def sha256(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def write_atomic(path: Path, text: str, mode: int = 0o600) -> None:
+def write_atomic(path: Path, content: Union[str, bytes], mode: int = 0o600) -> None:
     """Replace the file in one step that survives power loss: temporary file, fsync, rename, fsync of the folder."""
     fd, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         os.fchmod(fd, mode)
-        with os.fdopen(fd, "w", encoding="utf-8", newline="") as file:
-            file.write(text)
+        with os.fdopen(fd, "wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
@@ -34,6 +38,14 @@ def write_atomic(path: Path, text: str, mode: int = 0o600) -> None:
         os.unlink(temporary)
         raise
     sync_directory(path.parent)
+
+
+def _flock(fd: int) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    except BlockingIOError:
+        return False
 
 
 def sync_directory(path: Path) -> None:
@@ -46,12 +58,20 @@ def sync_directory(path: Path) -> None:
 
 
 class Store:
-    """The state directory of one application on one host: ``ledger.jsonl`` and ``releases/<name>/``."""
+    """The state directory of one application on one host.
+
+    ``ledger.jsonl``, ``releases/<name>/``, ``lock.json`` (who is at work), ``guard.pyz`` and, while a guard is armed,
+    ``guard.armed``. Mutexes: one step at a time holds ``.step``, a living guard ``.guard``, a change of the lock ``.lock``.
+    """
 
     def __init__(self, root: str) -> None:
         self.root = Path(os.path.expanduser(root))
         self.releases = self.root / "releases"
         self.path = self.root / "ledger.jsonl"
+        self.lock_path = self.root / "lock.json"
+        self.guard = self.root / "guard.pyz"
+        self.armed = self.root / "guard.armed"
+        self._run: Optional[str] = None
 
     def require_writable(self) -> None:
         """Refuse before anything is touched where the state could not be kept.
@@ -62,7 +82,7 @@ class Store:
         try:
             for directory in (self.root, self.releases):
                 if not directory.exists():
-                    directory.mkdir(mode=0o700, parents=True)
+                    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self.root):
                 pass
         except OSError as error:
@@ -82,9 +102,13 @@ class Store:
         return ledgers.fold(*ledgers.parse(text))
 
     def append(self, event: str, run: str, **facts: Any) -> None:
-        """Append one entry and wait until it is on the disk."""
-        at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        entry = ledgers.line(self.ledger().last_seq + 1, event, run, at, **facts)
+        """Append one entry and wait until it is on the disk.
+
+        Raises:
+            RolloutError: it cannot be written, or the step's run no longer holds the lock.
+        """
+        self.fence()
+        entry = ledgers.line(self.ledger().last_seq + 1, event, run, machine.now(), **facts)
         try:
             fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
             try:
@@ -100,6 +124,115 @@ class Store:
         except OSError as error:
             raise RolloutError(f"The ledger {self.path} cannot be written: {error.strerror}.") from error
         sync_directory(self.root)
+
+    @contextlib.contextmanager
+    def mutex(self, name: str, wait: float) -> Iterator[bool]:
+        """Hold a lock of the operating system, which ends with this process at the latest.
+
+        Yields:
+            Whether it was free within ``wait`` seconds.
+        """
+        self.require_writable()
+        with open(os.open(self.root / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "rb") as file:
+            ends = time.monotonic() + wait
+            got = _flock(file.fileno())
+            while not got and time.monotonic() < ends:
+                time.sleep(0.1)
+                got = _flock(file.fileno())
+            yield got
+
+    @contextlib.contextmanager
+    def step(self, run: str, wait: float = 180.0) -> Iterator[None]:
+        """One step of a run on this host: alone, and only while the run holds the host's lock (I1).
+
+        Raises:
+            RolloutError: another step does not end, or the run holds the lock no longer. Fact ``fenced``: ``guard``
+                where this host's guard has acted, otherwise ``run``.
+        """
+        with self.mutex(".step", wait) as got:
+            if not got:
+                raise RolloutError(
+                    f"Another step of a rollout has been at work on this host for over {wait:.0f} s. Look for it "
+                    f"(fuser {self.root / '.step'}), then run again.",
+                    fenced="run",
+                )
+            self._run = run
+            try:
+                self.fence()
+                yield
+            finally:
+                self._run = None
+
+    def fence(self, run: str = "") -> None:
+        """Stop a step whose run lost the lock meanwhile: that of the present step, if any, or ``run``.
+
+        Raises:
+            RolloutError: says who has the lock. Fact ``fenced``, as `step` has it.
+        """
+        run = run or self._run or ""
+        found = self.lock() if run else None
+        if not run or (found and found["run"] == run):
+            return
+        if found:
+            raise RolloutError(
+                f"Run {run} no longer holds the lock of this host: {locks.who(found)}, took it over. Nothing more is done "
+                "here by this run.",
+                fenced="run",
+            )
+        if self.ledger().guarded == run:
+            raise RolloutError(
+                "The guard of this host acted before the run was confirmed, and brought the stable release back: the run "
+                "took longer than rollout_confirm_timeout. Raise that, or find out what took so long.",
+                fenced="guard",
+            )
+        raise RolloutError(
+            f"The lock of run {run} is gone from this host ({self.lock_path}): somebody unlocked it. Nothing more is done "
+            "here by this run.",
+            fenced="run",
+        )
+
+    def lock(self) -> Optional[dict[str, Any]]:
+        """The lock of this host, or None.
+
+        Raises:
+            RolloutError: the file is not one that this tool wrote.
+        """
+        try:
+            text = self.lock_path.read_text(encoding="utf-8", errors="replace")
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise RolloutError(f"The lock {self.lock_path} cannot be read ({error.strerror}).") from error
+        try:
+            found = json.loads(text)
+        except ValueError:
+            found = None
+        if not locks.whole(found):
+            raise RolloutError(f"The lock {self.lock_path} is damaged: ansible-playbook playbooks/unlock.yml removes it.")
+        return dict(found)
+
+    def write_lock(self, document: dict[str, Any]) -> None:
+        """Write the lock, in one step. The caller holds the mutex ``.lock``."""
+        write_atomic(self.lock_path, json.dumps(document, sort_keys=True) + "\n")
+
+    def remove_lock(self) -> None:
+        """Remove the lock, whoever holds it. The caller holds the mutex ``.lock``."""
+        with contextlib.suppress(FileNotFoundError):
+            self.lock_path.unlink()
+
+    def write_guard(self, program: bytes) -> None:
+        """Write the guard's program where it differs."""
+        if not self.guard.exists() or self.guard.read_bytes() != program:
+            write_atomic(self.guard, program)
+
+    def trigger(self) -> None:
+        """Let the guard's service start, now and after a reboot, until `untrigger`."""
+        write_atomic(self.armed, "A guard is armed; the ledger says by which run.\n")
+
+    def untrigger(self) -> None:
+        """Nothing is armed any more."""
+        with contextlib.suppress(FileNotFoundError):
+            self.armed.unlink()
 
     def directory(self, name: str) -> Path:
         """The directory of the release of that name."""
@@ -165,6 +298,14 @@ class Store:
         aside = self.releases / f".{name}.removed"
         os.replace(self.directory(name), aside)
         shutil.rmtree(aside)
+
+    @contextlib.contextmanager
+    def temporary(self, name: str) -> Iterator[Path]:
+        """A directory for secrets, which is gone afterwards; also one that a killed process left."""
+        for left in self.root.glob(f".{name}.*"):
+            shutil.rmtree(left, ignore_errors=True)
+        with tempfile.TemporaryDirectory(dir=self.root, prefix=f".{name}.") as directory:
+            yield Path(directory)
 
     def free_bytes(self, path: str) -> int:
         """Bytes free for this user on the file system that holds ``path`` (or its nearest existing parent)."""

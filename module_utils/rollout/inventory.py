@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Iterable, Mapping
 
 WAVES = ("backend", "cpu_workers", "gpu_workers")
+SHORTEST_CONFIRM_S = 10
 _KEYS = {"wave": str, "template": str, "images": list, "environment": dict, "secrets": dict}
 
 
@@ -64,3 +65,56 @@ def merged(stacks: Mapping[str, Mapping[str, Any]], names: Iterable[str], key: s
     for name in names:
         out.update(stacks[name].get(key) or {})
     return out
+
+
+def same_machine(engines: Mapping[str, str]) -> str:
+    """The refusal of one machine that stands in the inventory under two names; empty where none does.
+
+    Args:
+        engines: host -> the id of its Docker engine.
+    """
+    first: dict[str, str] = {}
+    for host, engine in engines.items():
+        if engine and engine in first:
+            return (
+                f"Hosts {first[engine]} and {host} are one machine (they have the same Docker engine, {engine}): keep one "
+                "name in the inventory, and put it into all its groups."
+            )
+        first.setdefault(engine, host)
+    return ""
+
+
+def empty_waves(stacks: Mapping[str, Mapping[str, Any]], groups: Mapping[str, Any]) -> list[str]:
+    """A sentence for each wave that has stacks but no host."""
+    return [
+        f"Wave {wave} has no host, so it is skipped: {', '.join(names)} runs nowhere."
+        for wave in WAVES
+        if not groups.get(wave) and (names := [n for n, s in stacks.items() if s["wave"] == wave])
+    ]
+
+
+def fleet(groups: Mapping[str, Any]) -> list[str]:
+    """All hosts of the waves, each once, in the order of the waves."""
+    return list(dict.fromkeys(host for wave in WAVES for host in groups.get(wave) or []))
+
+
+def unreachable(host: str, message: str) -> str:
+    """The sentence for a host that Ansible could not reach, and what to do about Ansible's own message."""
+    said = " ".join(message.split())
+    fitting = [advice for sign, advice in _UNREACHABLE if sign.lower() in said.lower()]
+    advice = (*fitting, "is it on, and on the network? (ansible HOST -m ping shows the same)")[0]
+    return f"Host {host} cannot be reached: {said[:400].rstrip('.')}. Advice: {advice.replace('HOST', host)}."
+
+
+_UNREACHABLE = (
+    (
+        "REMOTE HOST IDENTIFICATION HAS CHANGED",
+        "the host shows another key than before; where it was installed anew: ssh-keygen -R its address, then ssh to it once",
+    ),
+    ("Host key verification failed", "the host's key is not known here: ssh to it once and compare the key"),
+    ("Permission denied (", "the key or the user is wrong: check ansible_user and ansible_ssh_private_key_file with ssh"),
+    ("Invalid/incorrect password", "the password is wrong: --ask-pass asks for it"),
+    ("Could not resolve", "the name is unknown here: check ansible_host"),
+    ("Name or service not known", "the name is unknown here: check ansible_host"),
+    ("Connection refused", "it is there, but no SSH server answers on that port: check ansible_port and sshd"),
+)

@@ -12,7 +12,7 @@ from typing import Any, Optional
 
 from ansible.module_utils.rollout.errors import RolloutError
 
-EVENTS = ("staged", "switching", "switched", "confirmed", "reverting", "reverted", "removed")
+EVENTS = ("staged", "armed", "switching", "switched", "confirmed", "reverting", "reverted", "removed")
 
 
 @dataclass(frozen=True)
@@ -31,13 +31,17 @@ class Ledger:
 
     ``history`` is the undo stack: a rollout pushes, a rollback cuts back to its target, so that two rollbacks go two
     releases back and never to and fro. ``known`` are all stable releases whose directories were not removed, oldest
-    confirmation first.
+    confirmation first. ``armed`` is the entry of the guard that waits, ``closed`` the one that ended the last run,
+    ``behind`` the hosts that the last confirmed run left out.
     """
 
     history: list[Stable] = field(default_factory=list)
     known: list[Stable] = field(default_factory=list)
     staged: list[str] = field(default_factory=list)
     open: list[dict[str, Any]] = field(default_factory=list)
+    armed: Optional[dict[str, Any]] = None
+    closed: Optional[dict[str, Any]] = None
+    behind: list[str] = field(default_factory=list)
     last_seq: int = 0
     torn: bool = False
 
@@ -55,6 +59,12 @@ class Ledger:
     def interrupted(self) -> Optional[dict[str, Any]]:
         """The last step of a run that neither confirmed nor reverted, or None."""
         return self.open[-1] if self.open else None
+
+    @property
+    def guarded(self) -> Optional[str]:
+        """The run that the guard ended, where it was the last one."""
+        closed = self.closed or {}
+        return str(closed["run"]) if closed.get("by") == "guard" and not self.open else None
 
 
 def line(seq: int, event: str, run: str, at: str, **facts: Any) -> str:
@@ -98,6 +108,10 @@ def _whole(entry: Any) -> bool:
     if not isinstance(entry, dict) or type(entry.get("seq")) is not int or entry.get("event") not in EVENTS:
         return False
     facts = ("run", "name", "release") if entry["event"] == "confirmed" else ("run",)
+    if entry["event"] == "armed":
+        facts = ("run", "name", "boot")
+        if not all(isinstance(entry.get(fact), (int, float)) for fact in ("timeout", "clock")):
+            return False
     return all(isinstance(entry.get(fact), str) for fact in facts)
 
 
@@ -117,13 +131,16 @@ def fold(entries: list[dict[str, Any]], torn: bool = False) -> Ledger:
             ledger.history = [s for s, after in zip(kept, [*kept[1:], None]) if not after or s.name != after.name]
         elif event == "confirmed":
             stable = Stable(name, entry["release"], entry["run"], entry["seq"])
+            ledger.behind = [str(host) for host in entry.get("behind") or []]
             ledger.history = _confirmed(ledger.history, stable, entry.get("action") == "rollback")
             ledger.known = [s for s in ledger.known if s.name != name] + [stable]
-            ledger.open = []
+            ledger.open, ledger.armed, ledger.closed = [], None, entry
         elif event == "reverted":
-            ledger.open = []
+            ledger.open, ledger.armed, ledger.closed = [], None, entry
         else:
             ledger.open.append(entry)
+            if event == "armed":
+                ledger.armed = entry
     return ledger
 
 
@@ -145,8 +162,9 @@ def retained(ledger: Ledger, keep: int) -> set[str]:
 def rollback_target(histories: dict[str, Ledger], first: str, tag: Optional[str]) -> dict[str, Stable]:
     """For each host the stable release that a rollback brings back.
 
-    The first backend host, ``first``, decides which run is meant: the one before its present release, or with
-    ``tag`` the last one that confirmed that release. Every host goes back to what that run confirmed there.
+    The first backend host, ``first``, decides which run is meant: the one before its present release (after an
+    interrupted run, anywhere, the present stable one), or with ``tag`` the last one that confirmed that release. Every
+    host goes back to what that run confirmed there.
 
     Raises:
         RolloutError: there is no such release, or a host does not have it; lists those that exist.
@@ -167,13 +185,17 @@ def rollback_target(histories: dict[str, Ledger], first: str, tag: Optional[str]
                 f"there: {exist}. A release that never ran there comes by rollout.yml."
             )
         goal = found[-1]
+    elif mine.stable and any(ledger.open for ledger in histories.values()):
+        goal = mine.stable
     elif mine.previous:
         goal = mine.previous
     else:
         raise RolloutError(f"There is no earlier stable release on host {first} to roll back to. Stable releases there: {exist}.")
     targets = {}
     for host, ledger in histories.items():
-        confirmed = [s for s in ledger.known if s.run == goal.run] or [s for s in ledger.known if s.release == goal.release]
+        same = [s for s in ledger.known if s.release == goal.release]
+        # One run may have confirmed two releases: one, and the one before when another host was lost.
+        confirmed = [s for s in same if s.run == goal.run] or same
         if not confirmed:
             have = ", ".join(dict.fromkeys(s.release for s in reversed(ledger.known))) or "none"
             raise RolloutError(

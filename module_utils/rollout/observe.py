@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Optional
 
-from ansible.module_utils.rollout import compose, health, net, plan, report, sdk
+from ansible.module_utils.rollout import compose, guard, health, machine, net, plan, report, sdk
 from ansible.module_utils.rollout import ledger as ledgers
+from ansible.module_utils.rollout import lock as locks
 from ansible.module_utils.rollout.engine import Engine
 from ansible.module_utils.rollout.errors import RolloutError
 from ansible.module_utils.rollout.files import Store
@@ -17,8 +18,8 @@ def stable(entry: Optional[ledgers.Stable]) -> Optional[dict[str, Any]]:
     return {"name": entry.name, "release": entry.release, "run": entry.run, "seq": entry.seq} if entry else None
 
 
-def host(store: Store, engine: Engine) -> dict[str, Any]:
-    """Engine facts and what the ledger says.
+def host(store: Store, engine: Engine, application: str) -> dict[str, Any]:
+    """Engine facts, what the ledger says, who is at work, which guard is armed and who would keep one alive.
 
     Raises:
         RolloutError: the engine cannot be used, or the ledger is damaged.
@@ -33,8 +34,28 @@ def host(store: Store, engine: Engine) -> dict[str, Any]:
             "history": [stable(s) for s in ledger.history],
             "known": [stable(s) for s in ledger.known],
             "interrupted": ledger.interrupted,
+            "closed": ledger.closed,
+            "behind": ledger.behind,
             "torn": ledger.torn,
         },
+        "lock": _lock(store),
+        "guard": guard.state(store),
+        "keeper": machine.keeper(application),
+    }
+
+
+def _lock(store: Store) -> Optional[dict[str, Any]]:
+    found = store.lock()
+    if found is None:
+        return None
+    now = machine.clock()
+    return {
+        "run": found["run"],
+        "who": locks.who(found),
+        "machine": found.get("machine", ""),
+        "process": found.get("process", ""),
+        "quiet": round(locks.elapsed(found["heartbeat"], now), 1),
+        "expires_in": round(locks.left(found["heartbeat"], float(found["ttl"]), now), 1),
     }
 
 

@@ -6,9 +6,13 @@ import calendar
 import time
 from typing import Any, Iterable, Mapping, Optional, Sequence
 
+from ansible.module_utils.rollout import inventory
+from ansible.module_utils.rollout.lock import span
+
 SUCCEEDED, UNCHANGED, REFUSED = "succeeded", "unchanged", "refused"
 REVERTED, REVERT_FAILED, UNKNOWN = "reverted", "revert failed", "unknown"
 BEFORE_SWITCH = ("plan", "stage")
+LOST = "lost"
 Result = Mapping[str, Any]
 
 
@@ -16,26 +20,71 @@ def with_fault(result: Result, phase: str, host: str, failed: Any) -> dict[str, 
     """``result`` with the fault of a failed task. A fault of the revert does not hide the one that caused it.
 
     Args:
-        failed: Ansible's result of the task, of a loop too, or a sentence.
+        failed: Ansible's result of the task, of a loop too, or a sentence. Empty for a host that failed because
+            another one did: then nothing is added.
     """
-    one: Mapping[str, Any] = {"msg": failed} if isinstance(failed, str) else failed or {}
+    if not failed:
+        return dict(result)
+    one: Mapping[str, Any] = {"msg": failed} if isinstance(failed, str) else failed
     for item in one.get("results") or []:
-        if item.get("failed"):
+        if item.get("failed") or item.get("unreachable"):
             one = item
+    if one.get("unreachable"):
+        return _lost(result, phase, host, str(one.get("msg") or "no message"))
     message = str(one.get("msg") or "failed without a message")
     if phase == "settle" and not one.get("failed", True):
         message = "what runs is no longer what was switched"
     if one.get("argument_errors"):
         message = "; ".join(str(e) for e in one["argument_errors"])
+    if "sudo" in message and "assword" in message:
+        message += ". Sudo wants a password on this host: add --ask-become-pass."
     fault = {"phase": phase, "host": host, "msg": message}
-    fault.update({key: one[key] for key in ("service", "stack", "gate", "log") if one.get(key)})
-    key = "revert_fault" if phase == "revert" else "fault"
-    return {**result, key: result.get(key) or fault}
+    fault.update({key: one[key] for key in ("service", "stack", "gate", "log", "fenced") if one.get(key)})
+    # A host that went back by itself is not one on which the revert failed.
+    key = "revert_fault" if phase == "revert" and not one.get("fenced") else "fault"
+    return {**result, key: result.get(key) or fault, **({"out": True} if one.get("fenced") else {})}
 
 
-def with_staged(result: Result, staged: Mapping[str, Any], host: Mapping[str, Any]) -> dict[str, Any]:
-    """``result`` with what staging found."""
-    stable = (host.get("ledger") or {}).get("stable") or {}
+def _lost(result: Result, phase: str, host: str, message: str) -> dict[str, Any]:
+    """A host that can no longer be reached takes no further part; before the first switch that is a plain refusal."""
+    fault = {"phase": phase if phase in BEFORE_SWITCH else LOST, "host": host, "msg": inventory.unreachable(host, message)}
+    return {**result, "fault": result.get("fault") or fault, "out": True, "lost": True}
+
+
+def noted(result: Result, phase: str, host: str, task: Result, delegated: bool = False) -> dict[str, Any]:
+    """``result``, with a fault where the task failed or did not reach its host.
+
+    A task that was ``delegated`` to `host` by another one says nothing of whether that one can be reached.
+    """
+    if not failed(task):
+        return dict(result)
+    noted_one = with_fault(result, phase, host, task)
+    return {**noted_one, "out": result.get("out", False), "lost": result.get("lost", False)} if delegated else noted_one
+
+
+def failed(task: Result) -> bool:
+    """Whether a task, or one item of its loop, failed or did not reach its host."""
+    items = [task, *(task.get("results") or [])]
+    return any(item.get("failed") or item.get("unreachable") for item in items)
+
+
+def present(result: Result, host: str, task: Result, optional: Sequence[str]) -> dict[str, Any]:
+    """``result`` after the first contact: a host that is down is behind where it is optional, otherwise a refusal."""
+    if not task.get("unreachable"):
+        return noted(result, "plan", host, task)
+    if host in optional:
+        return {**result, "out": True, "behind": True}
+    lost = with_fault(result, "plan", host, task)
+    advice = f' To roll out without it: -e \'{{"rollout_optional_hosts": ["{host}"]}}\'.'
+    return lost if result.get("fault") else {**lost, "fault": {**lost["fault"], "msg": lost["fault"]["msg"] + advice}}
+
+
+def with_staged(result: Result, staged: Mapping[str, Any], host: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """``result`` with what staging found on the host of that name."""
+    if failed(staged):
+        return with_fault(result, "stage", name, staged)
+    ledger = host.get("ledger") or {}
+    stable = ledger.get("stable") or {}
     return {
         **result,
         "name": staged["name"],
@@ -43,32 +92,39 @@ def with_staged(result: Result, staged: Mapping[str, Any], host: Mapping[str, An
         "to_pull": staged.get("to_pull", 0),
         "stable": stable.get("release"),
         # An interrupted run is closed by this one, even where the stable release already runs again.
-        "changed": stable.get("name") != staged["name"] or bool((host.get("ledger") or {}).get("interrupted")),
+        "changed": stable.get("name") != staged["name"] or bool(ledger.get("interrupted")),
         "services": [],
     }
 
 
-def with_switched(result: Result, results: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """``result`` with what the switch of one wave did."""
-    done = [r for r in results if not r.get("skipped")]
+def with_switched(result: Result, task: Result, name: str) -> dict[str, Any]:
+    """``result`` with what the switch of one wave did on the host of that name."""
+    done = [r for r in task.get("results") or [] if not r.get("skipped") and not failed(r)]
     services = [dict(s, stack=r.get("stack", r.get("item", ""))) for r in done for s in r.get("services", [])]
     changed = bool(result.get("changed")) or any(r.get("changed") for r in done)
-    return {**result, "changed": changed, "services": [*result.get("services", []), *services]}
+    both = {**result, "changed": changed, "services": [*result.get("services", []), *services]}
+    return noted({**both, "switched": True}, "switch", name, task)
 
 
 def must_revert(results: Iterable[Result]) -> bool:
-    """Whether the run's faults came after something was switched."""
-    return any(r["fault"]["phase"] not in BEFORE_SWITCH for r in results if r.get("fault"))
+    """Whether the run's faults came after something was switched; not once another run is in charge of a host."""
+    faults = [r["fault"] for r in results if r.get("fault")]
+    return any(f["phase"] not in BEFORE_SWITCH for f in faults) and not any(f.get("fenced") == "run" for f in faults)
 
 
 def verdict(results: Sequence[Result], lost: Sequence[str]) -> str:
-    """The verdict of a run from what each reachable host says and which hosts were lost."""
+    """The verdict of a run from what each host said last and which hosts were lost unnoticed."""
     faults = [r["fault"] for r in results if r.get("fault")]
     if any(r.get("revert_fault") for r in results):
         return REVERT_FAILED
     if faults and all(f["phase"] in BEFORE_SWITCH for f in faults):
         return REFUSED
-    if lost or any(f["phase"] == "lost" for f in faults) or not results:
+    if (
+        lost
+        or not results
+        or any(f["phase"] == LOST or f.get("fenced") == "run" for f in faults)
+        or any(r.get("lost") for r in results)
+    ):
         return UNKNOWN
     if faults:
         return REVERTED
@@ -85,31 +141,94 @@ def screen(results: Mapping[str, Result], lost: Sequence[str], run: Mapping[str,
 
     Args:
         results: host -> its result.
-        run: action, run (id), release, check.
+        lost: hosts that were lost without a word.
+        run: action, run (id), release, check, behind (hosts left out), notes (sentences), timeout (of the guards, seconds).
     """
     word = verdict(list(results.values()), lost)
     release = run.get("release") or "the release"
+    part = {host: r for host, r in results.items() if not r.get("behind")}
     if run.get("check") and good(word):
         would = "would change" if word == SUCCEEDED else "would change nothing on"
-        head = f"CHECK: the {run['action']} {would} {', '.join(results)}. Nothing was touched."
+        head = f"CHECK: the {run['action']} {would} {', '.join(part)}. Nothing was touched."
     else:
-        head = _head(word, release, results, run)
+        head = _head(word, release, part, run)
     parts = [head]
     if good(word):
-        parts += _services(results, release)
+        parts += _services(part, release)
+    parts += _faults(part)
+    if lost:
+        parts.append(f"Lost: {', '.join(lost)}. What runs there is not known.")
+    if word in (REVERTED, REVERT_FAILED, UNKNOWN) and not taken(part):
+        parts.append(_skew(part, release, float(run.get("timeout") or 0)))
+    parts += run.get("notes") or []
+    if run.get("behind"):
+        hosts = ", ".join(run["behind"])
+        parts.append(f"Behind: {hosts} took no part in this run and may run another release; the next run brings it up to date.")
+    parts.append(_next(word, part, run))
+    return "\n\n".join(part for part in parts if part)
+
+
+def _faults(results: Mapping[str, Result]) -> list[str]:
+    """Each fault once; that of another host is not repeated for each host that saw it."""
+    found = []
     for result in results.values():
         for key in ("fault", "revert_fault"):
-            if result.get(key):
-                parts.append(_fault(result[key], key == "revert_fault"))
-    if lost:
-        parts.append(f"Lost: {', '.join(lost)}. What runs there is not known; run status.yml when they are back.")
-    parts.append(_next(word, results, run))
-    return "\n\n".join(part for part in parts if part)
+            text = _fault(result[key], key == "revert_fault") if result.get(key) else ""
+            if text and text not in found:
+                found.append(text)
+    return found
+
+
+def taken(results: Mapping[str, Result]) -> bool:
+    """Whether another run took this one's place on a host: then nothing is known of what this one had begun."""
+    return any((r.get("fault") or {}).get("fenced") == "run" for r in results.values())
+
+
+def runs_now(results: Mapping[str, Result], release: str) -> dict[str, str]:
+    """Host -> the release it is on after a run that did not succeed; ``?`` where that is not known."""
+    now = {}
+    for host, result in results.items():
+        stable = str(result.get("stable") or "nothing")
+        doubtful = result.get("lost") or result.get("revert_fault")
+        now[host] = "?" if doubtful and result.get("switched") and stable != release else stable
+    return now
+
+
+def _skew(results: Mapping[str, Result], release: str, timeout: float) -> str:
+    """Which release is on which host, and which run together; empty where all are on one."""
+    now = runs_now(results, release)
+    if len(set(now.values())) <= 1 and "?" not in now.values():
+        return ""
+    lines, width = [], max(len(host) for host in now)
+    for host, found in now.items():
+        lines.append(f"  {host.ljust(width)}  {found if found != '?' else 'not known: ' + _maybe(results[host], release)}")
+    text = "What runs where:\n" + "\n".join(lines)
+    if "?" in now.values() and timeout:
+        text += (
+            f"\nA host that was switched and not confirmed goes back by itself within {span(timeout)} of its switch "
+            "(its guard is armed)."
+        )
+    if len(set(now.values())) > 1:
+        text += f"\nUntil then different releases run together: {pairs(now)}."
+    return text
+
+
+def _maybe(result: Result, release: str) -> str:
+    return f"{release}, {result.get('stable') or 'nothing'}, or both"
+
+
+def pairs(releases: Mapping[str, str]) -> str:
+    """Host to release as ``sha-a (core) with sha-b (gpu, workers-b)``."""
+    by_release: dict[str, list[str]] = {}
+    for host, release in releases.items():
+        by_release.setdefault(release, []).append(host)
+    return " with ".join(f"{'an unknown one' if r == '?' else r} ({', '.join(hosts)})" for r, hosts in by_release.items())
 
 
 def _head(word: str, release: str, results: Mapping[str, Result], run: Mapping[str, Any]) -> str:
     hosts = f"{len(results)} host{'s' if len(results) != 1 else ''}"
-    old = ", ".join(sorted({str(r["stable"]) for r in results.values() if r.get("stable")}))
+    reached = [r for r in results.values() if not r.get("lost")]
+    old = ", ".join(sorted({str(r["stable"]) for r in reached if r.get("stable")}))
     first = any(not r.get("stable") for r in results.values())
     return (
         f"{run['action'].upper()} {word.upper()}: "
@@ -124,7 +243,10 @@ def _head(word: str, release: str, results: Mapping[str, Result], run: Mapping[s
                 else f"{old} runs again, and its gates hold."
             ),
             REVERT_FAILED: f"{release} did not pass, and the way back failed too. Somebody must look at the hosts below.",
-            UNKNOWN: "a host was lost, so what runs there is not known.",
+            UNKNOWN: "another run took this one's place; what runs is its business now."
+            if taken(results)
+            else "a host was lost, so what runs there is not known. The others "
+            + (f"are on {old}." if old else "have no release running."),
         }[word]
     )
 
@@ -156,12 +278,13 @@ def _next(word: str, results: Mapping[str, Result], run: Mapping[str, Any]) -> s
         return ""
     old = next((r["stable"] for r in results.values() if r.get("stable") not in (None, run.get("release"))), None)
     if word == SUCCEEDED and old:
-        choice = f"sha={old[4:]}" if old.startswith("sha-") else f"tag={old}"
-        return f"Run {run['run']}. To go back: ansible-playbook rollback.yml -e {choice}"
+        return f"Run {run['run']}. To go back: ansible-playbook rollback.yml -e {choice(old)}"
+    if word == UNKNOWN and taken(results):
+        return f"Run {run['run']}. To see what runs: ansible-playbook status.yml"
     return f"Run {run['run']}." + {
         REVERTED: " Mend the release and roll out again; nothing else is needed.",
         REVERT_FAILED: " Then: ansible-playbook status.yml",
-        UNKNOWN: " Then: ansible-playbook status.yml",
+        UNKNOWN: " When it is back: ansible-playbook status.yml, then roll out again.",
     }.get(word, "")
 
 
@@ -228,21 +351,138 @@ def status_screen(hosts: Mapping[str, Mapping[str, Any]], now: float) -> str:
                 ]
             )
             notes += [f"{host}, {row['service']}: {sentence}." for sentence in row["drift"]]
-        ledger = info["ledger"]
-        if ledger["interrupted"]:
-            last = ledger["interrupted"]
-            notes.append(
-                f"{host}: run {last['run']} was interrupted at '{last['event']} {last.get('service', last.get('stack', ''))}' "
-                f"on its way to {last.get('release', '?')}. Roll out or roll back again."
-            )
-        if ledger["torn"]:
-            notes.append(f"{host}: the ledger has a torn line (a power loss?); it was passed over.")
+    observed = {host: found["info"] for host, found in hosts.items() if found["info"]}
+    notes += state_notes(observed, status=True) + _apart(hosts)
     text = table(["HOST", "SERVICE", "RELEASE", "DIGEST", "HEALTH", "SINCE", "TORCH", "DRIFT"], rows)
     if not notes:
         return text + "\n\nEverything runs as it was released."
-    drift = any(row[-1] == "DRIFT" for row in rows)
+    unfinished = any(info.get("lock") or info["ledger"]["interrupted"] for info in observed.values())
+    drift = any(row[-1] == "DRIFT" for row in rows) and not unfinished
     advice = "\n\nWhat was changed by hand stays until you roll out again: ansible-playbook rollout.yml" if drift else ""
     return text + "\n\n" + "\n".join(notes) + advice
+
+
+_TAKEN_AWAY = "took the release away: there was no stable one to bring back"
+
+
+def state_notes(infos: Mapping[str, Mapping[str, Any]], status: bool = False) -> list[str]:
+    """What the hosts' ledgers have to say, and for a ``status`` their locks and guards: a sentence each, with its hosts.
+
+    A lock whose run is known to be dead has ``dead``.
+    """
+    said: dict[tuple[str, str], tuple[list[str], str]] = {}
+
+    def say(host: str, key: tuple[str, str], sentence: str) -> None:
+        # What one run did on several hosts is said once; seconds differ between them, the first one's will do.
+        said.setdefault(key, ([], sentence))[0].append(host)
+
+    for host, info in infos.items():
+        ledger, lock, guard = info["ledger"], info.get("lock"), info.get("guard")
+        open_run = (ledger["interrupted"] or {}).get("run")
+        at_work = bool(status and lock and not lock.get("dead") and lock["expires_in"] > 0)
+        if status and lock:
+            say(host, ("lock", lock["run"]), f"{lock['who']}, {_doing(lock)}")
+        if open_run and not (at_work and lock and lock["run"] == open_run):
+            sentence = interrupted(ledger["interrupted"]) + (" Roll out or roll back again." if status else "")
+            say(host, ("open", f"{open_run} {sentence}"), sentence)
+        if status and guard:
+            when = f"fires in {span(guard['fires_in'])}" if guard["fires_in"] > 0 else "is firing"
+            dead = "" if guard["alive"] else " But it is not alive: run rollout.yml or rollback.yml."
+            sentence = f"a guard is armed by run {guard['run']} and {when} unless that run is confirmed.{dead}"
+            say(host, ("guard", guard["run"] + dead), sentence)
+        closed = ledger.get("closed") or {}
+        if closed.get("by") == "guard" and not open_run:
+            fault = f" But: {closed['fault']}" if closed.get("fault") else ""
+            back = f"brought {closed['name']} back" if closed.get("name") else _TAKEN_AWAY
+            sentence = f"run {closed['run']} was never confirmed, so the guard {back}.{fault}"
+            say(host, ("closed", sentence), sentence)
+        if ledger["torn"]:
+            say(host, ("torn", ""), "the ledger has a torn line (a power loss?); it was passed over.")
+    return [f"{', '.join(hosts)}: {sentence}" for hosts, sentence in said.values()]
+
+
+def _doing(lock: Mapping[str, Any]) -> str:
+    if lock.get("dead"):
+        return "is dead, but holds the lock: the next run takes it over."
+    if lock["expires_in"] <= 0:
+        return f"has given no sign of life for {span(lock['quiet'])}: the next run takes its lock over."
+    return f"is at work (last sign of life {span(lock['quiet'])} ago)."
+
+
+def interrupted(last: Mapping[str, Any]) -> str:
+    """The sentence for a run that neither confirmed nor reverted."""
+    what = {
+        "armed": "after its guard was armed, before anything was switched",
+        "switching": f"switching {last.get('service', '?')}",
+        "reverting": f"taking {last.get('service', '?')} away",
+        "switched": f"after stack {last.get('stack', '?')} was switched, before the release was confirmed",
+    }.get(str(last["event"]), str(last["event"]))
+    return f"Interrupted {what}, by run {last['run']} on its way to {last.get('release', '?')}."
+
+
+def _apart(hosts: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """What to say where hosts are on different releases, or were left out. The first host's release is the fleet's."""
+    ledgers = {host: found["info"]["ledger"] for host, found in hosts.items() if found["info"]}
+    stable = {host: str((ledger["stable"] or {}).get("release") or "nothing") for host, ledger in ledgers.items()}
+    notes = []
+    if len(set(stable.values())) > 1:
+        fleets = next(iter(stable.values()))
+        behind = [host for host, release in stable.items() if release != fleets]
+        catch_up = f"ansible-playbook rollout.yml -e {choice(fleets)}" if fleets != "nothing" else "ansible-playbook rollout.yml"
+        notes.append(f"Different releases run together: {pairs(stable)}. Behind: {', '.join(behind)}. To catch up: {catch_up}")
+    left_out = [host for host in (next(iter(ledgers.values())) if ledgers else {}).get("behind", []) if host not in ledgers]
+    if left_out:
+        notes.append(f"{', '.join(left_out)} was left out of the last run and is behind: the next run with it catches up.")
+    return notes
+
+
+def choice(release: str) -> str:
+    """A release as the operator types it: ``sha=abc1234`` or ``tag=v1``."""
+    return f"sha={release[4:]}" if release.startswith("sha-") else f"tag={release}"
+
+
+def before(
+    infos: Mapping[str, Mapping[str, Any]], taken_over: Sequence[str], empty: Sequence[str], confirm_timeout: float
+) -> list[str]:
+    """What a run found before it began, and what its guards do not cover.
+
+    Args:
+        infos: host -> what observing it returned.
+        taken_over: sentences about locks.
+        empty: sentences about waves without hosts.
+    """
+    notes = list(dict.fromkeys(taken_over)) + state_notes(infos)
+    if notes:
+        notes = ["Found at the start:\n" + "\n".join("  " + n for n in notes)]
+    without = {word: [h for h, i in infos.items() if i.get("keeper") == word] for word in ("process", "nobody")}
+    if confirm_timeout and without["process"]:
+        notes.append(
+            f"The guard of {', '.join(without['process'])} is a plain process: it does not survive a reboot. "
+            "ansible-playbook playbooks/prepare.yml installs the systemd unit that does."
+        )
+    if confirm_timeout and without["nobody"]:
+        notes.append(
+            f"{', '.join(without['nobody'])} has no systemd: the guard is a plain process and does not survive a reboot."
+        )
+    return notes + list(empty)
+
+
+def unlock_screen(tasks: Mapping[str, Result]) -> str:
+    """What unlock.yml did.
+
+    Args:
+        tasks: host -> the result of removing its lock.
+    """
+    lines = []
+    for host, task in tasks.items():
+        if failed(task):
+            lines.append(f"{host}: not removed. {task.get('msg')}")
+        else:
+            lines.append(f"{host}: the lock of {task['released']}, was removed." if task.get("released") else f"{host}: no lock.")
+    return (
+        "\n".join(lines)
+        + "\n\nAn armed guard stays armed. Roll out or roll back again: ansible-playbook status.yml shows what is there."
+    )
 
 
 def _short(health: str) -> str:

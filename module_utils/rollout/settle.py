@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Sequence
 
 from ansible.module_utils.rollout import ledger as ledgers
 from ansible.module_utils.rollout.engine import Engine
 from ansible.module_utils.rollout.files import Store
 
 
-def confirm(store: Store, engine: Engine, name: str, run: str, action: str, keep: int, check: bool) -> dict[str, Any]:
+def confirm(
+    store: Store, engine: Engine, name: str, run: str, action: str, keep: int, check: bool, behind: Sequence[str] = ()
+) -> dict[str, Any]:
     """Mark the release in directory ``name`` stable, then remove what no rollback needs.
 
     Args:
         action: ``rollout`` or ``rollback``: how the history takes it.
         keep: how many stable releases stay, the present and the previous one in any case.
+        behind: the hosts that this run left out.
     """
     if check:
         return {"changed": True, "removed": []}
-    store.append("confirmed", run, name=name, release=store.manifest(name)["release"], action=action)
+    left_out = {"behind": list(behind)} if behind else {}
+    # This one append disarms the guard too.
+    store.append("confirmed", run, name=name, release=store.manifest(name)["release"], action=action, **left_out)
     return {"changed": True, "removed": prune(store, engine, run, keep)}
 
 
@@ -46,8 +51,17 @@ def _references(manifest: dict[str, Any]) -> list[str]:
 
 
 def reverted(store: Store, run: str, name: str) -> dict[str, Any]:
-    """Record that the host is back on its stable release (``name``), or on nothing (empty)."""
-    if store.ledger().open:
+    """Record that the host is back on its stable release (``name``), or on nothing (empty).
+
+    Where the run was confirmed here already, while another host was lost, that is taken back like by a rollback.
+    """
+    ledger = store.ledger()
+    if ledger.stable and ledger.stable.run == run and ledger.stable.name != name:
+        if not name:
+            return {"changed": False}
+        store.append("confirmed", run, name=name, release=store.manifest(name)["release"], action="rollback")
+        return {"changed": True}
+    if ledger.open:
         store.append("reverted", run, name=name)
         return {"changed": True}
     return {"changed": False}

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, field
-from typing import Any, Optional
+from typing import Any, Iterator, Optional
 
 from ansible.module_utils.rollout import compose, env, net, plan, sdk, torch_verdict
 from ansible.module_utils.rollout.engine import Engine, validate
 from ansible.module_utils.rollout.errors import RolloutError
 from ansible.module_utils.rollout.files import Store
+
+
+@dataclass(frozen=True)
+class Login:
+    """How the host may pull; without ``username`` as it is logged in itself."""
+
+    registry: str = ""
+    username: str = ""
+    password: str = field(default="", repr=False)
 
 
 @dataclass
@@ -27,6 +37,7 @@ class Order:
     environment: dict[str, Any] = field(default_factory=dict)
     secrets: dict[str, Any] = field(default_factory=dict)
     torch_limit_s: float = 60.0
+    login: Login = Login()
 
 
 def stage(store: Store, engine: Engine, order: Order, check: bool) -> dict[str, Any]:
@@ -77,8 +88,13 @@ def stage(store: Store, engine: Engine, order: Order, check: bool) -> dict[str, 
     if check:
         return result
     store.require_writable()
-    pull(engine, order.release, missing)
-    _pull_unreleased(engine, services)
+    foreign = [s.image for stack in services.values() for s in stack if not s.released and not engine.image(s.image)]
+    if missing or foreign:
+        with session(store, engine, order.login) as logged_in:
+            pull(logged_in, order.release, missing)
+            # Images outside the release (a database) are pulled where they are absent, and never anew.
+            for reference in foreign:
+                logged_in.pull(reference)
     images = {r: {"digest": i["digest"], "id": _image_id(engine, f"{r}@{i['digest']}")} for r, i in order.images.items()}
     if not there:
         manifest = {
@@ -99,7 +115,7 @@ def stage(store: Store, engine: Engine, order: Order, check: bool) -> dict[str, 
     return result
 
 
-def restage(store: Store, engine: Engine, name: str, check: bool) -> dict[str, Any]:
+def restage(store: Store, engine: Engine, name: str, check: bool, login: Login = Login()) -> dict[str, Any]:
     """Make sure that a release which is already on the host can be switched to, without a registry if possible.
 
     Raises:
@@ -123,13 +139,30 @@ def restage(store: Store, engine: Engine, name: str, check: bool) -> dict[str, A
         changed = True
         if not check:
             try:
-                pull(engine, manifest["release"], {repository: image})
+                with session(store, engine, login) as logged_in:
+                    pull(logged_in, manifest["release"], {repository: image})
             except RolloutError as error:
                 raise RolloutError(
                     f"Release {name} cannot be brought back: image {repository}:{manifest['release']} is no longer on "
                     f"this host, and: {error}"
                 ) from error
     return {"name": name, "changed": changed, "to_pull": 0, "torch": {}, "diff": []}
+
+
+@contextlib.contextmanager
+def session(store: Store, engine: Engine, login: Login) -> Iterator[Engine]:
+    """An engine that may pull from a private registry; the login leaves nothing behind.
+
+    Raises:
+        RolloutError: the registry refuses the login.
+    """
+    if not login.username:
+        yield engine
+        return
+    with store.temporary("login") as directory:
+        logged_in = engine.configured(str(directory))
+        logged_in.login(login.registry.partition("/")[0], login.username, login.password)
+        yield logged_in
 
 
 def pull(engine: Engine, release: str, images: dict[str, dict[str, Any]]) -> None:
@@ -190,14 +223,6 @@ def _require_ports(engine: Engine, application: str, services: dict[str, list[co
 def _local_layers(engine: Engine) -> list[str]:
     ids = engine.checked(["image", "ls", "--quiet", "--no-trunc"], "Listing images").split()
     return [layer for image in engine.inspect("image", sorted(set(ids))) for layer in image["RootFS"].get("Layers") or []]
-
-
-def _pull_unreleased(engine: Engine, services: dict[str, list[compose.Service]]) -> None:
-    """Images outside the release (a database) are pulled where they are absent, and never anew."""
-    for stack in services.values():
-        for service in stack:
-            if not service.released and not engine.image(service.image):
-                engine.pull(service.image)
 
 
 def _image_id(engine: Engine, reference: str) -> Optional[str]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from typing import Any, Optional
+from typing import Any, Callable, Optional
 
 from ansible.module_utils.rollout import compose, health, net, plan, sdk, torch_verdict
 from ansible.module_utils.rollout.engine import Engine, Stack
@@ -16,7 +16,10 @@ from ansible.module_utils.rollout.files import Store
 
 
 class Switch:
-    """One stack on its way to the release in directory ``name``; ``run`` goes into the ledger."""
+    """One stack on its way to the release in directory ``name``; ``run`` goes into the ledger.
+
+    ``arm`` is called before the first change; what it raises prevents the change.
+    """
 
     def __init__(
         self,
@@ -27,9 +30,11 @@ class Switch:
         name: str,
         run: str,
         torch_limit_s: float = 60.0,
+        prove_torch: bool = True,
+        arm: Callable[[], None] = lambda: None,
     ) -> None:
         self.store, self.engine, self.stack_name, self.name, self.run = store, engine, stack, name, run
-        self.torch_limit_s = torch_limit_s
+        self.torch_limit_s, self.prove_torch, self.arm = torch_limit_s, prove_torch, arm
         self.project = plan.project(application, stack)
         self.manifest = store.manifest(name)
         self.release = str(self.manifest["release"])
@@ -60,6 +65,9 @@ class Switch:
         by_name = {s.name: s for s in wanted}
         # A container that this run made must not have crashed since; an older one may have, long ago.
         fresh = {e.get("service") for e in self.store.ledger().open if e["run"] == self.run}
+        changed = any(c.action != "keep" for c in changes)
+        if changed and not check:
+            self.arm()
         report = []
         for change in changes:
             service = by_name.get(change.service)
@@ -75,7 +83,7 @@ class Switch:
             changing = change.action != "keep"
             if wait and service and ((changing and not check) or (service.released and not changing)):
                 found = self._gate(service, changing, service.name in fresh or changing)
-                if service.torch and changing:
+                if service.torch and changing and self.prove_torch:
                     torch = self._torch(service, service.torch, found)
             report.append(
                 {
@@ -86,7 +94,6 @@ class Switch:
                     "seconds": round(time.monotonic() - began, 2) if change.action != "keep" else 0.0,
                 }
             )
-        changed = any(c.action != "keep" for c in changes)
         if changed and not check:
             seconds = {r["service"]: r["seconds"] for r in report if r["action"] != "keep"}
             self.store.append("switched", self.run, name=self.name, release=self.release, stack=self.stack_name, seconds=seconds)
@@ -135,6 +142,7 @@ class Switch:
         )
         identity: Optional[str] = None
         while True:
+            self.store.fence()
             found = self._container(service.name, identity)
             identity = found.id if found else None
             ready = found is not None and found.status == "running"

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sys
 import textwrap
-from typing import Any
+from pathlib import Path
+from typing import Any, Mapping
 
+from ansible import context
 from ansible.plugins.callback import CallbackBase
 
 DOCUMENTATION = """
@@ -15,6 +17,9 @@ short_description: Print the last screen of a run
 description:
   - A task that returns the fact C(rollout_screen) hands over the text; it is printed after the recap.
 """
+
+# What must run whole or not at all.
+WHOLE = ("rollout.yml", "rollback.yml")
 
 
 class CallbackModule(CallbackBase):
@@ -29,6 +34,18 @@ class CallbackModule(CallbackBase):
         super().__init__()
         self._screen = ""
         self._lost: list[str] = []
+
+    def v2_playbook_on_start(self, playbook: Any) -> None:
+        """Refuse to run a part: it would leave out the lock, the gates or the confirmation."""
+        name = Path(playbook._file_name).name
+        part = partial(context.CLIARGS) if name in WHOLE else ""
+        if part:
+            verb = name.removesuffix(".yml").upper()
+            self._display.display(
+                f"{verb} REFUSED: nothing was touched. {part} would run a part of {name}, and leave out the lock, a gate or the "
+                "confirmation: run it whole. For a part of the fleet there is --limit.",
+            )
+            raise SystemExit(2)
 
     def v2_runner_on_ok(self, result: Any) -> None:
         """Take the screen where a task hands it over."""
@@ -49,6 +66,15 @@ class CallbackModule(CallbackBase):
             )
         if self._screen:
             self._display.display("\n" + (wrapped(self._screen, self._display.columns) if sys.stdout.isatty() else self._screen))
+
+
+def partial(arguments: Mapping[str, Any]) -> str:
+    """The option that would run a part of the playbook; empty where it runs whole."""
+    if arguments.get("start_at_task"):
+        return "--start-at-task"
+    if [tag for tag in arguments.get("tags") or [] if tag != "all"]:
+        return "--tags"
+    return "--skip-tags" if arguments.get("skip_tags") else ""
 
 
 def wrapped(text: str, columns: int) -> str:

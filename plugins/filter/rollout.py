@@ -13,7 +13,9 @@ _HERE = str(Path(__file__).resolve().parents[2] / "module_utils")
 if _HERE not in ansible.module_utils.__path__:
     ansible.module_utils.__path__.append(_HERE)
 
-from ansible.module_utils.rollout import inventory, report
+from ansible.module_utils.rollout import inventory, machine, reference, report
+from ansible.module_utils.rollout import lock as locks
+from ansible.module_utils.rollout.errors import RolloutError
 
 
 def rollout_verdict(results: Mapping[str, Any], lost: Sequence[str], run: Mapping[str, Any]) -> dict[str, Any]:
@@ -22,8 +24,64 @@ def rollout_verdict(results: Mapping[str, Any], lost: Sequence[str], run: Mappin
     return {"verdict": word, "good": report.good(word), "screen": report.screen(results, lost, run)}
 
 
+def rollout_problem(stacks: Any, groups: Mapping[str, Any], sha: str, tag: str, timeout: float = 900) -> str:
+    """The first thing wrong with what was typed or with the inventory; empty where nothing is."""
+    if float(timeout) < inventory.SHORTEST_CONFIRM_S:
+        return (
+            f"rollout_confirm_timeout is {timeout}: a guard needs at least {inventory.SHORTEST_CONFIRM_S} seconds, or it "
+            "would act before a run can be confirmed."
+        )
+    try:
+        reference.wanted_tag(str(sha), str(tag))
+    except RolloutError as error:
+        return str(error)
+    return inventory.problem(stacks, groups)
+
+
+def rollout_owner(action: str) -> dict[str, Any]:
+    """Who asks for a lock."""
+    return {**machine.owner(), "action": action}
+
+
+def rollout_present_hosts(hosts: Sequence[str], hostvars: Mapping[str, Any]) -> list[str]:
+    """The hosts that take part."""
+    return [h for h in hosts if not (hostvars[h].get("rollout_result") or {}).get("out")]
+
+
+def rollout_behind(groups: Mapping[str, Any], hosts: Sequence[str], hostvars: Mapping[str, Any]) -> list[str]:
+    """The hosts of the inventory that take no part: left out by --limit, or optional and down."""
+    return [h for h in inventory.fleet(groups) if h not in hosts or (hostvars[h].get("rollout_result") or {}).get("behind")]
+
+
+def rollout_notes(
+    hosts: Sequence[str], hostvars: Mapping[str, Any], stacks: Mapping[str, Any], groups: Mapping[str, Any], timeout: float
+) -> list[str]:
+    """What the run found on these hosts before it began."""
+    infos = {h: hostvars[h].get("rollout_host") or {} for h in hosts}
+    locks = [hostvars[h].get(name) or {} for h in hosts for name in ("lock_fleet", "lock_own")]
+    taken = [str(task["taken_over"]) for task in locks if task.get("taken_over")]
+    there = {h: i for h, i in infos.items() if "ledger" in i}
+    return report.before(there, taken, inventory.empty_waves(stacks, groups), float(timeout))
+
+
+def rollout_same_machine(hosts: Sequence[str], hostvars: Mapping[str, Any]) -> str:
+    """The refusal of a machine with two names, or empty."""
+    engines = {h: ((hostvars[h].get("rollout_host") or {}).get("engine") or {}).get("id", "") for h in hosts}
+    return inventory.same_machine(engines)
+
+
+def rollout_unlocked(hosts: Sequence[str], hostvars: Mapping[str, Any]) -> str:
+    """The screen of unlock.yml."""
+    return report.unlock_screen({h: hostvars[h].get("unlock_done") or {} for h in hosts})
+
+
 def rollout_status(hosts: Mapping[str, Any]) -> str:
     """The screen of status.yml."""
+    owner = machine.owner()
+    for found in hosts.values():
+        lock = (found["info"] or {}).get("lock")
+        if lock:
+            lock["dead"] = locks.dead(lock, owner, owner["alive"])
     return report.status_screen(hosts, time.time())
 
 
@@ -33,11 +91,20 @@ class FilterModule:
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Name -> function."""
         return {
-            "rollout_problem": inventory.problem,
+            "rollout_problem": rollout_problem,
             "rollout_stacks_of": inventory.stacks_of,
             "rollout_images_of": inventory.images_of,
             "rollout_pick_images": inventory.pick_images,
             "rollout_merge": inventory.merged,
+            "rollout_unlocked": rollout_unlocked,
+            "rollout_owner": rollout_owner,
+            "rollout_present_hosts": rollout_present_hosts,
+            "rollout_behind": rollout_behind,
+            "rollout_notes": rollout_notes,
+            "rollout_same_machine": rollout_same_machine,
+            "rollout_fleet": inventory.fleet,
+            "rollout_present": report.present,
+            "rollout_noted": report.noted,
             "rollout_fault": report.with_fault,
             "rollout_staged": report.with_staged,
             "rollout_switched": report.with_switched,

@@ -49,7 +49,7 @@ def test_variables_of_the_rollout(name):
     assert default == shown(facts.get("default"))
 
 
-@pytest.mark.parametrize("name", options("engine"))
+@pytest.mark.parametrize("name", [*options("engine"), *options("guard")])
 def test_variables_of_prepare(name):
     row(name, "Variables of playbooks/prepare.yml")
 

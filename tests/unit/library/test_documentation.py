@@ -9,7 +9,7 @@ import pytest
 import yaml
 from ansible.module_utils.rollout import module as frame
 
-MODULES = ["release", "release_info", "rollout_host_info", "stack", "torch_check"]
+MODULES = ["lock", "release", "release_info", "rollout_host_info", "stack", "torch_check"]
 
 
 def spec_of(module):

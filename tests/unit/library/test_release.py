@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 from ansible.module_utils.rollout import settle, stage
 from ansible.module_utils.rollout.files import Store
+from story import held
 
 
 @pytest.fixture
@@ -10,23 +11,42 @@ def base(tmp_path):
     return {"root": str(tmp_path / "state"), "application": "app", "run": "r1"}
 
 
-def test_a_missing_secret_is_refused(run, docker, base, tmp_path):
+@pytest.fixture
+def locked(base):
+    """The arguments of a step whose run holds the lock of the host."""
+    held(Store(base["root"]), "r1")
+    return base
+
+
+def test_without_the_lock_nothing_is_done(run, docker, base):
     docker()
-    result = run("release", **base, release="sha-abc1234", secrets={"PW": ""})
+    result = run("release", **base, release="v1")
+    assert (result["failed"], result["fenced"]) == (True, "run")
+    assert result["msg"] == (
+        f"The lock of run r1 is gone from this host ({base['root']}/lock.json): somebody unlocked it. Nothing more is done here "
+        "by this run."
+    )
+    assert not Store(base["root"]).path.exists()
+    assert Store(base["root"]).names() == []
+
+
+def test_a_missing_secret_is_refused(run, docker, locked):
+    docker()
+    result = run("release", **locked, release="sha-abc1234", secrets={"PW": ""})
     assert result["failed"]
     assert result["msg"].startswith("Secret PW is missing: define the variable")
-    assert not (tmp_path / "state").exists()
+    assert not Store(locked["root"]).path.exists()
 
 
-def test_no_docker_is_refused(run, base, tmp_path, monkeypatch):
+def test_no_docker_is_refused(run, locked, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
-    result = run("release", **base, release="sha-abc1234")
+    result = run("release", **locked, release="sha-abc1234")
     assert result["msg"] == "Docker is not installed: run ansible-playbook playbooks/prepare.yml, or install it."
 
 
-def test_a_secret_is_not_in_what_the_module_says(run, docker, base):
+def test_a_secret_is_not_in_what_the_module_says(run, docker, locked):
     docker("compose*config*) echo 'bad value canary-1234' >&2; exit 1;;\n")
-    result = run("release", **base, release="v1", secrets={"PW": "canary-1234"}, stacks={"core": "x"})
+    result = run("release", **locked, release="v1", secrets={"PW": "canary-1234"}, stacks={"core": "x"})
     assert result["msg"].startswith("Checking docker-compose.core.yml failed: bad value ")
     assert "canary" not in str(result)
 
@@ -38,14 +58,14 @@ def test_the_state_directory_cannot_be(run, docker, base, tmp_path):
     assert result["msg"].startswith(f"The state directory {tmp_path}/file/state is not writable (Not a directory)")
 
 
-def test_an_empty_release_is_staged_then_stable_then_staged_by_name(run, docker, base):
+def test_an_empty_release_is_staged_then_stable_then_staged_by_name(run, docker, locked):
     docker()
-    staged = run("release", **base, release="v1")
+    staged = run("release", **locked, release="v1")
     assert (staged["changed"], staged["name"]) == (True, "v1")
-    stable = run("release", **base, state="stable", name="v1")
+    stable = run("release", **locked, state="stable", name="v1")
     assert (stable["changed"], stable["removed"]) == (True, [])
-    assert Store(base["root"]).ledger().stable.name == "v1"
-    again = run("release", **base, name="v1")
+    assert Store(locked["root"]).ledger().stable.name == "v1"
+    again = run("release", **locked, name="v1")
     assert (again["changed"], again["name"]) == (False, "v1")
 
 
@@ -70,19 +90,28 @@ def test_stable_needs_a_name(run, base):
         (OSError("odd"), "odd (no file)."),
     ],
 )
-def test_whatever_happens_is_a_sentence(run, base, monkeypatch, error, sentence):
+def test_whatever_happens_is_a_sentence(run, locked, monkeypatch, error, sentence):
     def fail(*_arguments):
         raise error
 
     monkeypatch.setattr(stage, "stage", fail)
-    result = run("release", **base, release="v1")
+    result = run("release", **locked, release="v1")
     assert result["failed"]
     assert result["msg"] == sentence
     assert "Traceback" not in str(result)
 
 
-def test_the_arguments_arrive(run, base, monkeypatch):
+def test_the_arguments_arrive(run, locked, monkeypatch):
     seen = []
     monkeypatch.setattr(settle, "confirm", lambda store, engine, *rest: seen.append(rest) or {"changed": True, "removed": []})
-    run("release", **base, state="stable", name="v1", action="rollback", keep=3)
-    assert seen == [("v1", "r1", "rollback", 3, False)]
+    run("release", **locked, state="stable", name="v1", action="rollback", keep=3, behind=["h2"])
+    assert seen == [("v1", "r1", "rollback", 3, False, ["h2"])]
+
+
+def test_the_login_arrives_and_is_never_said(run, locked, monkeypatch):
+    seen = []
+    monkeypatch.setattr(stage, "stage", lambda store, engine, order, check: seen.append(order) or {"changed": False})
+    login = {"registry": "r.example/team", "username": "karl", "password": "canary-1"}
+    result = run("release", **locked, release="v1", **login)
+    assert seen[0].login == stage.Login(**login)
+    assert "canary" not in str(result) + repr(seen[0])

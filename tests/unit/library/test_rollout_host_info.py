@@ -4,9 +4,11 @@ from __future__ import annotations
 def test_a_new_host(run, docker, tmp_path):
     docker()
     result = run("rollout_host_info", root=str(tmp_path / "state"), application="app")
-    assert result["engine"] == {"engine": "24.0.7", "compose": "2.26.1", "arch": "amd64", "data": "/"}
+    assert result["engine"] == {"engine": "24.0.7", "compose": "2.26.1", "arch": "amd64", "id": "", "data": "/"}
     assert result["ledger"]["stable"] is None
     assert result["services"] == []
+    assert (result["lock"], result["guard"]) == (None, None)
+    assert result["keeper"] in ("systemd", "process", "nobody")
     assert not result["changed"]
     assert not (tmp_path / "state").exists()
 

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import pytest
+from ansible.module_utils.rollout import guard
 from ansible.module_utils.rollout.errors import RolloutError
 from ansible.module_utils.rollout.files import Store
 from ansible.module_utils.rollout.switch import Switch
+from story import held
 
 
 @pytest.fixture
@@ -11,6 +13,7 @@ def base(tmp_path):
     store = Store(str(tmp_path / "state"))
     store.require_writable()
     store.write_release("v1", {}, {"release": "v1", "images": {}, "stacks": []})
+    held(store, "r1")
     return {"root": str(store.root), "application": "app", "run": "r1", "stack": "core", "name": "v1"}
 
 
@@ -60,3 +63,23 @@ def test_the_arguments_arrive(run, base, monkeypatch):
     )
     run("stack", True, **base, wait=False, torch_timeout=7)
     assert seen == [("app-core", "r1", 7.0, True, False)]
+
+
+def test_a_step_of_a_run_that_lost_the_lock_is_refused(run, docker, base):
+    docker()
+    held(Store(base["root"]), "r2", user="eve", host="laptop", action="rollback")
+    result = run("stack", **base)
+    assert (result["failed"], result["fenced"]) == (True, "run")
+    assert result["msg"] == (
+        "Run r1 no longer holds the lock of this host: run r2 (rollback) of eve@laptop, since 2026-01-01T00:00:00Z, took it over. "
+        "Nothing more is done here by this run."
+    )
+    assert not run("stack", True, **base).get("failed"), "check mode needs no lock"
+
+
+def test_the_guard_is_armed_with_what_the_task_says(run, base, monkeypatch):
+    seen = []
+    monkeypatch.setattr(guard, "arm", lambda store, *rest: seen.append(rest))
+    monkeypatch.setattr(Switch, "switch", lambda self, check, wait: self.arm() or {"changed": False, "services": []})
+    run("stack", **base, confirm_timeout=7)
+    assert seen == [("app", "r1", "v1", 7.0)]

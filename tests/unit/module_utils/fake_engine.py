@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,9 @@ class FakeEngine(Engine):
         self.ports: dict[int, str] = {}
         self.fail: dict[str, str] = {}
         self.count = 0
+        # Call and docker's configuration for it; what `login` got on standard input.
+        self.configs: list[tuple[str, str]] = []
+        self.passwords: list[str] = []
 
     @property
     def touched(self) -> list[str]:
@@ -41,7 +45,13 @@ class FakeEngine(Engine):
         return [c for c in self.calls if not any(c == r or c.startswith(r + " ") for r in READING)]
 
     def facts(self) -> dict[str, Any]:
-        return {"engine": "24.0.7", "compose": "2.26.1", "arch": "amd64", "data": "/"}
+        return {"engine": "24.0.7", "compose": "2.26.1", "arch": "amd64", "id": "ENGINE", "data": "/"}
+
+    def configured(self, directory: str) -> Engine:
+        """The same engine: it keeps what `login` leaves in the directory."""
+        found = copy.copy(self)
+        found.config = directory
+        return found
 
     def run(self, arguments: Any, stdin: str = "", timeout: Any = None, extra: Any = None) -> tuple[int, str, str]:
         words = list(arguments)
@@ -49,6 +59,7 @@ class FakeEngine(Engine):
             return self._compose(words, stdin, dict(extra or {}))
         said = " ".join(words)
         self.calls.append(said)
+        self.configs.append((said, self.config))
         for start, message in self.fail.items():
             if said.startswith(start):
                 return 1, "", message
@@ -64,7 +75,10 @@ class FakeEngine(Engine):
             return 0, "\n".join(c["Id"] for c in self.made if self._label(c, "project") == project), ""
         if words[:2] == ["container", "inspect"]:
             return 0, json.dumps([c for c in self.made if c["Id"] in words[2:]]), ""
-        if words[0] == "pull":
+        if words[0] == "login":
+            self.passwords.append(stdin)
+            (Path(self.config) / "config.json").write_text(stdin, encoding="utf-8")
+        elif words[0] == "pull":
             self.images[words[2]] = image_id(words[2][-1])
         elif words[0] == "tag":
             self.images[words[2]] = self.images[words[1]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from ansible.module_utils.rollout import settle, stage
+from ansible.module_utils.rollout import lock, machine, settle, stage
 from ansible.module_utils.rollout.files import Store
 from ansible.module_utils.rollout.switch import Switch
 from fake_engine import FakeEngine, digest
@@ -38,6 +38,14 @@ def order(letter: str, text: str | None = None, **facts: Any) -> stage.Order:
         **facts,
     }
     return stage.Order(**values)
+
+
+def held(store: Store, run: str = "run", ttl: float = 900.0, seconds_ago: float = 0.0, **owner: Any) -> dict[str, Any]:
+    """Write the lock of that run, with its last sign of life some time ago."""
+    store.require_writable()
+    now = machine.clock()
+    store.write_lock(lock.document(owner, run, ttl, "2026-01-01T00:00:00Z", lock.Clock(now.boot, now.seconds - seconds_ago)))
+    return store.lock() or {}
 
 
 class Host:

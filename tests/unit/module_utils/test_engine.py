@@ -51,11 +51,12 @@ def refused(call, *arguments):
 
 
 def test_facts(docker):
-    docker(info() + COMPOSE)
+    docker(info(ID="ABCD:1") + COMPOSE)
     assert Engine().facts() == {
         "engine": "24.0.7",
         "compose": "2.26.1",
         "arch": "amd64",
+        "id": "ABCD:1",
         "data": "/data/docker",
     }
 
@@ -290,3 +291,29 @@ def test_the_environment_of_this_process_stays(docker):
     before = dict(os.environ)
     Engine().run(["x"])
     assert dict(os.environ) == before
+
+
+def test_a_password_goes_in_on_standard_input(docker, tmp_path):
+    calls = docker(f'login*) cat > {tmp_path}/stdin; echo "$DOCKER_CONFIG" > {tmp_path}/config;;')
+    Engine().configured("/conf").login("r.example", "karl", "canary-1")
+    assert calls() == ["login --username karl --password-stdin r.example"]
+    assert (tmp_path / "stdin").read_text() == "canary-1"
+    assert (tmp_path / "config").read_text() == "/conf\n"
+
+
+def test_a_refused_login_is_a_sentence_without_the_password(docker):
+    docker("login*) echo 'unauthorized: incorrect username or password' >&2; exit 1;;")
+    assert refused(Engine().login, "r.example", "karl", "canary-1") == (
+        "Registry r.example does not let user karl log in from this host: unauthorized: incorrect username or password. Check "
+        "rollout_registry_username and rollout_registry_password (vaulted)."
+    )
+
+
+@pytest.mark.parametrize(("config", "said"), [("", "theirs"), ("/own", "/own")])
+def test_configured(docker, monkeypatch, config, said):
+    monkeypatch.setenv("DOCKER_CONFIG", "theirs")
+    docker('x) echo "$DOCKER_CONFIG";;')
+    engine = Engine(7.0)
+    found = engine.configured(config) if config else engine
+    assert found.checked(["x"], "X") == said + "\n"
+    assert (found.timeout, engine.config) == (7.0, "")

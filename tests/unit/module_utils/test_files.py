@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+import multiprocessing
 import os
 import stat
+import subprocess
+import sys
+import threading
 
 import pytest
 from ansible.module_utils.rollout import files
 from ansible.module_utils.rollout.errors import RolloutError
 from ansible.module_utils.rollout.files import Store, write_atomic
+from story import held
 
 
 @pytest.fixture
@@ -184,3 +189,218 @@ def test_what_power_loss_left_is_no_release_and_goes_at_the_next_write(store):
     assert store.names() == []
     store.write_release("b", {}, {})
     assert [p.name for p in store.releases.iterdir()] == ["b"]
+
+
+def refused(call, *arguments, **options):
+    with pytest.raises(RolloutError) as error:
+        call(*arguments, **options)
+    return str(error.value), error.value.facts
+
+
+def enter(store, run="r1", **options):
+    with store.step(run, **options):
+        store.append("switching", run, service="web")
+
+
+GONE = "The lock of run r1 is gone from this host ({}/lock.json): somebody unlocked it. Nothing more is done here by this run."
+TAKEN = (
+    "Run r1 no longer holds the lock of this host: run r2 of ?@?, since 2026-01-01T00:00:00Z, took it over. Nothing more is done "
+    "here by this run."
+)
+GUARDED = (
+    "The guard of this host acted before the run was confirmed, and brought the stable release back: the run took longer than "
+    "rollout_confirm_timeout. Raise that, or find out what took so long."
+)
+
+
+def guard_acted(store, run="r1"):
+    store.append("switching", run, service="web")
+    store.append("reverted", run, name="a", by="guard")
+    store.remove_lock()
+
+
+def test_a_step_of_the_run_that_holds_the_lock(store):
+    held(store, "r1")
+    enter(store)
+    assert store.ledger().last_seq == 1
+    store.remove_lock()
+    store.append("staged", "r1")
+
+
+@pytest.mark.parametrize(
+    ("happened", "sentence", "fenced"),
+    [
+        (lambda store: None, GONE, "run"),
+        (lambda store: held(store, "r2"), TAKEN, "run"),
+        (guard_acted, GUARDED, "guard"),
+        # Another run was guarded, or another one has begun since.
+        (lambda store: guard_acted(store, "r0"), GONE, "run"),
+        (lambda store: (guard_acted(store), held(store, "r2")), TAKEN, "run"),
+    ],
+)
+@pytest.mark.parametrize("when", ["before", "meanwhile"])
+def test_a_step_without_the_lock_is_refused(store, happened, sentence, fenced, when):
+    if when == "before":
+        happened(store)
+        found = refused(enter, store)
+    else:
+        held(store, "r1")
+        other = Store(str(store.root))
+        with store.step("r1"):
+            store.remove_lock()
+            happened(other)
+            found = refused(store.append, "switched", "r1")
+    assert found == (sentence.format(store.root), {"fenced": fenced})
+    assert not store.path.exists() or "switched" not in store.path.read_text()
+
+
+def test_steps_come_one_after_the_other(store):
+    held(store, "r1")
+    with store.step("r1"):
+        assert refused(enter, Store(str(store.root)), wait=0.2) == (
+            f"Another step of a rollout has been at work on this host for over 0 s. Look for it (fuser {store.root}/.step), then run "
+            "again.",
+            {"fenced": "run"},
+        )
+    enter(Store(str(store.root)), wait=0)
+
+
+def test_a_step_that_failed_lets_the_next_one_in(store):
+    held(store, "r1")
+    with pytest.raises(KeyError), store.step("r1"):
+        raise KeyError
+    enter(store, wait=0)
+
+
+def test_a_mutex_waits_until_it_is_free(store):
+    def hold():
+        with Store(str(store.root)).mutex(".x", 0) as got:
+            taken.append(got)
+            started.set()
+            go.wait(20)
+
+    taken, started, go = [], threading.Event(), threading.Event()
+    holder = threading.Thread(target=hold)
+    holder.start()
+    started.wait(20)
+    with store.mutex(".x", 0) as got:
+        assert not got
+    go.set()
+    with store.mutex(".x", 20) as got:
+        assert got
+    holder.join(20)
+    assert taken == [True]
+    assert mode(store.root / ".x") == 0o600
+
+
+def test_a_mutex_ends_with_its_process(store):
+    program = (
+        "import fcntl, os, sys\n"
+        "fcntl.flock(os.open(sys.argv[1], os.O_RDWR | os.O_CREAT), fcntl.LOCK_EX)\nprint(flush=True)\nsys.stdin.read()\n"
+    )
+    command = [sys.executable, "-c", program, store.root / ".x"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        holder.stdout.readline()
+        with store.mutex(".x", 0) as got:
+            assert not got
+        holder.kill()
+        holder.wait(20)
+        with store.mutex(".x", 0) as got:
+            assert got
+
+
+def test_no_child_inherits_a_mutex(store):
+    with store.mutex(".x", 0):
+        child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, close_fds=False)
+    with child, store.mutex(".x", 20) as got:
+        assert child.poll() is None
+        assert got
+        child.communicate(b"\n")
+
+
+def test_the_lock_file(store):
+    assert store.lock() is None
+    written = held(store, "r1", user="alice")
+    assert (written["run"], written["user"], store.lock()) == ("r1", "alice", written)
+    assert mode(store.lock_path) == 0o600
+    store.remove_lock()
+    store.remove_lock()
+    assert store.lock() is None
+
+
+@pytest.mark.parametrize("text", ["", "{", "null", "[1]", '{"run": "r1", "ttl": 1}'])
+def test_a_damaged_lock_is_a_sentence(store, text):
+    store.lock_path.write_text(text)
+    assert refused(store.lock)[0] == f"The lock {store.lock_path} is damaged: ansible-playbook playbooks/unlock.yml removes it."
+
+
+def test_a_lock_that_cannot_be_read_is_a_sentence(store):
+    store.lock_path.mkdir()
+    assert refused(store.lock)[0] == f"The lock {store.lock_path} cannot be read (Is a directory)."
+
+
+def test_the_guards_program_is_replaced_where_it_differs(store):
+    store.write_guard(b"one")
+    before = store.guard.stat()
+    store.write_guard(b"one")
+    assert store.guard.stat().st_ino == before.st_ino
+    store.write_guard(b"two")
+    assert (store.guard.read_bytes(), mode(store.guard)) == (b"two", 0o600)
+    assert not (store.root / ".guard.pyz").exists()
+
+
+def test_the_trigger(store):
+    store.trigger()
+    store.trigger()
+    assert store.armed.exists()
+    store.untrigger()
+    store.untrigger()
+    assert not store.armed.exists()
+
+
+def test_a_temporary_directory_is_private_and_gone_afterwards(store):
+    (store.root / ".login.left").mkdir()
+    (store.root / ".login.left" / "config.json").write_text("canary")
+    (store.root / ".other").mkdir()
+
+    def work():
+        with store.temporary("login") as directory:
+            assert not (store.root / ".login.left").exists(), "what a killed process left"
+            assert directory.parent == store.root
+            assert mode(directory) == 0o700
+            (directory / "config.json").write_text("canary")
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        work()
+    assert sorted(p.name for p in store.root.iterdir()) == [".other", "releases"]
+
+
+def _first(root, gate, out):
+    gate.wait(20)
+    try:
+        Store(root).require_writable()
+        out.put("")
+    except RolloutError as error:
+        out.put(str(error))
+
+
+def test_two_first_contacts_at_once(tmp_path):
+    fork = multiprocessing.get_context("fork")
+    for n in range(10):
+        gate, out = fork.Barrier(2), fork.Queue()
+        both = [fork.Process(target=_first, args=(str(tmp_path / f"s{n}"), gate, out)) for _ in range(2)]
+        for one in both:
+            one.start()
+        assert [out.get(timeout=20) for _ in both] == ["", ""]
+        for one in both:
+            one.join()
+
+
+def test_the_guards_program_is_on_the_disk_before_it_is_named(tmp_path, monkeypatch):
+    store, order = Store(str(tmp_path)), []
+    monkeypatch.setattr(os, "fsync", lambda fd: order.append("sync"))
+    replace = os.replace
+    monkeypatch.setattr(os, "replace", lambda *paths: order.append("name") or replace(*paths))
+    store.write_guard(b"x")
+    assert order == ["sync", "name", "sync"]

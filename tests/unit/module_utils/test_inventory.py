@@ -1,7 +1,18 @@
 from __future__ import annotations
 
 import pytest
-from ansible.module_utils.rollout.inventory import images_of, merged, pick_images, problem, stacks_of
+from ansible.module_utils.rollout import inventory
+from ansible.module_utils.rollout.inventory import (
+    empty_waves,
+    fleet,
+    images_of,
+    merged,
+    pick_images,
+    problem,
+    same_machine,
+    stacks_of,
+    unreachable,
+)
 
 STACKS = {
     "gpu": {"wave": "gpu_workers", "template": "g.j2", "images": ["gpu"], "environment": {"A": "2"}},
@@ -99,3 +110,78 @@ def test_pick_images():
 def test_merged():
     assert merged(STACKS, ["core", "cpu", "gpu", "extra"], "environment") == {"A": "2", "B": "1"}
     assert merged(STACKS, ["core", "cpu"], "secrets") == {"PW": "s"}
+
+
+@pytest.mark.parametrize(
+    ("engines", "sentence"),
+    [
+        ({}, ""),
+        ({"a": "E1", "b": "E2"}, ""),
+        ({"a": "", "b": ""}, ""),
+        (
+            {"a": "E1", "b": "E2", "c": "E1"},
+            "Hosts a and c are one machine (they have the same Docker engine, E1): keep one name in the inventory, and put it into all "
+            "its groups.",
+        ),
+    ],
+)
+def test_one_machine_with_two_names(engines, sentence):
+    assert same_machine(engines) == sentence
+
+
+def test_empty_waves():
+    assert empty_waves(STACKS, GROUPS) == ["Wave gpu_workers has no host, so it is skipped: gpu runs nowhere."]
+    assert empty_waves(STACKS, {"backend": ["h"]}) == [
+        "Wave cpu_workers has no host, so it is skipped: cpu runs nowhere.",
+        "Wave gpu_workers has no host, so it is skipped: gpu runs nowhere.",
+    ]
+    assert empty_waves({"core": STACKS["core"]}, {"backend": ["h"]}) == []
+
+
+@pytest.mark.parametrize(
+    ("groups", "hosts"),
+    [
+        ({}, []),
+        ({"gpu_workers": ["g", "c"], "backend": ["c"], "cpu_workers": None, "nas": ["n"]}, ["c", "g"]),
+        ({"cpu_workers": ["b", "a"], "backend": ["a"]}, ["a", "b"]),
+    ],
+)
+def test_fleet(groups, hosts):
+    assert fleet(groups) == hosts
+
+
+CHANGED = "@@@@@@@@@\n@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @\n@@@@@@@@@\r\nHost key verification failed."
+
+
+@pytest.mark.parametrize(
+    ("message", "advice"),
+    [
+        (
+            CHANGED,
+            "the host shows another key than before; where it was installed anew: ssh-keygen -R its address, then ssh to it once",
+        ),
+        ("Host key verification failed.", "the host's key is not known here: ssh to it once and compare the key"),
+        (
+            "Failed to connect to the host via ssh: k@192.0.2.1: Permission denied (publickey).",
+            "the key or the user is wrong: check ansible_user and ansible_ssh_private_key_file with ssh",
+        ),
+        ("Invalid/incorrect password: Permission denied", "the password is wrong: --ask-pass asks for it"),
+        ("ssh: Could not resolve hostname x", "the name is unknown here: check ansible_host"),
+        ("x: Name or service not known", "the name is unknown here: check ansible_host"),
+        (
+            "ssh: connect to host x port 22: Connection refused",
+            "it is there, but no SSH server answers on that port: check ansible_port and sshd",
+        ),
+        ("Connection timed out", "is it on, and on the network? (ansible gpu -m ping shows the same)"),
+        ("No route to host", "is it on, and on the network? (ansible gpu -m ping shows the same)"),
+    ],
+)
+def test_unreachable(message, advice):
+    said = " ".join(message.split()).rstrip(".")
+    assert unreachable("gpu", message) == f"Host gpu cannot be reached: {said}. Advice: {advice}."
+
+
+def test_every_sign_has_its_advice_and_is_found_in_any_case():
+    for sign, advice in inventory._UNREACHABLE:
+        assert advice in unreachable("h", f"ssh: {sign.upper()} x")
+    assert len(unreachable("h", "x" * 9999)) < 600

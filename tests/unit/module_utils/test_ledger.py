@@ -8,6 +8,7 @@ from ansible.module_utils.rollout.errors import RolloutError
 from hypothesis import given
 from hypothesis import strategies as st
 
+ARMED = {"timeout": 900, "boot": "b", "clock": 1.5}
 RELEASES = ["sha-aaaaaaa", "sha-bbbbbbb", "sha-ccccccc", "sha-ddddddd"]
 
 
@@ -33,7 +34,7 @@ def names(stables):
 
 events = st.lists(
     st.tuples(st.sampled_from(ledger.EVENTS), st.sampled_from(RELEASES), st.sampled_from(["rollout", "rollback"])).map(
-        lambda t: (t[0], {"name": t[1], "release": t[1], "action": t[2]})
+        lambda t: (t[0], {"name": t[1], "release": t[1], "action": t[2], **(ARMED if t[0] == "armed" else {})})
     ),
     max_size=20,
 )
@@ -178,6 +179,67 @@ def test_the_history_never_repeats_itself_side_by_side(found):
     assert all(x != y for x, y in zip(history, history[1:]))
 
 
+def armed(run="r1"):
+    return "armed", {"run": run, "name": "sha-bbbbbbb", "release": "sha-bbbbbbb", **ARMED}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"run": None},
+        {"name": 1},
+        {"boot": None},
+        {"timeout": "900"},
+        {"clock": None},
+    ],
+)
+def test_an_arming_that_lacks_a_fact_counts_as_torn(change):
+    entry = {"seq": 1, "event": "armed", "run": "r", "name": "n", **ARMED}
+    assert ledger.parse(json.dumps(entry) + "\n") == ([entry], False)
+    assert ledger.parse(json.dumps({**entry, **change}) + "\n") == ([], True)
+    short = {key: value for key, value in entry.items() if key not in change}
+    assert ledger.parse(json.dumps(short) + "\n") == ([], True)
+
+
+def test_a_torn_arming_arms_nothing():
+    line = text_of(armed())
+    for cut in range(len(line) - 1):
+        assert ledger.fold(*ledger.parse(line[:cut])).armed is None
+
+
+@pytest.mark.parametrize(
+    ("end", "guarded"),
+    [
+        (("reverted", {"run": "r1", "name": "x"}), None),
+        (("reverted", {"run": "r1", "name": "x", "by": "guard"}), "r1"),
+        (confirmed("sha-aaaaaaa", run="r1"), None),
+    ],
+)
+def test_armed_until_the_run_ends(end, guarded):
+    story = [armed(), ("switching", {"run": "r1", "service": "web"})]
+    open_run = folded(*story)
+    assert (open_run.armed["run"], open_run.closed, open_run.guarded) == ("r1", None, None)
+    assert open_run.interrupted["event"] == "switching"
+    closed = folded(*story, end)
+    assert (closed.armed, closed.interrupted, closed.closed["event"]) == (None, None, end[0])
+    assert closed.guarded == guarded
+    assert folded(*story, end, ("staged", {"name": "y"})).guarded == guarded
+    again = folded(*story, end, armed("r2"))
+    assert (again.armed["run"], again.guarded, again.interrupted["event"]) == ("r2", None, "armed")
+
+
+def test_the_last_arming_counts():
+    assert folded(armed("r1"), armed("r2")).armed["run"] == "r2"
+
+
+@pytest.mark.parametrize(
+    ("behind", "hosts"), [({}, []), ({"behind": ["h2", "h3"]}, ["h2", "h3"]), ({"behind": None}, []), ({"behind": [1]}, ["1"])]
+)
+def test_behind_are_those_that_the_last_confirmed_run_left_out(behind, hosts):
+    assert folded(confirmed("sha-aaaaaaa", behind=["old"]), confirmed("sha-bbbbbbb", **behind)).behind == hosts
+    assert folded(confirmed("sha-bbbbbbb", **behind), ("reverted", {})).behind == hosts
+
+
 def fleet():
     a, b, c, _d = RELEASES
     core = [confirmed(a, run="r1"), confirmed(b, run="r2"), confirmed(c, run="r3")]
@@ -196,6 +258,23 @@ def fleet():
 def test_rollback_target(tag, core, worker):
     targets = ledger.rollback_target(fleet(), "core", tag)
     assert {host: s.name for host, s in targets.items()} == {"core": core, "worker": worker}
+
+
+@pytest.mark.parametrize("host", ["core", "worker"])
+@pytest.mark.parametrize("event", ["armed", "switching", "switched", "reverting"])
+def test_after_an_interrupted_run_anywhere_it_is_the_present_stable_release(host, event):
+    found = fleet()
+    found[host].open.append({"event": event, "run": "r4"})
+    assert {h: s.name for h, s in ledger.rollback_target(found, "core", None).items()} == {
+        "core": "sha-ccccccc",
+        "worker": "sha-ccccccc",
+    }
+    assert ledger.rollback_target(found, "core", "sha-aaaaaaa")["core"].name == "sha-aaaaaaa"
+
+
+def test_an_interrupted_first_rollout_has_nothing_to_go_back_to():
+    with pytest.raises(RolloutError, match="There is no earlier stable release on host core"):
+        ledger.rollback_target({"core": folded(armed())}, "core", None)
 
 
 def test_rollback_target_without_that_run_takes_the_release():
@@ -231,3 +310,12 @@ def test_rollback_of_a_host_that_does_not_have_it_is_refused(story, have):
         f"Host new has no stable release sha-bbbbbbb to go back to. Stable releases there: {have}. Choose one that all "
         "hosts have with -e sha=…"
     )
+
+
+def test_rollback_to_a_release_that_was_taken_back():
+    def confirmed(seq, run, name, action="rollout"):
+        return ledger.line(seq, "confirmed", run, "t", name=name, release=name, action=action)
+
+    text = confirmed(1, "r1", "sha-a") + confirmed(2, "r2", "sha-b") + confirmed(3, "r3", "sha-c")
+    folded = ledger.fold(*ledger.parse(text + confirmed(4, "r3", "sha-b", "rollback")))
+    assert ledger.rollback_target({"core": folded}, "core", "sha-c")["core"].name == "sha-c"

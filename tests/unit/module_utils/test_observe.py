@@ -3,10 +3,10 @@ from __future__ import annotations
 import json
 
 import pytest
-from ansible.module_utils.rollout import net, observe, sdk
+from ansible.module_utils.rollout import machine, net, observe, sdk
 from ansible.module_utils.rollout.health import Answer
 from fake_engine import digest
-from story import Host
+from story import Host, held
 from story import stack as text_of
 
 URL = "http://127.0.0.1:8000/health"
@@ -34,7 +34,7 @@ def test_host(host):
     for letter in "ab":
         host.rollout(letter)
     host.store.append("switching", "r9", name="sha-ccccccc", service="web")
-    found = observe.host(host.store, host.engine)
+    found = observe.host(host.store, host.engine, "app")
     assert found["engine"]["engine"] == "24.0.7"
     assert found["ledger"]["stable"]["release"] == "sha-bbbbbbb"
     assert found["ledger"]["previous"] == {
@@ -49,8 +49,35 @@ def test_host(host):
     json.dumps(found)
 
 
+def test_who_is_at_work_and_which_guard_is_armed(host, monkeypatch):
+    host.rollout("a")
+    monkeypatch.setattr(machine, "keeper", lambda application: application + "'s")
+    held(host.store, "r9", seconds_ago=60, user="alice", host="laptop", machine="m1", process="7:1")
+    host.store.append("armed", "r9", name="sha-aaaaaaa", timeout=900, keeper="process", **machine.clock().mark())
+    found = observe.host(host.store, host.engine, "app")
+    assert (found["lock"]["run"], found["lock"]["who"]) == ("r9", "run r9 of alice@laptop, since 2026-01-01T00:00:00Z")
+    assert (found["lock"]["machine"], found["lock"]["process"]) == ("m1", "7:1")
+    assert 60 <= found["lock"]["quiet"] < 120
+    assert 780 < found["lock"]["expires_in"] <= 840
+    assert (found["guard"]["run"], found["guard"]["alive"], found["guard"]["keeper"]) == ("r9", False, "process")
+    assert 800 < found["guard"]["fires_in"] <= 900
+    assert found["keeper"] == "app's"
+    assert found["ledger"]["interrupted"]["event"] == "armed"
+    with host.store.mutex(".guard", 0):
+        assert observe.host(host.store, host.engine, "app")["guard"]["alive"]
+    json.dumps(found)
+
+
+def test_how_the_last_run_ended(host):
+    host.rollout("a")
+    host.store.append("confirmed", "r2", name="sha-aaaaaaa", release="sha-aaaaaaa", behind=["h2"])
+    ledger = observe.host(host.store, host.engine, "app")["ledger"]
+    assert (ledger["closed"]["run"], ledger["behind"]) == ("r2", ["h2"])
+    assert observe.host(host.store, host.engine, "app")["lock"] is None
+
+
 def test_a_new_host(host):
-    found = observe.host(host.store, host.engine)["ledger"]
+    found = observe.host(host.store, host.engine, "app")["ledger"]
     assert (found["stable"], found["previous"], found["history"], found["interrupted"]) == (
         None,
         None,

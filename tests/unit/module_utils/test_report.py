@@ -24,8 +24,12 @@ def fault(phase, host="h1", **facts):
     [
         ("stage", {"msg": "no disk", "failed": True}, fault("stage") | {"msg": "no disk"}),
         ("lost", "it became unreachable", fault("lost") | {"msg": "it became unreachable"}),
-        ("plan", {}, fault("plan") | {"msg": "failed without a message"}),
-        ("plan", None, fault("plan") | {"msg": "failed without a message"}),
+        ("plan", {"failed": True}, fault("plan") | {"msg": "failed without a message"}),
+        (
+            "plan",
+            {"msg": "Missing sudo password", "failed": True},
+            fault("plan") | {"msg": "Missing sudo password. Sudo wants a password on this host: add --ask-become-pass."},
+        ),
         (
             "switch",
             {
@@ -61,6 +65,93 @@ def test_with_fault(phase, failed, wanted):
     assert report.with_fault({"name": "n"}, phase, "h1", failed) == {"name": "n", "fault": wanted}
 
 
+@pytest.mark.parametrize("failed", [None, {}, ""])
+def test_a_host_that_failed_because_another_one_did_has_no_fault_of_its_own(failed):
+    assert report.with_fault({"name": "n"}, "plan", "h1", failed) == {"name": "n"}
+
+
+CUT = {"unreachable": True, "msg": "Connection refused"}
+REFUSED = (
+    "Host h1 cannot be reached: Connection refused. Advice: it is there, but no SSH server answers on that port: check ansible_port "
+    "and sshd."
+)
+
+
+@pytest.mark.parametrize("failed", [CUT, {"msg": "All items completed", "results": [{"changed": True}, CUT]}])
+@pytest.mark.parametrize(
+    ("phase", "noted"), [("plan", "plan"), ("stage", "stage"), ("switch", "lost"), ("settle", "lost"), ("revert", "lost")]
+)
+def test_a_host_that_cannot_be_reached_is_out(failed, phase, noted):
+    assert report.with_fault({"name": "n"}, phase, "h1", failed) == {
+        "name": "n",
+        "fault": {"phase": noted, "host": "h1", "msg": REFUSED},
+        "out": True,
+        "lost": True,
+    }
+
+
+@pytest.mark.parametrize("fenced", ["run", "guard"])
+@pytest.mark.parametrize("phase", ["switch", "settle", "revert"])
+def test_a_host_that_is_fenced_is_out_and_its_revert_did_not_fail(phase, fenced):
+    found = report.with_fault({}, phase, "h1", {"failed": True, "msg": "it broke.", "fenced": fenced})
+    assert found == {"fault": fault(phase, fenced=fenced), "out": True}
+
+
+@pytest.mark.parametrize(
+    ("task", "failed"),
+    [
+        ({}, False),
+        ({"skipped": True}, False),
+        ({"changed": True, "results": [{"changed": True}]}, False),
+        ({"failed": True}, True),
+        ({"unreachable": True}, True),
+        ({"results": [{}, {"failed": True}]}, True),
+        ({"results": [{"unreachable": True}]}, True),
+    ],
+)
+def test_failed_and_noted(task, failed):
+    assert report.failed(task) is failed
+    before = {"name": "n"}
+    found = report.noted(before, "switch", "h1", task)
+    assert ("fault" in found) is failed
+    assert before == {"name": "n"}
+
+
+def test_what_a_delegated_task_met_says_nothing_of_the_host_that_asked():
+    assert report.noted({}, "switch", "h1", CUT, True) == {
+        "fault": {"phase": "lost", "host": "h1", "msg": REFUSED},
+        "out": False,
+        "lost": False,
+    }
+    assert report.noted({"out": True}, "plan", "h1", {"failed": True, "msg": "held"}, True)["out"]
+
+
+@pytest.mark.parametrize(
+    ("task", "optional", "wanted"),
+    [
+        ({}, [], {}),
+        ({"skipped": True}, ["h1"], {}),
+        (CUT, ["h1"], {"out": True, "behind": True}),
+        ({"failed": True, "msg": "held"}, ["h1"], {"fault": {"phase": "plan", "host": "h1", "msg": "held"}}),
+        (
+            CUT,
+            ["h2"],
+            {
+                "fault": {
+                    "phase": "plan",
+                    "host": "h1",
+                    "msg": REFUSED + """ To roll out without it: -e '{"rollout_optional_hosts": ["h1"]}'.""",
+                },
+                "out": True,
+                "lost": True,
+            },
+        ),
+    ],
+)
+def test_present(task, optional, wanted):
+    assert report.present({}, "h1", task, optional) == wanted
+
+
 def test_the_first_fault_stays_and_a_revert_does_not_hide_it():
     first = report.with_fault({}, "switch", "h1", "one")
     assert report.with_fault(first, "switch", "h1", "two")["fault"]["msg"] == "one"
@@ -73,7 +164,7 @@ def test_the_first_fault_stays_and_a_revert_does_not_hide_it():
     [(None, True), ({"name": "n.2", "release": "n"}, True), ({"name": "n", "release": "n"}, False)],
 )
 def test_with_staged(stable, changed):
-    found = report.with_staged({"x": 1}, {"name": "n", "changed": True}, {"ledger": {"stable": stable}})
+    found = report.with_staged({"x": 1}, {"name": "n", "changed": True}, {"ledger": {"stable": stable}}, "h1")
     assert found == {
         "x": 1,
         "name": "n",
@@ -87,16 +178,32 @@ def test_with_staged(stable, changed):
 
 def test_an_interrupted_run_is_closed_even_where_its_release_is_the_stable_one():
     ledger = {"stable": {"name": "n", "release": "n"}, "interrupted": {"event": "switching"}}
-    assert report.with_staged({}, {"name": "n"}, {"ledger": ledger})["changed"] is True
+    assert report.with_staged({}, {"name": "n"}, {"ledger": ledger}, "h1")["changed"] is True
+
+
+def test_a_host_that_was_lost_while_staging():
+    assert report.with_staged({"x": 1}, CUT, {}, "h1") == {
+        "x": 1,
+        "fault": {"phase": "stage", "host": "h1", "msg": REFUSED},
+        "out": True,
+        "lost": True,
+    }
 
 
 def test_with_switched():
     result = {"changed": False, "services": [WEB]}
     done = [{"skipped": True}, {"item": "workers", "changed": True, "services": [{"service": "job"}]}]
-    found = report.with_switched(result, done)
-    assert found["changed"]
-    assert found["services"] == [WEB, {"service": "job", "stack": "workers"}]
-    assert not report.with_switched(result, [{"changed": False}])["changed"]
+    found = report.with_switched(result, {"results": done}, "h1")
+    assert found == {"changed": True, "services": [WEB, {"service": "job", "stack": "workers"}], "switched": True}
+    assert not report.with_switched(result, {"results": [{"changed": False}]}, "h1")["changed"]
+    assert report.with_switched(result, {"skipped": True}, "h1") == {**result, "switched": True}
+
+
+def test_a_host_that_was_lost_while_switching_keeps_what_was_done_before():
+    done = {"results": [{"item": "core", "changed": True, "services": [{"service": "web"}]}, CUT]}
+    found = report.with_switched({"changed": False}, done, "h1")
+    assert (found["changed"], found["switched"], found["lost"], found["fault"]["phase"]) == (True, True, True, "lost")
+    assert [s["service"] for s in found["services"]] == ["web"]
 
 
 REVERTED = {**OK, "fault": fault("switch")}
@@ -121,6 +228,12 @@ REVERTED = {**OK, "fault": fault("switch")}
         ([{**OK, "fault": fault("lost")}], [], "unknown"),
         ([], [], "unknown"),
         ([], ["h1"], "unknown"),
+        ([{"fault": fault("plan"), "out": True, "lost": True}], [], "refused"),
+        ([{**REVERTED, "out": True, "lost": True}], [], "unknown"),
+        ([{**OK, "fault": fault("switch", fenced="guard"), "out": True}], [], "reverted"),
+        ([{**OK, "fault": fault("switch", fenced="run"), "out": True}], [], "unknown"),
+        ([OK, {"out": True, "behind": True}], [], "succeeded"),
+        ([{}, {"out": True, "behind": True}], [], "unchanged"),
     ],
 )
 def test_verdict(results, lost, word):
@@ -136,6 +249,9 @@ def test_verdict(results, lost, word):
         ([{"fault": fault("stage")}], False),
         ([OK, REVERTED], True),
         ([{"fault": fault("lost")}], True),
+        ([{"fault": fault("switch", fenced="guard")}], True),
+        ([{"fault": fault("switch", fenced="run")}], False),
+        ([{"fault": fault("switch", fenced="run")}, REVERTED], False),
     ],
 )
 def test_must_revert(results, must):
@@ -205,8 +321,50 @@ def test_must_revert(results, must):
             ["h2", "h3"],
             {},
             [
-                "ROLLOUT UNKNOWN: a host was lost, so what runs there is not known.",
-                "Lost: h2, h3. What runs there is not known; run status.yml when they are back.",
+                "ROLLOUT UNKNOWN: a host was lost, so what runs there is not known. The others are on sha-aaaaaaa.",
+                "Lost: h2, h3. What runs there is not known.",
+                "Run r1. When it is back: ansible-playbook status.yml, then roll out again.",
+            ],
+        ),
+        (
+            {
+                "core": {**OK, "fault": fault("switch", "core"), "switched": True},
+                "gpu": {**OK, "fault": fault("lost", "gpu"), "lost": True, "out": True, "switched": True},
+            },
+            [],
+            {"timeout": 900},
+            [
+                "ROLLOUT UNKNOWN: a host was lost, so what runs there is not known. The others are on sha-aaaaaaa.",
+                "On host core: it broke.\n\nOn host gpu: it broke.",
+                "What runs where:\n  core  sha-aaaaaaa\n  gpu   not known: sha-bbbbbbb, sha-aaaaaaa, or both\n"
+                "A host that was switched and not confirmed goes back by itself within 15 min of its switch (its guard is armed).\n"
+                "Until then different releases run together: sha-aaaaaaa (core) with an unknown one (gpu).",
+            ],
+        ),
+        (
+            {"h1": {**OK, "fault": fault("switch", fenced="run"), "out": True, "switched": True}},
+            [],
+            {},
+            [
+                "ROLLOUT UNKNOWN: another run took this one's place; what runs is its business now.",
+            ],
+        ),
+        (
+            {"h1": OK, "nas": {"out": True, "behind": True}},
+            [],
+            {"behind": ["nas"]},
+            [
+                "ROLLOUT SUCCEEDED: sha-bbbbbbb runs on 1 host, every gate held.",
+                "Behind: nas took no part in this run and may run another release; the next run brings it up to date.",
+            ],
+        ),
+        ({"h1": OK}, [], {"notes": ["Found at the start:\n  x"]}, ["\n\nFound at the start:\n  x\n\nRun r1."]),
+        (
+            {"h1": {**OK, "stable": None, "fault": fault("lost"), "lost": True}},
+            [],
+            {},
+            [
+                "The others have no release running.",
             ],
         ),
         (
@@ -284,7 +442,137 @@ def test_seen(variables, wanted):
     assert report.seen(variables) == wanted
 
 
-def info(drift=(), health="healthy", **ledger):
+LOST = {**OK, "fault": fault("lost"), "lost": True, "out": True}
+
+
+@pytest.mark.parametrize(
+    ("result", "runs"),
+    [
+        ({**REVERTED, "switched": True}, "sha-aaaaaaa"),
+        ({**LOST, "switched": True}, "?"),
+        (LOST, "sha-aaaaaaa"),
+        ({**LOST, "switched": True, "stable": "sha-bbbbbbb"}, "sha-bbbbbbb"),
+        ({**LOST, "switched": True, "stable": None}, "?"),
+        ({**REVERTED, "revert_fault": fault("revert"), "switched": True}, "?"),
+        ({"fault": fault("plan")}, "nothing"),
+        ({**OK, "fault": fault("switch", fenced="guard"), "switched": True}, "sha-aaaaaaa"),
+    ],
+)
+def test_runs_now(result, runs):
+    assert report.runs_now({"h1": result}, "sha-bbbbbbb") == {"h1": runs}
+
+
+@pytest.mark.parametrize(
+    ("results", "told"),
+    [({"h1": REVERTED, "h2": REVERTED}, False), ({"h1": REVERTED, "h2": {**REVERTED, "stable": "sha-0"}}, True)],
+)
+def test_what_runs_where_is_told_where_it_differs(results, told):
+    assert ("What runs where:" in report.screen(results, [], RUN)) is told
+
+
+def test_once_another_run_is_in_charge_nothing_is_said_of_what_runs():
+    fenced = {**OK, "switched": True, "fault": fault("switch", fenced="run")}
+    assert report.taken({"h1": OK, "h2": fenced})
+    assert not report.taken({"h1": OK, "h2": {**OK, "fault": fault("switch", fenced="guard")}})
+    assert "What runs where" not in report.screen({"h1": LOST, "h2": fenced}, [], RUN)
+
+
+@pytest.mark.parametrize(
+    ("releases", "text"),
+    [
+        ({"core": "sha-a"}, "sha-a (core)"),
+        ({"core": "sha-a", "b": "sha-b", "gpu": "sha-a"}, "sha-a (core, gpu) with sha-b (b)"),
+        ({"core": "sha-a", "gpu": "?"}, "sha-a (core) with an unknown one (gpu)"),
+        ({}, ""),
+    ],
+)
+def test_pairs(releases, text):
+    assert report.pairs(releases) == text
+
+
+@pytest.mark.parametrize(
+    ("event", "what"),
+    [
+        ({"event": "armed"}, "after its guard was armed, before anything was switched"),
+        ({"event": "switching", "service": "web"}, "switching web"),
+        ({"event": "reverting", "service": "web"}, "taking web away"),
+        ({"event": "switched", "stack": "core"}, "after stack core was switched, before the release was confirmed"),
+        ({"event": "switching"}, "switching ?"),
+        ({"event": "other"}, "other"),
+    ],
+)
+def test_interrupted(event, what):
+    assert report.interrupted({"run": "r9", "release": "sha-b", **event}) == (
+        f"Interrupted {what}, by run r9 on its way to sha-b."
+    )
+
+
+@pytest.mark.parametrize(("release", "typed"), [("sha-abc1234", "sha=abc1234"), ("v1", "tag=v1")])
+def test_choice(release, typed):
+    assert report.choice(release) == typed
+
+
+def at_the_start(**facts):
+    return {"ledger": {"interrupted": None, "torn": False, "closed": None}, "keeper": "systemd", **facts}
+
+
+@pytest.mark.parametrize(
+    ("infos", "taken", "empty", "timeout", "notes"),
+    [
+        ({"h1": at_the_start()}, [], [], 900, []),
+        ({}, ["Taken.", "Taken."], ["Empty."], 900, ["Found at the start:\n  Taken.", "Empty."]),
+        (
+            {"h1": at_the_start(keeper="process"), "h2": at_the_start(keeper="process"), "h3": at_the_start(keeper="nobody")},
+            [],
+            [],
+            900,
+            [
+                "The guard of h1, h2 is a plain process: it does not survive a reboot. ansible-playbook playbooks/prepare.yml installs "
+                "the systemd unit that does.",
+                "h3 has no systemd: the guard is a plain process and does not survive a reboot.",
+            ],
+        ),
+        ({"h1": at_the_start(keeper="nobody"), "h2": at_the_start(keeper="process")}, [], [], 0, []),
+        (
+            {"h1": at_the_start(ledger={"interrupted": {"event": "armed", "run": "r9"}, "torn": False})},
+            [],
+            [],
+            900,
+            [
+                "Found at the start:\n  h1: Interrupted after its guard was armed, before anything was switched, by run r9 on its way "
+                "to ?."
+            ],
+        ),
+        # The lock is this run's own by then, and a guard waits for the run that this one replaces.
+        (
+            {"h1": at_the_start(lock={"run": "r1", "who": "x", "quiet": 1}, guard={"run": "r9", "alive": True, "fires_in": 5})},
+            [],
+            [],
+            900,
+            [],
+        ),
+    ],
+)
+def test_before(infos, taken, empty, timeout, notes):
+    assert report.before(infos, taken, empty, timeout) == notes
+
+
+@pytest.mark.parametrize(
+    ("task", "line"),
+    [
+        ({"changed": True, "released": "run r1 of a@b, since t"}, "h1: the lock of run r1 of a@b, since t, was removed."),
+        ({"changed": False, "released": ""}, "h1: no lock."),
+        ({"unreachable": True, "msg": "no route"}, "h1: not removed. no route"),
+        ({"failed": True, "msg": "not writable."}, "h1: not removed. not writable."),
+    ],
+)
+def test_unlock_screen(task, line):
+    assert report.unlock_screen({"h1": task}) == (
+        line + "\n\nAn armed guard stays armed. Roll out or roll back again: ansible-playbook status.yml shows what is there."
+    )
+
+
+def info(drift=(), health="healthy", facts=None, **ledger):
     row = {
         "stack": "core",
         "service": "web",
@@ -296,7 +584,11 @@ def info(drift=(), health="healthy", **ledger):
         "drift": list(drift),
     }
     return {
-        "info": {"services": [row], "ledger": {"interrupted": None, "torn": False, **ledger}},
+        "info": {
+            "services": [row],
+            "ledger": {"stable": {"release": "sha-aaaaaaa"}, "interrupted": None, "torn": False, **ledger},
+            **(facts or {}),
+        },
         "fault": "-",
     }
 
@@ -314,18 +606,121 @@ def test_status_of_a_fleet_that_is_well():
         (info(health="http://x: HTTP 503 no database"), "unhealthy"),
         (
             info(interrupted={"run": "r9", "event": "switching", "service": "web", "release": "sha-b"}),
-            "h1: run r9 was interrupted at 'switching web' on its way to sha-b. Roll out or roll back again.",
+            "h1: Interrupted switching web, by run r9 on its way to sha-b. Roll out or roll back again.",
         ),
         (
             info(interrupted={"run": "r9", "event": "switched", "stack": "core"}),
-            "'switched core' on its way to ?.",
+            "Interrupted after stack core was switched, before the release was confirmed, by run r9 on its way to ?.",
         ),
         (info(torn=True), "h1: the ledger has a torn line (a power loss?); it was passed over."),
         ({"info": None, "fault": "no docker"}, "h1: no docker"),
+        (
+            info(facts={"guard": {"run": "r9", "alive": True, "fires_in": 600}}),
+            "h1: a guard is armed by run r9 and fires in 10 min unless that run is confirmed.",
+        ),
+        (
+            info(facts={"guard": {"run": "r9", "alive": False, "fires_in": -5}}),
+            "h1: a guard is armed by run r9 and is firing unless that run is confirmed. But it is not alive: run rollout.yml or "
+            "rollback.yml.",
+        ),
+        (
+            info(closed={"run": "r9", "by": "guard", "name": "sha-a", "fault": ""}),
+            "h1: run r9 was never confirmed, so the guard brought sha-a back.",
+        ),
+        (
+            info(closed={"run": "r9", "by": "guard", "name": "", "fault": "web: no."}),
+            "h1: run r9 was never confirmed, so the guard took the release away: there was no stable one to bring back. But: web: no.",
+        ),
+        (info(behind=["nas"]), "nas was left out of the last run and is behind: the next run with it catches up."),
     ],
 )
 def test_status_says_what_is_off(found, note):
     assert note in report.status_screen({"h1": found}, 0)
+
+
+DEAD = "h1: run r9 of a@b, since t, is dead, but holds the lock: the next run takes it over."
+AT_WORK = {"run": "r9", "who": "run r9 of a@b, since t", "quiet": 300, "expires_in": 600}
+
+
+@pytest.mark.parametrize(
+    ("lock", "interrupted", "notes"),
+    [
+        (AT_WORK, None, ["h1: run r9 of a@b, since t, is at work (last sign of life 5 min ago)."]),
+        ({**AT_WORK, "dead": True}, None, [DEAD]),
+        (
+            {**AT_WORK, "expires_in": 0},
+            None,
+            ["h1: run r9 of a@b, since t, has given no sign of life for 5 min: the next run takes its lock over."],
+        ),
+        (AT_WORK, "r9", ["h1: run r9 of a@b, since t, is at work (last sign of life 5 min ago)."]),
+        (
+            {**AT_WORK, "dead": True},
+            "r9",
+            [
+                DEAD,
+                "h1: Interrupted switching web, by run r9 on its way to ?. Roll out or roll back again.",
+            ],
+        ),
+        (
+            AT_WORK,
+            "r8",
+            [
+                "h1: run r9 of a@b, since t, is at work (last sign of life 5 min ago).",
+                "h1: Interrupted switching web, by run r8 on its way to ?. Roll out or roll back again.",
+            ],
+        ),
+    ],
+)
+def test_status_of_a_run_that_is_at_work_or_dead(lock, interrupted, notes):
+    last = interrupted and {"run": interrupted, "event": "switching", "service": "web"}
+    screen = report.status_screen({"h1": info(["x"], facts={"lock": lock}, interrupted=last)}, 0)
+    assert screen.splitlines()[-len(notes) :] == notes, "and nothing was changed by hand"
+
+
+def test_what_one_run_did_on_several_hosts_is_said_once():
+    last = {"run": "r9", "event": "switching", "service": "web"}
+    guard = {"run": "r9", "alive": True}
+    hosts = {
+        host: info(
+            facts={"lock": {**AT_WORK, "dead": True, "quiet": n}, "guard": {**guard, "fires_in": 600 + n}}, interrupted=last
+        )
+        for n, host in enumerate(["h1", "h2"])
+    }
+    assert report.status_screen(hosts, 0).splitlines()[-3:] == [
+        "h1, h2: run r9 of a@b, since t, is dead, but holds the lock: the next run takes it over.",
+        "h1, h2: Interrupted switching web, by run r9 on its way to ?. Roll out or roll back again.",
+        "h1, h2: a guard is armed by run r9 and fires in 10 min unless that run is confirmed.",
+    ]
+    hosts["h2"]["info"]["guard"]["alive"] = False
+    assert "\nh1: a guard is armed" in report.status_screen(hosts, 0)
+
+
+@pytest.mark.parametrize(
+    ("stables", "note"),
+    [
+        (
+            {"core": "sha-bbbbbbb", "gpu": "sha-aaaaaaa", "b": "sha-bbbbbbb"},
+            "Different releases run together: sha-bbbbbbb (core, b) with sha-aaaaaaa (gpu). Behind: gpu. To catch up: ansible-playbook "
+            "rollout.yml -e sha=bbbbbbb",
+        ),
+        (
+            {"core": "v2", "gpu": None},
+            "Different releases run together: v2 (core) with nothing (gpu). Behind: gpu. To catch up: ansible-playbook rollout.yml -e "
+            "tag=v2",
+        ),
+        (
+            {"core": None, "gpu": "v2"},
+            "Different releases run together: nothing (core) with v2 (gpu). Behind: gpu. To catch up: ansible-playbook rollout.yml",
+        ),
+    ],
+)
+def test_status_says_which_releases_run_together(stables, note):
+    hosts = {host: info(stable=release and {"release": release}) for host, release in stables.items()}
+    assert note in report.status_screen(hosts, 0).splitlines()
+
+
+def test_a_host_that_was_left_out_and_is_here_again_is_not_said_to_be():
+    assert "left out" not in report.status_screen({"core": info(behind=["nas"]), "nas": info()}, 0)
 
 
 def test_status_of_an_unreachable_host_is_never_well():
@@ -339,3 +734,13 @@ def test_age(now, text):
 
 def test_age_of_no_time():
     assert report.age("", 0) == ""
+
+
+def test_screen_of_a_run_that_lost_every_host():
+    assert "ROLLOUT UNKNOWN" in report.screen({}, ["h1"], {"action": "rollout", "run": "r1"})
+
+
+def test_present_does_not_change_an_earlier_fault():
+    before = {"fault": {"phase": "plan", "host": "h0", "msg": "other."}}
+    assert report.present(before, "h1", {"unreachable": True, "msg": "x"}, [])["fault"]["msg"] == "other."
+    assert before["fault"]["msg"] == "other."

@@ -90,3 +90,47 @@ def test_reverted_closes_an_open_run_once(host):
     assert settle.reverted(host.store, "r", "sha-aaaaaaa") == {"changed": True}
     assert host.events()[-1] == ("reverted", "sha-aaaaaaa")
     assert settle.reverted(host.store, "r", "sha-aaaaaaa") == {"changed": False}
+
+
+def test_reverted_after_confirm_takes_it_back_like_a_rollback(host):
+    for letter in "abc":
+        host.rollout(letter)
+    assert settle.reverted(host.store, "run-c", "sha-bbbbbbb") == {"changed": True}
+    ledger = host.store.ledger()
+    assert (ledger.stable.name, ledger.stable.run, ledger.previous.name) == ("sha-bbbbbbb", "run-c", "sha-aaaaaaa")
+    assert ledger.closed["action"] == "rollback"
+    assert settle.reverted(host.store, "run-c", "sha-bbbbbbb") == {"changed": False}, "once"
+    assert host.store.names() == ["sha-aaaaaaa", "sha-bbbbbbb", "sha-ccccccc"]
+
+
+def test_reverted_after_another_run_confirmed_takes_nothing_back(host):
+    for letter in "ab":
+        host.rollout(letter)
+    assert settle.reverted(host.store, "run-x", "sha-aaaaaaa") == {"changed": False}
+    assert host.store.ledger().stable.name == "sha-bbbbbbb"
+
+
+def test_reverted_after_confirming_the_first_release_ever(host):
+    host.rollout("a")
+    assert settle.reverted(host.store, "run-a", "") == {"changed": False}
+    assert host.store.ledger().stable.name == "sha-aaaaaaa"
+
+
+@pytest.mark.parametrize(("behind", "facts"), [((), {}), (("h2",), {"behind": ["h2"]})])
+def test_confirm_records_who_was_left_out(host, behind, facts):
+    host.rollout("a")
+    settle.confirm(host.store, host.engine, "sha-aaaaaaa", "r", "rollout", 5, False, behind)
+    closed = host.store.ledger().closed
+    assert {k: v for k, v in closed.items() if k == "behind"} == facts
+
+
+@pytest.mark.parametrize("end", ["confirmed", "reverted"])
+def test_both_ends_disarm(host, end):
+    host.rollout("a")
+    host.store.append("armed", "r", name="sha-aaaaaaa", timeout=900, boot="b", clock=1)
+    assert host.store.ledger().armed
+    if end == "confirmed":
+        settle.confirm(host.store, host.engine, "sha-aaaaaaa", "r", "rollout", 5, False)
+    else:
+        assert settle.reverted(host.store, "r", "sha-aaaaaaa") == {"changed": True}
+    assert host.store.ledger().armed is None

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import json
 
 import pytest
@@ -253,3 +254,66 @@ def test_restage_refuses_what_is_nowhere(host):
 def test_restage_refuses_what_is_gone(host):
     with pytest.raises(RolloutError, match="Release sha-aaaaaaa is incomplete"):
         stage.restage(host.store, host.engine, "sha-aaaaaaa", False)
+
+
+LOGIN = stage.Login("r.example:5000/team", "karl", "canary-pw")
+
+
+def left(host):
+    """What the login left on the host."""
+    files = [p for p in host.store.root.rglob("*") if p.is_file()]
+    return [p for p in files if b"canary-pw" in p.read_bytes()] + list(host.store.root.glob(".login.*"))
+
+
+def test_a_login_lasts_as_long_as_the_pull_and_leaves_nothing(host):
+    put(host, order("a", login=LOGIN))
+    calls = dict(host.engine.configs)
+    assert host.engine.passwords == ["canary-pw"]
+    (login,) = [c for c in host.engine.calls if c.startswith("login")]
+    assert login == "login --username karl --password-stdin r.example:5000"
+    config = calls[login]
+    assert config.startswith(str(host.store.root / ".login."))
+    pulls = {c: config for c, config in calls.items() if c.startswith("pull")}
+    assert len(pulls) == 3, "those outside the release too"
+    assert set(pulls.values()) == {config}
+    assert all(c.startswith(("login", "pull", "tag")) for c, used in calls.items() if used)
+    assert left(host) == []
+    assert "canary" not in json.dumps(host.engine.calls) + repr(LOGIN)
+
+
+@pytest.mark.parametrize("fail", [{}, {"pull": "manifest unknown"}, {"login": "unauthorized"}])
+def test_the_login_is_gone_even_where_the_pull_fails(host, fail):
+    host.engine.fail = fail
+    with contextlib.suppress(RolloutError):
+        put(host, order("a", login=LOGIN))
+    assert left(host) == []
+
+
+def test_a_refused_login_is_a_sentence_and_nothing_is_pulled(host):
+    host.engine.fail = {"login": "Error response from daemon: unauthorized"}
+    assert refused(host, order("a", login=LOGIN)) == (
+        "Registry r.example:5000 does not let user karl log in from this host: Error response from daemon: unauthorized. Check "
+        "rollout_registry_username and rollout_registry_password (vaulted)."
+    )
+    assert not any(c.startswith("pull") for c in host.engine.calls)
+    assert not host.store.path.exists()
+
+
+def test_without_a_user_and_without_a_pull_there_is_no_login(host):
+    put(host, order("a"))
+    put(host, order("a", login=LOGIN))
+    put(host, order("b", login=LOGIN), check=True)
+    assert host.engine.passwords == []
+    assert {config for _call, config in host.engine.configs} == {""}
+
+
+def test_restage_logs_in_where_an_image_vanished(host):
+    host.rollout("a")
+    stage.restage(host.store, host.engine, "sha-aaaaaaa", False, LOGIN)
+    assert host.engine.passwords == []
+    del host.engine.images[f"{WEB}@{digest('a')}"]
+    stage.restage(host.store, host.engine, "sha-aaaaaaa", True, LOGIN)
+    assert host.engine.passwords == []
+    stage.restage(host.store, host.engine, "sha-aaaaaaa", False, LOGIN)
+    assert host.engine.passwords == ["canary-pw"]
+    assert left(host) == []

@@ -5,8 +5,9 @@ import json
 import pytest
 from ansible.module_utils.rollout import net, sdk, stage
 from ansible.module_utils.rollout.errors import RolloutError
+from ansible.module_utils.rollout.files import Store
 from ansible.module_utils.rollout.health import Answer
-from story import Host, order
+from story import Host, held, order
 from story import stack as text_of
 
 URL = "http://127.0.0.1:8000/health"
@@ -257,6 +258,50 @@ def test_remove_takes_the_released_services_and_leaves_the_data(host, check):
     assert set(host.engine.running()) == ({"db", "web", "job"} if check else {"db"})
     if not check:
         assert not host.switch(name).remove(False)["changed"]
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_armed_once_before_the_first_change_and_never_without_one(host, check):
+    host.rollout("a")
+    armed = []
+    for name, times in (("sha-aaaaaaa", 0), (staged(host, "b"), 0 if check else 1)):
+        armed.clear()
+        events = host.events()
+        switch = host.switch(name, "run-b")
+        switch.arm = lambda events=events: armed.append(host.events() == events)
+        switch.switch(check)
+        assert armed == [True] * times
+
+
+def test_a_gate_ends_when_the_run_loses_the_lock(host, answers):
+    answers[:] = [Answer(URL, None, None, "connection refused")]
+    name = staged(host, "a", text=text_of("sha-aaaaaaa", ("web",), health=[URL], deadline=9999))
+    held(host.store, "run-a")
+    switch, other = host.switch(name, "run-a"), Store(str(host.store.root))
+    real = host.engine.inspect
+
+    def inspect(kind, names):
+        if "up web create" in host.engine.calls:
+            held(other, "run-x", user="eve", host="desk")
+        return real(kind, names)
+
+    host.engine.inspect = inspect
+    with host.store.step("run-a"):
+        sentence, facts = failure(switch.switch, False)
+    assert sentence.startswith("Run run-a no longer holds the lock of this host: run run-x of eve@desk, since ")
+    assert facts == {"fenced": "run"}
+    assert host.events()[-1] == ("switching", "web")
+
+
+@pytest.mark.parametrize("prove", [True, False])
+def test_the_guard_proves_no_torch(host, monkeypatch, prove):
+    asked = []
+    monkeypatch.setattr(sdk, "check", lambda target, *_, image, **__: asked.append(image) or {"verdict": "pass", "torch": None})
+    name = staged(host, "a", text=text_of("sha-aaaaaaa", ("web",), torch="cpu"))
+    switch = host.switch(name)
+    switch.prove_torch = prove
+    switch.switch(False)
+    assert asked == [True] + [False] * prove
 
 
 def test_a_release_that_is_not_there(host):

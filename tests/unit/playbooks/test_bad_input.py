@@ -8,6 +8,8 @@ import shutil
 import subprocess
 
 import pytest
+from ansible.module_utils.rollout.files import Store
+from story import held
 
 pytestmark = pytest.mark.skipif(not shutil.which("ansible-playbook"), reason="ansible-playbook is absent")
 STACK = {"wave": "backend", "template": "x.j2", "images": ["a"]}
@@ -25,7 +27,7 @@ def play(root, tmp_path):
     docker.chmod(0o755)
     inventory = tmp_path / "hosts.json"
 
-    def run(playbook="rollout.yml", groups=("backend",), **variables):
+    def run(playbook="rollout.yml", groups=("backend",), options=(), **variables):
         host = {
             "localhost": {
                 "ansible_connection": "local",
@@ -48,6 +50,7 @@ def play(root, tmp_path):
                 }
             )
         )
+        before = {str(p.relative_to(tmp_path / "state")) for p in (tmp_path / "state").rglob("*")}
         done = subprocess.run(
             [
                 "ansible-playbook",
@@ -56,6 +59,7 @@ def play(root, tmp_path):
                 playbook,
                 "--extra-vars",
                 json.dumps(variables),
+                *options,
             ],
             cwd=root,
             capture_output=True,
@@ -72,7 +76,9 @@ def play(root, tmp_path):
         assert done.returncode != 0, said
         assert "Traceback" not in said
         assert not (tmp_path / "touched").exists()
-        assert not (tmp_path / "state").exists()
+        # The lock's mutexes may stay; nothing that a run works with does.
+        left = {str(p.relative_to(tmp_path / "state")) for p in (tmp_path / "state").rglob("*")}
+        assert left - before <= {".lock", ".step", "releases"}
         return said
 
     return run
@@ -113,3 +119,25 @@ def test_a_rollback_without_history(play):
     screen = play("rollback.yml").partition("PLAY RECAP")[2]
     assert "ROLLBACK REFUSED: nothing was touched" in screen
     assert "There is no earlier stable release on host localhost to roll back to. Stable releases there: none." in screen
+
+
+@pytest.mark.parametrize("playbook", ["rollback.yml"])
+def test_a_part_of_a_run(play, playbook):
+    said = play(playbook, options=["--tags", "switch"])
+    assert (
+        f"REFUSED: nothing was touched. --tags would run a part of {playbook.rpartition('/')[2]}, and leave out the lock" in said
+    )
+    assert "PLAY [" not in said
+
+
+def test_a_second_run(play, tmp_path):
+    store = Store(str(tmp_path / "state"))
+    before = held(store, "r1", user="alice", host="laptop", action="rollback")
+    screen = play(sha="abc1234").partition("PLAY RECAP")[2]
+    assert UNTOUCHED in screen
+    assert (
+        "Somebody else is at work: run r1 (rollback) of alice@laptop, since 2026-01-01T00:00:00Z; its last sign of life was"
+        in screen
+    )
+    assert "ansible-playbook playbooks/unlock.yml" in screen
+    assert store.lock() == before

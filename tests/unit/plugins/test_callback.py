@@ -52,6 +52,44 @@ def test_nothing_to_say(callback):
 
 
 @pytest.mark.parametrize(
+    ("arguments", "option"),
+    [
+        ({}, ""),
+        ({"tags": ["all"], "skip_tags": [], "start_at_task": None, "subset": "h1", "check": True}, ""),
+        ({"tags": ()}, ""),
+        ({"tags": ["stage"]}, "--tags"),
+        ({"tags": ["all", "never"]}, "--tags"),
+        ({"tags": ["all"], "skip_tags": ["x"]}, "--skip-tags"),
+        ({"start_at_task": "Switch"}, "--start-at-task"),
+    ],
+)
+def test_partial(plugin, arguments, option):
+    assert plugin.partial(arguments) == option
+
+
+@pytest.mark.parametrize("name", ["rollout.yml", "rollback.yml", "playbooks/rollout.yml"])
+def test_a_part_of_a_run_is_refused_before_anything(callback, plugin, monkeypatch, name):
+    monkeypatch.setattr(plugin.context, "CLIARGS", {"tags": ["switch"]})
+    with pytest.raises(SystemExit) as end:
+        callback.v2_playbook_on_start(SimpleNamespace(_file_name=f"/x/{name}"))
+    assert end.value.code == 2
+    short = name.rpartition("/")[2]
+    assert callback.shown == [
+        f"{short[:-4].upper()} REFUSED: nothing was touched. --tags would run a part of {short}, and leave out the lock, a gate or the "
+        "confirmation: run it whole. For a part of the fleet there is --limit."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"), [("status.yml", {"tags": ["x"]}), ("prepare.yml", {"skip_tags": ["x"]}), ("rollout.yml", {})]
+)
+def test_what_may_start(callback, plugin, monkeypatch, name, arguments):
+    monkeypatch.setattr(plugin.context, "CLIARGS", arguments)
+    callback.v2_playbook_on_start(SimpleNamespace(_file_name=name))
+    assert callback.shown == []
+
+
+@pytest.mark.parametrize(
     ("text", "lines"),
     [
         ("one two three four", ["one two", "three four"]),

@@ -28,5 +28,89 @@ def test_status(filters):
     assert "h1: it could not be reached" in filters["rollout_status"]({"h1": filters["rollout_seen"]({})})
 
 
-def test_problem(filters):
-    assert "names no stack" in filters["rollout_problem"]({}, {})
+STACKS = {"core": {"wave": "backend", "template": "x", "images": []}, "gpu": {"wave": "gpu_workers", "template": "x"}}
+GROUPS = {"backend": ["h1"], "cpu_workers": ["h2"], "gpu_workers": ["h3", "h1"]}
+
+
+@pytest.mark.parametrize(
+    ("stacks", "sha", "tag", "sentence"),
+    [
+        ({}, "", "", "rollout_stacks names no stack"),
+        (STACKS, "xyz", "", "sha 'xyz' is not a commit"),
+        ({}, "xyz", "", "sha 'xyz' is not a commit"),
+        (STACKS, "abc1234", "v1", "sha=abc1234 and tag=v1 are both given"),
+        # -e sha=1234567 is a number.
+        (STACKS, 1234567, "", ""),
+        (STACKS, "", "v1", ""),
+    ],
+)
+def test_problem(filters, stacks, sha, tag, sentence):
+    found = filters["rollout_problem"](stacks, GROUPS, sha, tag)
+    assert found.startswith(sentence)
+    assert bool(found) is bool(sentence)
+
+
+def test_owner(filters):
+    owner = filters["rollout_owner"]("rollback")
+    assert owner["action"] == "rollback"
+    assert {"user", "host", "machine", "process", "alive"} < set(owner)
+
+
+HOSTVARS = {
+    "h1": {"rollout_result": {}, "rollout_host": {"engine": {"id": "E1"}}},
+    "h2": {"rollout_result": {"out": True, "behind": True}},
+    "h3": {"rollout_result": {"out": True, "lost": True}},
+}
+
+
+def test_who_takes_part_and_who_is_behind(filters):
+    assert filters["rollout_present_hosts"](["h1", "h2", "h3"], HOSTVARS) == ["h1"]
+    assert filters["rollout_behind"](GROUPS, ["h1", "h2", "h3"], HOSTVARS) == ["h2"]
+    # --limit h1
+    assert filters["rollout_behind"](GROUPS, ["h1"], HOSTVARS) == ["h2", "h3"]
+    assert filters["rollout_present_hosts"](["h1"], {"h1": {}}) == ["h1"]
+
+
+def test_same_machine(filters):
+    assert filters["rollout_same_machine"](["h1", "h2", "h3"], HOSTVARS) == ""
+    twice = {"h1": HOSTVARS["h1"], "h2": HOSTVARS["h1"]}
+    assert filters["rollout_same_machine"](["h1", "h2"], twice).startswith("Hosts h1 and h2 are one machine (")
+
+
+def test_notes(filters):
+    info = {"ledger": {"interrupted": None, "torn": True}, "keeper": "process"}
+    hostvars = {
+        "h1": {"rollout_host": info, "lock_fleet": {"taken_over": "Taken."}, "lock_own": {"skipped": True}},
+        "h2": {"rollout_host": {"unreachable": True}, "lock_fleet": {"taken_over": "Taken."}, "lock_own": {"taken_over": ""}},
+        "h3": {},
+    }
+    notes = filters["rollout_notes"](["h1", "h2", "h3"], hostvars, STACKS, {"backend": ["h1"]}, "900")
+    assert notes[0] == "Found at the start:\n  Taken.\n  h1: the ledger has a torn line (a power loss?); it was passed over."
+    assert notes[1].startswith("The guard of h1 is a plain process")
+    assert notes[2] == "Wave gpu_workers has no host, so it is skipped: gpu runs nowhere."
+    assert len(notes) == 3
+
+
+def test_unlocked(filters):
+    hostvars = {"h1": {"unlock_done": {"released": "run r1"}}, "h2": {}}
+    assert filters["rollout_unlocked"](["h1", "h2"], hostvars).startswith(
+        "h1: the lock of run r1, was removed.\nh2: no lock.\n\n"
+    )
+
+
+@pytest.mark.parametrize(("process", "word"), [("ours", "is at work"), ("1:gone", "is dead, but holds the lock")])
+def test_status_knows_a_dead_run_of_this_controller(filters, monkeypatch, process, word):
+    owner = {**filters["rollout_owner"]("x"), "machine": "m", "alive": ["ours"]}
+    monkeypatch.setattr(filters["rollout_status"].__globals__["machine"], "owner", lambda: owner)
+    lock = {"run": "r9", "who": "run r9", "machine": "m", "process": process, "quiet": 1, "expires_in": 9}
+    info = {"services": [], "ledger": {"stable": None, "interrupted": None, "torn": False}, "lock": lock}
+    screen = filters["rollout_status"]({"h1": {"info": info, "fault": ""}, "h2": {"info": None, "fault": "gone"}})
+    assert f"h1: run r9, {word}" in screen
+
+
+def test_a_guard_without_time_is_refused(filters):
+    stacks = {"core": {"wave": "backend", "template": "x"}}
+    said = filters["rollout_problem"](stacks, {"backend": ["h"]}, "", "", 0)
+    assert (
+        said == "rollout_confirm_timeout is 0: a guard needs at least 10 seconds, or it would act before a run can be confirmed."
+    )

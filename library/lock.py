@@ -1,0 +1,124 @@
+#!/usr/bin/python
+"""Ansible module: the lock of a host."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: lock
+short_description: The lock of a host, which one run holds at a time
+description:
+  - One file in the state directory, replaced in one step, with owner, run, since when and the last sign of life. Its age
+    is measured on the host's own clock that nobody sets.
+  - A lock whose owner is dead (its process on the same controller is gone) or which has expired is taken over, and
+    RV(taken_over) says so. Steps of the run that had it are refused from then on.
+options:
+  state:
+    description:
+      - V(held) takes the lock for O(run).
+      - V(renewed) gives a sign of life for a lock that O(run) holds, and fails where it does not hold it any more.
+      - V(released) gives it back; with an empty O(run) it is removed whoever holds it.
+    type: str
+    choices: [held, renewed, released]
+    default: held
+  root:
+    description: The state directory of the application on the host.
+    type: path
+    required: true
+  application:
+    description: Name of the application.
+    type: str
+    required: true
+  run:
+    description: Id of the run.
+    type: str
+    required: true
+  owner:
+    description: Who asks - user, host, machine, process, action, and alive, the processes that may hold a lock.
+    type: dict
+    default: {}
+  ttl:
+    description: Seconds without a sign of life after which the lock expires.
+    type: float
+    default: 900
+  wait:
+    description: Seconds to wait for a lock that somebody else holds.
+    type: float
+    default: 0
+attributes:
+  check_mode:
+    support: full
+author: [ktrdr]
+"""
+
+EXAMPLES = r"""
+- name: Take the lock
+  lock:
+    root: /var/lib/rollout/ktrdr
+    application: ktrdr
+    run: 20261123-a1b2
+    owner: {user: alice, host: laptop, action: rollout}
+
+- name: Remove it, whoever holds it
+  lock:
+    state: released
+    root: /var/lib/rollout/ktrdr
+    application: ktrdr
+    run: ""
+"""
+
+RETURN = r"""
+taken_over:
+  description: A sentence about the lock that was taken over; empty where there was none.
+  type: str
+  returned: when held
+released:
+  description: Who held the lock that was removed; empty where there was none.
+  type: str
+  returned: when released
+holder:
+  description: The run that holds the lock.
+  type: str
+  returned: when somebody else holds it
+fenced:
+  description: What took the lock away, C(guard) or C(run).
+  type: str
+  returned: when it was lost
+"""
+
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.rollout import hold
+from ansible.module_utils.rollout import module as frame
+from ansible.module_utils.rollout.files import Store
+
+
+def verb(module: AnsibleModule) -> dict[str, Any]:
+    """Bring the lock to its state."""
+    params, check = module.params, module.check_mode
+    store, run = Store(params["root"]), params["run"]
+    if params["state"] == "released":
+        return hold.release(store, run, check)
+    if params["state"] == "renewed":
+        return hold.renew(store, run, params["ttl"], check)
+    alive = [str(process) for process in params["owner"].get("alive", [])]
+    return hold.hold(store, run, params["owner"], alive, params["ttl"], params["wait"], check)
+
+
+def main() -> None:
+    """Run the module."""
+    frame.run(
+        verb,
+        {
+            **frame.STORE,
+            "state": {"type": "str", "choices": ["held", "renewed", "released"], "default": "held"},
+            "run": {"type": "str", "required": True},
+            "owner": {"type": "dict", "default": {}},
+            "ttl": {"type": "float", "default": 900},
+            "wait": {"type": "float", "default": 0},
+        },
+    )
+
+
+if __name__ == "__main__":
+    main()

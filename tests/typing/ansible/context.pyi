@@ -1,0 +1,3 @@
+from typing import Any, Mapping
+
+CLIARGS: Mapping[str, Any]
