@@ -15,7 +15,7 @@ DOCKED := scripts/with-docker.sh
 BECOME = $(shell [ "$$(id -u)" = 0 ] || sudo -n true 2>/dev/null || echo --ask-become-pass)
 
 .PHONY: help setup prepare base registry images image-sizes demo demo-run demo-down render test test-unit quality \
-	test-images test-molecule requirements
+	test-images test-molecule test-homelab requirements
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -83,6 +83,9 @@ test-images: $(DEV) prepare ## Build the images that the scenarios need
 
 test-molecule: test-images ## Scenarios on real Docker engines
 	@$(DOCKED) scripts/molecule.sh
+
+test-homelab: test-images ## The scenario with four hosts over SSH alone
+	@$(DOCKED) scripts/molecule.sh homelab
 
 requirements: $(DEV) ## Pin the requirement files anew (needs uv)
 	@scripts/requirements.sh

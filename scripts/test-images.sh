@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# The images that scenarios need: a host with its own engine, two good releases (aaaaaa1, bbbbbb2), one whose backend
-# never is healthy (badbad3) and one that has the backend's image for its CPU workers (fa1aff4).
+# The images that scenarios need: hosts with their own engines, two good releases (aaaaaa1, bbbbbb2), one whose backend
+# never is healthy (badbad3), one that has the backend's image for its CPU workers (fa1aff4) and one whose CPU workers end
+# on host workers-c (c0ffee4).
 . scripts/common.sh
 scripts/base-images.sh
 scripts/debian-base.sh
@@ -12,6 +13,7 @@ mkdir -p "$context"
 plugin=$(docker info --format '{{range .ClientInfo.Plugins}}{{if eq .Name "compose"}}{{.Path}}{{end}}{{end}}')
 cp --update "$plugin" tests/images/host-entrypoint.sh "$context/"
 build ktrdr-test-host:bookworm tests/images/Dockerfile.host "$context" --secret "id=sources,src=$cache/build.sources"
+build ktrdr-test-homelab:bookworm tests/images/Dockerfile.homelab tests/images --secret "id=sources,src=$cache/build.sources"
 docker tag "$DB_SOURCE" "$REGISTRY/postgres:test"
 docker push --quiet "$REGISTRY/postgres:test" > /dev/null
 for sha in aaaaaa1 bbbbbb2; do
@@ -31,3 +33,6 @@ derive badbad3 ktrdr-worker-gpu ktrdr-worker-gpu relabelled
 derive fa1aff4 ktrdr-backend ktrdr-backend relabelled
 derive fa1aff4 ktrdr-worker-cpu ktrdr-backend relabelled
 derive fa1aff4 ktrdr-worker-gpu ktrdr-worker-gpu relabelled
+derive c0ffee4 ktrdr-backend ktrdr-backend relabelled
+derive c0ffee4 ktrdr-worker-cpu ktrdr-worker-cpu sick-on-c
+derive c0ffee4 ktrdr-worker-gpu ktrdr-worker-gpu relabelled

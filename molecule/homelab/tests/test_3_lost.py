@@ -1,0 +1,87 @@
+"""Hosts that are lost, that come back, and that are down."""
+
+TIMEOUT = 60
+
+
+def test_a_host_is_lost_in_the_middle_and_goes_back_by_itself(fleet, controller, on):
+    on("sha-aaaaaa1")
+    run = controller.start("rollout.yml", "-e", "sha=bbbbbb2", "-e", f"rollout_confirm_timeout={TIMEOUT}")
+    fleet.wait(lambda: fleet.last(("workers-b"), "switching"), 90, "workers-b is being switched")
+    fleet.cut("workers-b")
+    try:
+        result = run.finish(240)
+        assert result.rc == 2
+        for host in ("core", "workers-c", "gpu"):
+            assert set(fleet.running(host).values()) == {"sha-aaaaaa1"}, host
+        for host in ("workers-c", "gpu"):
+            assert not [e for e in fleet.ledger(host) if e["event"] == "switching" and e["run"] == result.run], host
+        said = result.said
+        assert "ROLLOUT UNKNOWN: a host was lost, so what runs there is not known. The others are on sha-aaaaaa1." in said
+        assert "Host workers-b cannot be reached" in said
+        assert "workers-b not known: sha-bbbbbb2, sha-aaaaaa1, or both" in said
+        assert "goes back by itself within 60 s of its switch" in said
+        assert "sha-aaaaaa1 (core, workers-c, gpu) with an unknown one (workers-b)" in said
+        # Still cut off: what follows is the guard's own doing.
+        fleet.wait(lambda: fleet.ledger("workers-b")[-1].get("by") == "guard", TIMEOUT + 90, "the guard of workers-b acted")
+        assert set(fleet.running("workers-b").values()) == {"sha-aaaaaa1"}
+        assert not fleet.exists("workers-b", "lock.json")
+    finally:
+        fleet.restore("workers-b")
+    status = controller.run("status.yml")
+    assert "so the guard brought sha-aaaaaa1 back" in status.said
+
+
+def test_a_host_that_reboots_while_its_guard_is_armed_goes_back(fleet, controller, on):
+    on("sha-aaaaaa1")
+    run = controller.start("rollout.yml", "-e", "sha=bbbbbb2", "-e", f"rollout_confirm_timeout={TIMEOUT}")
+    fleet.wait(lambda: fleet.last("workers-b", "switched"), 120, "workers-b was switched")
+    run.kill()
+    fleet.reboot("workers-b")
+    assert fleet.ledger("workers-b")[-1]["event"] != "reverted"
+    status = controller.run("status.yml").said
+    assert "workers-b: a guard is armed by run" in status
+    for host in ("core", "workers-b"):
+        fleet.wait(lambda h=host: fleet.ledger(h)[-1].get("by") == "guard", TIMEOUT + 90, f"the guard of {host} acted")
+    assert fleet.ledger("workers-b")[-1]["fault"] == "" or "workers-b" in status
+    for host in fleet.hosts:
+        assert set(fleet.running(host).values()) == {"sha-aaaaaa1"}, host
+    fleet.wait(lambda: not fleet.exists("workers-b", "guard.armed"), 20, "the guard ended")
+
+
+def test_a_host_that_is_down_at_the_start(fleet, controller, on):
+    on("sha-aaaaaa1")
+    fleet.cut("gpu")
+    try:
+        refused = controller.run("rollout.yml", "-e", "sha=bbbbbb2")
+        assert refused.rc == 2
+        assert "ROLLOUT REFUSED: nothing was touched" in refused.said
+        assert "Host gpu cannot be reached" in refused.said
+        assert """-e '{"rollout_optional_hosts": ["gpu"]}'""" in refused.said
+        assert set(fleet.running("core").values()) == {"sha-aaaaaa1"}
+
+        without = controller.run("rollout.yml", "-e", "sha=bbbbbb2", "-e", '{"rollout_optional_hosts": ["gpu"]}')
+        assert without.rc == 0, without.out
+        assert "ROLLOUT SUCCEEDED: sha-bbbbbb2 runs on 3 hosts, every gate held." in without.said
+        assert "Behind: gpu took no part in this run" in without.said
+        assert "gpu was left out of the last run and is behind" in controller.run("status.yml").said
+    finally:
+        fleet.restore("gpu")
+    status = controller.run("status.yml").said
+    assert "sha-bbbbbb2 (core, workers-b, workers-c) with sha-aaaaaa1 (gpu). Behind: gpu." in status
+    assert "ansible-playbook rollout.yml -e sha=bbbbbb2" in status
+
+    caught_up = controller.run("rollout.yml", "-e", "sha=bbbbbb2")
+    assert caught_up.rc == 0, caught_up.out
+    assert set(fleet.running("gpu").values()) == {"sha-bbbbbb2"}
+    assert "Behind" not in controller.run("status.yml").said
+
+
+def test_a_part_of_the_fleet_by_limit(fleet, controller, on):
+    on("sha-bbbbbb2")
+    part = controller.run("rollout.yml", "-e", "sha=aaaaaa1", "--limit", "workers-b")
+    assert part.rc == 0, part.out
+    assert "Behind: core, workers-c, gpu took no part in this run" in part.said
+    assert set(fleet.running("workers-b").values()) == {"sha-aaaaaa1"}
+    assert set(fleet.running("workers-c").values()) == {"sha-bbbbbb2"}
+    for host in fleet.hosts:
+        assert not fleet.exists(host, "lock.json"), host
