@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+
 import pytest
 import yaml
 
@@ -94,3 +98,22 @@ def test_nothing_has_a_tag(root):
     """What runs must run whole; the callback refuses --tags."""
     for place, task in all_tasks(root):
         assert "tags" not in task, (place, task["name"])
+
+
+@pytest.mark.parametrize(("options", "batches"), [((), 2), (("--extra-vars", "rollout_serial=3"), 1)])
+def test_an_inventory_may_set_how_many_worker_hosts_are_switched_at_a_time(root, tmp_path, options, batches):
+    (switch,) = [play for _name, play in plays(root) if play.get("name") == "Switch the CPU workers"]
+    inventory = {"all": {"vars": {"rollout_serial": 2}, "children": {"cpu_workers": {"hosts": {"a": {}, "b": {}, "c": {}}}}}}
+    (tmp_path / "hosts.json").write_text(json.dumps(inventory))
+    # Another play comes first in the flow too.
+    empty = {"hosts": "all", "gather_facts": False}
+    (tmp_path / "play.yml").write_text(json.dumps([empty, {**empty, "hosts": "cpu_workers", "serial": switch["serial"]}]))
+    done = subprocess.run(
+        ["ansible-playbook", "--inventory", str(tmp_path / "hosts.json"), str(tmp_path / "play.yml"), *options],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=tmp_path,
+        env={k: v for k, v in os.environ.items() if not k.startswith("ANSIBLE_")},
+    )
+    assert done.stdout.count("PLAY [cpu_workers]") == batches
