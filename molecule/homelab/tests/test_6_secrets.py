@@ -33,7 +33,7 @@ def test_host(loud, fleet, canaries, host):
         "release.json": fleet.exec(host, "sh", "-c", "cat /var/lib/rollout/ktrdr/releases/*/release.json"),
         "world-readable files": fleet.world_readable(host, canaries),
         "docker's own logins": fleet.exec(
-            host, "sh", "-c", "cat /home/ktrdr/.docker/config.json /root/.docker/config.json 2>&1 || true"
+            host, "sh", "-c", "cat ~ktrdr/.docker/config.json ~root/.docker/config.json 2>&1 || true"
         ),
     }
     for place, text in places.items():

@@ -59,12 +59,12 @@ def test_another_host_key(controller, tmp_path):
 
 def test_sudo_wants_a_password(controller, fleet):
     for host in fleet.hosts:
-        fleet.exec(host, "mv", "/etc/sudoers.d/ktrdr", "/root/sudoers")
+        fleet.exec(host, "mv", "/etc/sudoers.d/ktrdr", "/etc/ktrdr.sudoers")
     try:
         said = refused(controller, "-e", "ansible_become=true")
     finally:
         for host in fleet.hosts:
-            fleet.exec(host, "mv", "/root/sudoers", "/etc/sudoers.d/ktrdr")
+            fleet.exec(host, "mv", "/etc/ktrdr.sudoers", "/etc/sudoers.d/ktrdr")
     assert "--ask-become-pass" in said
 
 
