@@ -47,6 +47,14 @@ options:
         brings the stable release back. Zero arms none.
     type: float
     default: 0
+  settle:
+    description: Prove GPUs again in containers that are kept; a card can be lost in a running container.
+    type: bool
+    default: false
+  gpu_release_timeout:
+    description: Seconds that a card may take to be free after its old container was stopped.
+    type: float
+    default: 60
   torch_timeout:
     description: Seconds that one torch check may take.
     type: float
@@ -78,7 +86,7 @@ service:
   type: str
   returned: failure of a gate
 gate:
-  description: The gate that failed - guard, start, container, health or torch.
+  description: The gate that failed - gpu, guard, start, container, health or torch.
   type: str
   returned: failure of a gate
 fenced:
@@ -118,10 +126,11 @@ def verb(module: AnsibleModule) -> dict[str, Any]:
         params["name"],
         params["run"],
         params["torch_timeout"],
-        arm=arm,
+        params["gpu_release_timeout"],
+        arm,
     )
     with contextlib.nullcontext() if check else store.step(params["run"]):
-        return switch.remove(check) if params["state"] == "absent" else switch.switch(check, wait=params["wait"])
+        return switch.remove(check) if params["state"] == "absent" else switch.switch(check, params["wait"], params["settle"])
 
 
 def main() -> None:
@@ -136,6 +145,8 @@ def main() -> None:
             "run": {"type": "str", "required": True},
             "wait": {"type": "bool", "default": True},
             "confirm_timeout": {"type": "float", "default": 0},
+            "settle": {"type": "bool", "default": False},
+            "gpu_release_timeout": {"type": "float", "default": 60},
             "torch_timeout": {"type": "float", "default": 60},
         },
     )

@@ -10,15 +10,15 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, replace
-from typing import Any, Optional
+from typing import Any, Mapping, Optional
 
+from ansible.module_utils.rollout import torch_verdict
 from ansible.module_utils.rollout.errors import RolloutError
 
 CONFIG_LABEL = "rollout.config"
 RELEASE_LABEL = "rollout.release"
-TORCH = ("absent", "cpu", "cuda")
 _GATE: dict[str, tuple[tuple[type, ...], str]] = {
-    "torch": ((str,), "one of absent, cpu, cuda"),
+    "torch": ((str, dict), "one of " + ", ".join(torch_verdict.FLAVOURS)),
     "health": ((list,), "a list of URLs"),
     "deadline": ((int, float), "a number of seconds"),
     "successes": ((int,), "a whole number"),
@@ -41,14 +41,14 @@ class Service:
     name: str
     image: str
     released: bool
-    torch: Optional[str] = None
+    torch: Optional[torch_verdict.Expectation] = None
     health: tuple[str, ...] = ()
     deadline: float = 120.0
     successes: int = 3
     window: float = 1.0
     names_release: bool = False
-    gpu: bool = False
     ports: tuple[int, ...] = ()
+    cards: tuple[str, ...] = ()
     config_hash: str = ""
 
 
@@ -101,12 +101,10 @@ def services(config: dict[str, Any], file: str) -> list[Service]:
 
 def _service(name: str, spec: dict[str, Any], released: bool, gate: Any, file: str) -> Service:
     ports = tuple(int(p["published"]) for p in spec.get("ports") or [] if str(p.get("published", "")).isdigit())
-    devices = (((spec.get("deploy") or {}).get("resources") or {}).get("reservations") or {}).get("devices") or []
-    gpu = any(d.get("driver") == "nvidia" or "gpu" in (d.get("capabilities") or []) for d in devices)
     pinned = (spec.get("labels") or {}).get(CONFIG_LABEL)
     # Not Compose's own config-hash: `up --no-deps` and `config --hash` disagree on a service that has dependencies.
     config_hash = pinned or hashlib.sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()[:16]
-    plain = Service(name, spec.get("image", ""), released, gpu=gpu, ports=ports, config_hash=config_hash)
+    plain = Service(name, spec.get("image", ""), released, ports=ports, cards=cards(spec), config_hash=config_hash)
     if not plain.image:
         raise RolloutError(f"{file}: service {name} has no image; a rollout does not build.")
     return replace(plain, **_gate(name, gate or {}, file)) if released else plain
@@ -122,12 +120,13 @@ def _gate(name: str, gate: Any, file: str) -> dict[str, Any]:
         types, meaning = _GATE[key]
         if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
             raise RolloutError(f"{where}.{key} is {value!r}: expected {meaning}.")
-    if gate.get("torch", "cpu") not in TORCH:
-        raise RolloutError(f"{where}.torch is '{gate['torch']}': expected absent, cpu or cuda.")
     for url in gate.get("health", []):
         if not str(url).startswith(("http://", "https://")):
             raise RolloutError(f"{where}.health has '{url}': expected an http:// URL.")
-    return {key: tuple(value) if key == "health" else value for key, value in gate.items()}
+    found = {key: tuple(value) if key == "health" else value for key, value in gate.items()}
+    if "torch" in gate:
+        found["torch"] = torch_verdict.expectation(gate["torch"], f"{where}.torch")
+    return found
 
 
 def pins(wanted: list[Service], images: dict[str, dict[str, Any]], tag: str) -> str:
@@ -146,6 +145,53 @@ def pins(wanted: list[Service], images: dict[str, dict[str, Any]], tag: str) -> 
         }
     }
     return json.dumps(document, indent=2, sort_keys=True) + "\n"
+
+
+def cards(service: Mapping[str, Any]) -> tuple[str, ...]:
+    """The NVIDIA cards that a service names, by index or UUID; empty where it takes any or all."""
+    reservations = ((service.get("deploy") or {}).get("resources") or {}).get("reservations") or {}
+    asked = [*(reservations.get("devices") or []), *(service.get("gpus") or [])]
+    return tuple(str(card) for request in asked if isinstance(request, Mapping) for card in request.get("device_ids") or [])
+
+
+# What decides which torch and which devices a container sees. Not its volumes, network, ports and secrets.
+_TRIED = (
+    *("image", "environment", "user", "group_add", "working_dir", "platform", "privileged", "cap_add", "cap_drop"),
+    *("security_opt", "userns_mode", "shm_size", "mem_limit", "memswap_limit", "ulimits", "tmpfs", "read_only", "init"),
+)
+_GPU = ("runtime", "gpus", "devices", "device_cgroup_rules")
+
+
+def throw_away(service: Mapping[str, Any], python: str, gpu: bool) -> dict[str, Any]:
+    """A service's configuration, cut to what a probe on standard input needs; without ``gpu`` it gets no device.
+
+    Args:
+        service: as Compose prints it.
+        python: the interpreter that reads the probe.
+    """
+    resources = (service.get("deploy") or {}).get("resources") or {}
+    tried: dict[str, Any] = {key: service[key] for key in _TRIED if key in service}
+    if service.get("ipc") in ("host", "private", "shareable"):
+        tried["ipc"] = service["ipc"]
+    if gpu:
+        tried.update({key: service[key] for key in _GPU if key in service})
+        kept = {"limits": resources.get("limits"), "reservations": resources.get("reservations")}
+    else:
+        environment = tried.get("environment") or {}
+        # Where the runtime nvidia is the engine's default, an image asks for its devices by this variable.
+        tried["environment"] = {**environment, "NVIDIA_VISIBLE_DEVICES": "void"}
+        kept = {"limits": resources.get("limits")}
+    deploy = {"resources": {key: value for key, value in kept.items() if value}}
+    return {
+        **tried,
+        **({"deploy": deploy} if deploy["resources"] else {}),
+        "entrypoint": [python],
+        "command": ["-"],
+        "stdin_open": True,
+        "pull_policy": "never",
+        "network_mode": "none",
+        "healthcheck": {"disable": True},
+    }
 
 
 def repository(image: str) -> str:

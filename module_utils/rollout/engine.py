@@ -6,11 +6,13 @@ the SDK costs a module call 0.2 s.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import shutil
 import subprocess
+import threading
 from pathlib import Path
 from typing import Any, Mapping, Optional, Sequence
 
@@ -29,6 +31,29 @@ _PASSED = re.compile(
 def scrubbed(environment: Mapping[str, str]) -> dict[str, str]:
     """The part of an environment that docker may see."""
     return {k: v for k, v in environment.items() if _PASSED.fullmatch(k) and k != "DOCKER_DEFAULT_PLATFORM"}
+
+
+class _Tail(threading.Thread):
+    """Reads a stream to its end and keeps the last of it: what a container prints must not fill this host's memory."""
+
+    KEPT = 2**25
+
+    def __init__(self, stream: Any) -> None:
+        super().__init__(daemon=True)
+        self.stream, self.data = stream, bytearray()
+        self.start()
+
+    def run(self) -> None:
+        with contextlib.suppress(ValueError):  # closed, because the command was killed
+            while chunk := self.stream.read1(2**16):
+                self.data += chunk
+                if len(self.data) > 2 * self.KEPT:
+                    del self.data[: -self.KEPT]
+
+    def text(self) -> str:
+        """What it kept, once the stream has ended."""
+        self.join()
+        return bytes(self.data[-self.KEPT :]).decode("utf-8", "replace")
 
 
 class Engine:
@@ -56,24 +81,28 @@ class Engine:
         timeout: Optional[float] = None,
         extra: Optional[Mapping[str, str]] = None,
     ) -> tuple[int, str, str]:
-        """Run ``docker ARGUMENTS``: exit status, stdout, stderr. 124 after ``timeout`` seconds."""
+        """Run ``docker ARGUMENTS``: exit status, stdout, stderr (the ends of a flood). 124 after ``timeout`` seconds."""
         limit = timeout or self.timeout
         try:
-            done = subprocess.run(
+            process = subprocess.Popen(
                 ["docker", *arguments],
-                input=stdin,
-                capture_output=True,
-                text=True,
-                errors="replace",
-                timeout=limit,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
                 env={**scrubbed(os.environ), **({"DOCKER_CONFIG": self.config} if self.config else {}), **(extra or {})},
-                check=False,
             )
         except FileNotFoundError:
             return 127, "", "docker: command not found"
-        except subprocess.TimeoutExpired:
-            return 124, "", f"docker {arguments[0]} gave no answer in {limit:.0f} s"
-        return done.returncode, done.stdout, done.stderr
+        with process:
+            out, err = _Tail(process.stdout), _Tail(process.stderr)
+            try:
+                with contextlib.suppress(BrokenPipeError), process.stdin as pipe:  # type: ignore[union-attr]
+                    pipe.write(stdin.encode())
+                code = process.wait(limit)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                return 124, "", f"docker {arguments[0]} gave no answer in {limit:.0f} s"
+            return code, out.text(), err.text()
 
     def checked(self, arguments: Sequence[str], doing: str, **options: Any) -> str:
         """Run and return stdout.
@@ -182,6 +211,11 @@ class Engine:
                 "rollout_registry_username and rollout_registry_password (vaulted)."
             )
 
+    def processes(self, container: str) -> list[int]:
+        """The host's process ids of a running container; none where it does not run."""
+        code, out, _err = self.run(["top", container, "-eo", "pid"], timeout=20)
+        return [int(line) for line in out.split()[1:] if line.isdigit()] if not code else []
+
     def logs(self, container: str, lines: int = 15) -> str:
         """The last lines that a container wrote."""
         _code, out, err = self.run(["logs", "--tail", str(lines), container], timeout=20)
@@ -228,6 +262,10 @@ class Stack:
         out = self.engine.checked(self.compose("config", "--format", "json"), f"Reading {self.file}")
         return dict(json.loads(out))
 
+    def stop(self, service: str, timeout: float) -> None:
+        """Stop one service, with its own grace period."""
+        self.engine.checked(self.compose("stop", service), f"Stopping {service}", timeout=timeout)
+
     def up(self, service: str, recreate: bool, timeout: float) -> None:
         """Start one service, without its dependencies and without pulling."""
         flag = "--force-recreate" if recreate else "--no-recreate"
@@ -251,6 +289,16 @@ def validate(engine: Engine, text: str, environment: Mapping[str, str], file: st
         extra=environment,
     )
     return dict(json.loads(out))
+
+
+def configuration(engine: Engine, file: Path) -> dict[str, Any]:
+    """What Compose makes of a file on the disk, with the ``.env`` file beside it if there is one.
+
+    Raises:
+        RolloutError: the file is not there, or Compose does not accept it.
+    """
+    call = ["compose", "--project-directory", str(file.parent), "--file", str(file), "config", "--format", "json"]
+    return dict(json.loads(engine.checked(call, f"Reading {file}")))
 
 
 def last_words(text: str, lines: int = 2) -> str:

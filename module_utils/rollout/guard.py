@@ -159,8 +159,7 @@ def revert(store: Store, engine: Engine, armed: dict[str, Any]) -> None:
 
 
 def _switch(store: Store, engine: Engine, target: dict[str, Any], stack: str, name: str, run: str) -> Switch:
-    # torch was proven on this release when it became stable; proving it anew needs more than the standard library.
-    return Switch(store, engine, target["application"], stack, name, run, prove_torch=False)
+    return Switch(store, engine, target["application"], stack, name, run)
 
 
 def state(store: Store) -> Optional[dict[str, Any]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Optional
 
-from ansible.module_utils.rollout import compose, guard, health, machine, net, plan, report, sdk
+from ansible.module_utils.rollout import compose, contract, guard, health, machine, net, plan, report, torch_verdict
 from ansible.module_utils.rollout import ledger as ledgers
 from ansible.module_utils.rollout import lock as locks
 from ansible.module_utils.rollout.engine import Engine
@@ -65,7 +65,8 @@ def services(
     """One row for each service of the host's stacks, as it should be by the ledger and as it is.
 
     Returns:
-        stack, service, release, digest, health, since, torch, drift (list of sentences).
+        stack, service, release, digest, health, since, torch, verdict (of the torch check; None where it did not run), drift
+        (list of sentences).
     """
     now = store.ledger().stable
     rows: list[dict[str, Any]] = []
@@ -103,11 +104,16 @@ def _stack(
             row["health"] = _health(service, found, now.release)
             if image and found.image_id == image["id"]:
                 row["digest"] = image["digest"]
-            if torch and service.torch and found.status == "running":
-                verdict = sdk.check(found.id, service.torch, image=False, limit_s=torch_limit_s)
+        if torch and service and service.torch:
+            if found and found.status == "running":
+                verdict = contract.in_container(engine, found.id, service.torch, torch_limit_s)
                 row["torch"] = report.torch_column(verdict)
-                if verdict["verdict"] != "pass":
+                # A card that the service has filled itself is no fault.
+                if not torch_verdict.passed_or_busy(verdict):
                     drift.append(f"torch: {verdict['observed']}. {verdict['remedy']}")
+            else:
+                verdict = torch_verdict.judge(None, service.torch, "its container does not run")
+            row["verdict"] = verdict
         if service and service.released and row["health"] != "healthy":
             drift.append(f"not healthy: {row['health']}")
         rows.append(row)
@@ -133,6 +139,7 @@ def _row(stack: str, service: str, release: str, found: Optional[compose.Contain
         "health": found.status if found else "absent",
         "since": found.started if found else "",
         "torch": "-",
+        "verdict": None,
         "drift": drift,
     }
 

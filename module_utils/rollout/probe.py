@@ -2,22 +2,26 @@
 
 Self-contained: this file's text is fed to `python -` on standard input. The parent process starts a child with a
 hard time limit, so that a hang, a crash or a flood on stdout still ends in one JSON document on the parent's stdout.
-The child writes its document to a pipe of its own: what torch prints does not disturb it.
+The child writes what it finds, step by step, to a pipe of its own: what torch prints does not disturb it, and where it
+hangs or dies, what it was doing is known. Nothing is written to the container's disk.
 """
 
-from __future__ import annotations
+import sys
+
+# A json.py in the working directory must not stand in for the library's.
+_PATH = list(sys.path)
+sys.path[:] = [p for p in sys.path if p]
 
 import json
 import os
-import sys
 import time
 
 LIMIT_S = 60.0
 _CHILD = "--rollout-probe-child"
+_NAMES = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES")
 
 
 def runtime():
-    # type: () -> dict
     """What the container looks like, without torch."""
     import glob
     import platform
@@ -27,29 +31,93 @@ def runtime():
         shm_bytes = shm.f_frsize * shm.f_blocks
     except OSError:
         shm_bytes = None
-    names = ("NVIDIA_VISIBLE_DEVICES", "NVIDIA_DRIVER_CAPABILITIES", "NVIDIA_REQUIRE_CUDA", "CUDA_VISIBLE_DEVICES")
+    nodes = []
+    for pattern in ("/dev/nvidia*", "/dev/nvhost-ctrl-gpu", "/dev/dxg", "/dev/kfd"):
+        nodes += [node for node in glob.glob(pattern) if not os.path.isdir(node)]
     return {
         "uid": os.getuid(),
         "arch": platform.machine(),
         "python": platform.python_version(),
         "shm_bytes": shm_bytes,
-        "device_nodes": sorted(glob.glob("/dev/nvidia*") + glob.glob("/dev/kfd")),
-        "environment": {name: os.environ[name] for name in names if name in os.environ},
+        "device_nodes": sorted(nodes),
+        "environment": {k: v for k, v in os.environ.items() if k in _NAMES or k.startswith("NVIDIA_")},
     }
 
 
-def matmul(torch, device):
-    """A matrix product on the device against the CPU's; the largest difference (inputs are in [0, 1), 64 terms)."""
+def opened(node):
+    """What opening a device node says: empty, or the error's name."""
+    import errno
+
+    try:
+        os.close(os.open(node, os.O_RDWR | os.O_CLOEXEC))
+    except OSError as error:
+        return errno.errorcode.get(error.errno, str(error.errno))
+    return ""
+
+
+def driver():
+    """The driver's library as the dynamic linker finds it here, and what its cuInit says (0 is success)."""
+    import ctypes
+
+    fact = {"libcuda_path": None, "cuinit": None, "cuda_api": None, "error": None}
+    try:
+        library = ctypes.CDLL("libcuda.so.1")
+    except OSError as error:
+        fact["error"] = str(error)[:300]
+        return fact
+    with open("/proc/self/maps") as maps:
+        for line in maps:
+            if "libcuda.so" in line:
+                fact["libcuda_path"] = os.path.realpath(line.split()[-1])
+                break
+    version = ctypes.c_int(0)
+    if library.cuDriverGetVersion(ctypes.byref(version)) == 0 and version.value:
+        fact["cuda_api"] = "%d.%d" % (version.value // 1000, version.value % 1000 // 10)
+    fact["cuinit"] = library.cuInit(0)
+    return fact
+
+
+def told(error):
+    """An exception in one line."""
+    return "%s: %s" % (type(error).__name__, " ".join(str(error).split())[:500])
+
+
+def compute(torch, device):
+    """A matrix product and a convolution on a device against the CPU's, synchronised and freed.
+
+    Returns:
+        kernel_ok, max_abs_err (inputs are in [0, 1), 64 and 9 terms), error, conv_error.
+    """
+    fact = {"kernel_ok": False, "max_abs_err": None, "error": None, "conv_error": None}
     generator = torch.Generator().manual_seed(20)
-    a = torch.rand(64, 64, generator=generator)
-    b = torch.rand(64, 64, generator=generator)
-    got = (a.to(device) @ b.to(device)).to("cpu").double()
-    want = a.double() @ b.double()
-    return float((got - want).abs().max())
+    a, b = torch.rand(64, 64, generator=generator), torch.rand(64, 64, generator=generator)
+    image, weight = torch.rand(1, 1, 8, 8, generator=generator), torch.rand(1, 1, 3, 3, generator=generator)
+
+    def difference(got, want):
+        return float((got.to("cpu").double() - want).abs().max())
+
+    try:
+        worst = difference(a.to(device) @ b.to(device), a.double() @ b.double())
+    except Exception as error:
+        fact["error"] = told(error)
+        return fact
+    try:
+        conv2d = torch.nn.functional.conv2d
+        other = difference(conv2d(image.to(device), weight.to(device)), conv2d(image.double(), weight.double()))
+        if device != "cpu":
+            torch.cuda.synchronize(device)
+            torch.cuda.empty_cache()
+    except Exception as error:
+        fact["conv_error"] = told(error)
+        return fact
+    # NaN is greater than nothing: max() alone would lose it.
+    fact["max_abs_err"] = max(worst, other, key=lambda e: (e != e, e))
+    fact["kernel_ok"] = True
+    return fact
 
 
 def device_facts(torch, index):
-    """One CUDA device: what it is, and whether a kernel really ran on it."""
+    """One device: what it is, and whether a kernel really ran on it."""
     properties = torch.cuda.get_device_properties(index)
     fact = {
         "uuid": str(getattr(properties, "uuid", "")) or None,
@@ -57,57 +125,106 @@ def device_facts(torch, index):
         "capability": "%d.%d" % (properties.major, properties.minor),
         "memory_total_mib": properties.total_memory // 2**20,
         "memory_free_mib": None,
-        "kernel_ok": False,
-        "max_abs_err": None,
-        "error": None,
     }
     try:
         fact["memory_free_mib"] = torch.cuda.mem_get_info(index)[0] // 2**20
-        fact["max_abs_err"] = matmul(torch, "cuda:%d" % index)
-        image = torch.ones(1, 1, 8, 8, device="cuda:%d" % index)
-        torch.nn.functional.conv2d(image, torch.ones(1, 1, 3, 3, device="cuda:%d" % index))
-        torch.cuda.synchronize(index)
-        fact["kernel_ok"] = True
     except Exception as error:
-        fact["error"] = "%s: %s" % (type(error).__name__, str(error)[:500])
+        fact.update({"kernel_ok": False, "max_abs_err": None, "error": told(error), "conv_error": None})
+        return fact
+    fact.update(compute(torch, "cuda:%d" % index))
     return fact
 
 
 def child(out):
-    """Import torch and try it; write one JSON document to the file descriptor ``out``."""
+    """Import torch and try it; write what is found, one JSON object a line, to the file descriptor ``out``."""
+    import glob
     import importlib.util
     import warnings
 
-    document = {"torch": None, "devices": [], "cpu": None, "warnings": [], "import_error": None, "cuda_error": None}
+    pipe = os.fdopen(out, "w")
+    took = {}
+
+    def tell(**facts):
+        pipe.write("\n" + json.dumps(facts) + "\n")
+        pipe.flush()
+
+    def step(name):
+        tell(stage=name)
+        took[name] = -time.monotonic()
+
+    def done(name, **facts):
+        took[name] = int((took[name] + time.monotonic()) * 1000)
+        tell(**facts)
+
+    def cuda(torch):
+        step("devices")
+        nodes = {node: opened(node) for node in sorted(glob.glob("/dev/nvidia*")) if not os.path.isdir(node)}
+        done("devices", node_errors={node: error for node, error in nodes.items() if error})
+        if torch.version.cuda:
+            step("cuInit")
+            done("cuInit", driver=driver())
+        step("CUDA start")
+        try:
+            torch.cuda.init()
+            count = torch.cuda.device_count()
+        except Exception as error:
+            done("CUDA start", cuda_error=told(error))
+            return
+        done("CUDA start")
+        devices = []
+        for index in range(count):
+            step("device %d" % index)
+            try:
+                devices.append(device_facts(torch, index))
+            except Exception as error:
+                done("device %d" % index, cuda_error=told(error))
+                return
+            done("device %d" % index, devices=devices)
+
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        if importlib.util.find_spec("torch") is not None:
+        sys.path[:] = _PATH
+        step("find torch")
+        try:
+            there = importlib.util.find_spec("torch") is not None
+        except ValueError:
+            there = True
+        done("find torch")
+        if there:
+            step("import torch")
             try:
                 import torch
 
-                document["torch"] = {
+                facts = {
                     "version": str(torch.__version__),
                     "cuda": torch.version.cuda,
                     "hip": getattr(torch.version, "hip", None),
-                    "cudnn": torch.backends.cudnn.version() if torch.version.cuda else None,
-                    "arch_list": torch.cuda.get_arch_list() if torch.version.cuda else [],
+                    "cudnn": None,
+                    "arch_list": [],
                 }
             except BaseException as error:
-                document["import_error"] = "%s: %s" % (type(error).__name__, str(error)[:500])
+                done("import torch", import_error=told(error))
             else:
+                done("import torch", torch=facts)
+                step("CPU")
                 try:
-                    document["cpu"] = {"kernel_ok": True, "max_abs_err": matmul(torch, "cpu")}
+                    done("CPU", cpu=compute(torch, "cpu"))
                 except Exception as error:
-                    document["cpu"] = {"kernel_ok": False, "error": "%s: %s" % (type(error).__name__, str(error)[:500])}
-                if torch.version.cuda or getattr(torch.version, "hip", None):
+                    done("CPU", cpu={"kernel_ok": False, "max_abs_err": None, "error": told(error), "conv_error": None})
+                if facts["cuda"] or facts["hip"]:
+                    facts["arch_list"] = [str(arch) for arch in torch.cuda.get_arch_list()]
+                    tell(torch=facts)
+                    step("cuDNN")
                     try:
-                        torch.cuda.init()
-                        document["devices"] = [device_facts(torch, i) for i in range(torch.cuda.device_count())]
+                        facts["cudnn"] = torch.backends.cudnn.version()
+                        done("cuDNN", torch=facts)
                     except Exception as error:
-                        document["cuda_error"] = "%s: %s" % (type(error).__name__, str(error)[:500])
-    document["warnings"] = [str(w.message)[:300] for w in caught][:20]
-    with os.fdopen(out, "w") as pipe:
-        json.dump(document, pipe)
+                        done("cuDNN", cudnn_error=told(error))
+                    cuda(torch)
+    # An image without NumPy is a sound one.
+    texts = [str(w.message)[:300] for w in caught if "initialize NumPy" not in str(w.message)]
+    tell(warnings=texts[:20], ms=took, done=True)
+    pipe.close()
 
 
 def parent(source):
@@ -119,7 +236,8 @@ def parent(source):
     began = time.monotonic()
     reader, writer = os.pipe()
     process = subprocess.Popen(
-        [sys.executable, "-c", source, _CHILD, str(writer)],
+        # -B: importing torch as root must not leave .pyc files behind.
+        [sys.executable or "/proc/self/exe", "-B", "-c", source, _CHILD, str(writer)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
@@ -127,7 +245,7 @@ def parent(source):
         start_new_session=True,
     )
     os.close(writer)
-    chunks = []
+    found = b""
     errors = b""
     open_fds = [reader, process.stderr.fileno()]
     timed_out = False
@@ -139,9 +257,11 @@ def parent(source):
             if not data:
                 open_fds.remove(fd)
             elif fd == reader:
-                chunks.append(data)
+                found = (found + data)[:4000000]
             else:
                 errors = (errors + data)[-2000:]
+        # A flood keeps the descriptors ready.
+        timed_out = timed_out or (bool(open_fds) and time.monotonic() > began + LIMIT_S)
     if not timed_out:
         try:
             process.wait(max(0.1, began + LIMIT_S - time.monotonic()))
@@ -151,27 +271,36 @@ def parent(source):
         os.killpg(process.pid, signal.SIGKILL)
     except OSError:
         pass
-    code = process.wait()
-    answered = True
     try:
-        document = json.loads(b"".join(chunks).decode())
-    except ValueError:
-        # Half a document is no answer: without torch in it, it would look like an image without torch.
-        answered = False
-        document = {"torch": None, "devices": [], "cpu": None, "warnings": []}
+        code = process.wait(5)
+    except subprocess.TimeoutExpired:
+        # In the kernel, where no signal reaches it: a driver that hangs.
+        code = None
+    document = {"torch": None, "devices": [], "cpu": None, "warnings": [], "stage": "start"}
+    for line in found.decode("utf-8", "replace").splitlines():
+        try:
+            facts = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(facts, dict):
+            document.update(facts)
     document["runtime"] = runtime()
     document["child"] = {
         "timed_out": timed_out,
         "exit_status": code,
-        "answered": answered,
+        # Half a document is no answer: without torch in it, it would look like an image without torch.
+        "answered": document.pop("done", False) is True,
         "stderr": errors.decode("utf-8", "replace"),
     }
     document["duration_ms"] = int((time.monotonic() - began) * 1000)
     sys.stdout.write("\nROLLOUT-PROBE " + json.dumps(document) + "\n")
     sys.stdout.flush()
+    if code is None:
+        os._exit(0)
 
 
 if __name__ == "__main__" and len(sys.argv) > 2 and sys.argv[1] == _CHILD:
     child(int(sys.argv[2]))
 elif __name__ == "__main__" and "ROLLOUT_SOURCE" in globals():
     parent(globals()["ROLLOUT_SOURCE"])
+sys.path[:] = _PATH

@@ -6,8 +6,9 @@ import calendar
 import time
 from typing import Any, Iterable, Mapping, Optional, Sequence
 
-from ansible.module_utils.rollout import inventory
+from ansible.module_utils.rollout import inventory, torch_screen
 from ansible.module_utils.rollout.lock import span
+from ansible.module_utils.rollout.tables import table
 
 SUCCEEDED, UNCHANGED, REFUSED = "succeeded", "unchanged", "refused"
 REVERTED, REVERT_FAILED, UNKNOWN = "reverted", "revert failed", "unknown"
@@ -288,26 +289,6 @@ def _next(word: str, results: Mapping[str, Result], run: Mapping[str, Any]) -> s
     }.get(word, "")
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """A table in which the first cell of a row is its group: each group has its own heading line.
-
-    Columns are as wide as their widest cell; one that is empty everywhere is left out.
-    """
-    cells = [[str(c) for c in row] for row in rows]
-    keep = [i for i in range(1, len(head)) if any(row[i] for row in cells)]
-    widths = [max(len(row[i]) for row in [list(head), *cells]) for i in keep]
-
-    def line(row: Sequence[str]) -> str:
-        return ("  " + "  ".join(row[i].ljust(w) for i, w in zip(keep, widths))).rstrip()
-
-    lines: list[str] = [line(head)]
-    for n, row in enumerate(cells):
-        if n == 0 or row[0] != cells[n - 1][0]:
-            lines.append(row[0])
-        lines.append(line(row))
-    return "\n".join(lines)
-
-
 def torch_column(verdict: Mapping[str, Any]) -> str:
     """A torch verdict in one word or two: the version, ``absent``, or the reason it did not pass."""
     if verdict.get("verdict") != "pass":
@@ -354,6 +335,8 @@ def status_screen(hosts: Mapping[str, Mapping[str, Any]], now: float) -> str:
     observed = {host: found["info"] for host, found in hosts.items() if found["info"]}
     notes += state_notes(observed, status=True) + _apart(hosts)
     text = table(["HOST", "SERVICE", "RELEASE", "DIGEST", "HEALTH", "SINCE", "TORCH", "DRIFT"], rows)
+    cards = torch_screen.torch_table(hosts, gpus_only=True)
+    text += f"\n\n{cards}" if cards else ""
     if not notes:
         return text + "\n\nEverything runs as it was released."
     unfinished = any(info.get("lock") or info["ledger"]["interrupted"] for info in observed.values())

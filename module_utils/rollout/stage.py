@@ -6,8 +6,8 @@ import contextlib
 from dataclasses import dataclass, field
 from typing import Any, Iterator, Optional
 
-from ansible.module_utils.rollout import compose, env, net, plan, sdk, torch_verdict
-from ansible.module_utils.rollout.engine import Engine, validate
+from ansible.module_utils.rollout import compose, contract, env, gpu, net, plan, torch_verdict
+from ansible.module_utils.rollout.engine import Engine, Stack, validate
 from ansible.module_utils.rollout.errors import RolloutError
 from ansible.module_utils.rollout.files import Store
 
@@ -53,17 +53,19 @@ def stage(store: Store, engine: Engine, order: Order, check: bool) -> dict[str, 
     platform = f"linux/{facts['arch']}"
     values = plan.environment(order.release, order.environment, order.secrets)
     files = {".env": env.render(values)}
+    configs: dict[str, dict[str, Any]] = {}
     services: dict[str, list[compose.Service]] = {}
     for stack, text in order.stacks.items():
         file = plan.compose_file(stack)
-        config = validate(engine, text, {k: str(v) for k, v in values.items()}, file)
-        services[stack] = compose.services(config, file)
+        configs[stack] = validate(engine, text, {k: str(v) for k, v in values.items()}, file)
+        services[stack] = compose.services(configs[stack], file)
         compose.unresolved(services[stack], order.images, file)
         files[file] = text
         files[plan.pins_file(stack)] = compose.pins(services[stack], order.images, order.release)
     for repository, image in order.images.items():
         plan.require_platform(f"{repository}:{order.release}", image["platforms"], platform)
     _require_ports(engine, order.application, services)
+    host = require_gpu_host(engine, services)
 
     content: dict[str, Any] = {**files, "images": {r: i["digest"] for r, i in order.images.items()}}
     name, there = plan.variant(order.release, {n: _content(store, n) for n in store.names()}, content)
@@ -108,7 +110,7 @@ def stage(store: Store, engine: Engine, order: Order, check: bool) -> dict[str, 
         }
         store.write_release(name, files, manifest)
     if name not in {s.name for s in ledger.known}:
-        result["torch"] = prove(services, images, order.torch_limit_s)
+        result["torch"] = prove(engine, services, configs, images, order.torch_limit_s, host)
         if name not in ledger.staged:
             store.append("staged", order.run, name=name, release=order.release)
             result["changed"] = True
@@ -129,6 +131,9 @@ def restage(store: Store, engine: Engine, name: str, check: bool, login: Login =
             f"Release {name} was edited by hand ({', '.join(edited)} in {store.directory(name)}), so it is not what was "
             "proven stable. Restore the files, or choose another release."
         )
+    files = {stack: plan.compose_file(stack) for stack in manifest["stacks"]}
+    stacks = {s: Stack(engine, "check", store.directory(name), file, plan.pins_file(s)).config() for s, file in files.items()}
+    require_gpu_host(engine, {s: compose.services(config, files[s]) for s, config in stacks.items()})
     if not check:
         store.require_writable()
     changed = False
@@ -172,38 +177,61 @@ def pull(engine: Engine, release: str, images: dict[str, dict[str, Any]]) -> Non
         engine.checked(["tag", f"{repository}@{image['digest']}", f"{repository}:{release}"], "Tagging an image")
 
 
+def require_gpu_host(engine: Engine, services: dict[str, list[compose.Service]]) -> Optional[dict[str, Any]]:
+    """What is known of this host's cards; None where no service needs one.
+
+    Raises:
+        RolloutError: no new container would get its card here, whatever its image.
+    """
+    needing = [s for stack in services.values() for s in stack if s.torch and s.torch.on_gpu]
+    if not needing:
+        return None
+    host = gpu.facts(engine)
+    fault = torch_verdict.host_fault(host)
+    # AMD's cards have no driver of NVIDIA's.
+    if fault and any(s.torch and s.torch.flavour == "cuda" for s in needing):
+        reason, evidence = fault
+        raise RolloutError(
+            f"Service {needing[0].name} needs the GPU, and this host has none to give to a new container: {evidence} "
+            f"({reason}). The fault is the host's. Rolling back will not help: {torch_verdict.REASONS[reason][2]}",
+            service=needing[0].name,
+            gate="gpu",
+        )
+    return host
+
+
 def prove(
+    engine: Engine,
     services: dict[str, list[compose.Service]],
+    configs: dict[str, dict[str, Any]],
     images: dict[str, dict[str, Any]],
     limit_s: float,
+    host: Optional[dict[str, Any]],
 ) -> dict[str, Any]:
-    """The torch contract of each image, in a throw-away container.
+    """The torch contract of each image, in a throw-away container with the service's own configuration.
+
+    A card that is busy with what runs now does not stop the run: the gate after the start proves the rest.
 
     Raises:
         RolloutError: an image does not keep its contract, or that could not be found out.
     """
-    verdicts: dict[tuple[str, str], Any] = {}
-    for stack in services.values():
-        for service in stack:
+    verdicts: dict[tuple[str, torch_verdict.Expectation], Any] = {}
+    for stack, found in services.items():
+        for service in found:
             repository = compose.repository(service.image)
             if not service.released or service.torch is None or (repository, service.torch) in verdicts:
                 continue
-            verdict = sdk.check(
-                f"{repository}@{images[repository]['digest']}",
-                service.torch,
-                image=True,
-                limit_s=limit_s,
-                gpu=service.gpu,
-            )
+            tried = {**configs[stack]["services"][service.name], "image": f"{repository}@{images[repository]['digest']}"}
+            verdict = contract.in_image(engine, tried, service.torch, limit_s, host)
             verdicts[repository, service.torch] = verdict
-            if verdict["verdict"] != torch_verdict.PASS:
+            if not torch_verdict.passed_or_busy(verdict):
                 raise RolloutError(
                     "Torch contract broken: " + torch_verdict.sentence(verdict, f"image {repository}, service {service.name}"),
                     service=service.name,
                     gate="torch",
                     torch=verdict,
                 )
-    return {f"{repository} ({expected})": verdict for (repository, expected), verdict in verdicts.items()}
+    return {f"{repository} ({expected.flavour})": verdict for (repository, expected), verdict in verdicts.items()}
 
 
 def _content(store: Store, name: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import time
 from dataclasses import replace
 from typing import Any, Callable, Optional
 
-from ansible.module_utils.rollout import compose, health, net, plan, sdk, torch_verdict
+from ansible.module_utils.rollout import compose, contract, gpu, health, net, plan, stage, torch_verdict
 from ansible.module_utils.rollout.engine import Engine, Stack
 from ansible.module_utils.rollout.errors import RolloutError
 from ansible.module_utils.rollout.files import Store
@@ -18,7 +18,8 @@ from ansible.module_utils.rollout.files import Store
 class Switch:
     """One stack on its way to the release in directory ``name``; ``run`` goes into the ledger.
 
-    ``arm`` is called before the first change; what it raises prevents the change.
+    ``arm`` is called before the first change; what it raises prevents the change. ``gpu_release_s`` is how long a card may
+    take to be free after the old container was stopped.
     """
 
     def __init__(
@@ -30,11 +31,11 @@ class Switch:
         name: str,
         run: str,
         torch_limit_s: float = 60.0,
-        prove_torch: bool = True,
+        gpu_release_s: float = 60.0,
         arm: Callable[[], None] = lambda: None,
     ) -> None:
         self.store, self.engine, self.stack_name, self.name, self.run = store, engine, stack, name, run
-        self.torch_limit_s, self.prove_torch, self.arm = torch_limit_s, prove_torch, arm
+        self.torch_limit_s, self.gpu_release_s, self.arm = torch_limit_s, gpu_release_s, arm
         self.project = plan.project(application, stack)
         self.manifest = store.manifest(name)
         self.release = str(self.manifest["release"])
@@ -50,10 +51,11 @@ class Switch:
         running = self.engine.containers(self.project)
         return wanted, running, compose.changes(wanted, self.image_ids, running)
 
-    def switch(self, check: bool, wait: bool = True) -> dict[str, Any]:
+    def switch(self, check: bool, wait: bool = True, settle: bool = False) -> dict[str, Any]:
         """Do it, or with ``check`` only find what would be done and hold the gates of what stays.
 
-        Without ``wait`` services are started and no gate is held.
+        Without ``wait`` services are started and no gate is held. With ``settle`` a GPU is proven again in what stays: it
+        can be lost in a running container.
 
         Returns:
             changed, services: for each its action, why, and in seconds from before its stop until its gate held.
@@ -67,6 +69,9 @@ class Switch:
         fresh = {e.get("service") for e in self.store.ledger().open if e["run"] == self.run}
         changed = any(c.action != "keep" for c in changes)
         if changed and not check:
+            if wait:
+                to_start = {c.service for c in changes if c.action != "keep"}
+                stage.require_gpu_host(self.engine, {self.stack_name: [s for s in wanted if s.name in to_start]})
             self.arm()
         report = []
         for change in changes:
@@ -77,14 +82,14 @@ class Switch:
                     self._record("switching", change.service)
                     self._remove([c for c in running if c.service == change.service])
             elif change.action != "keep" and not check:
-                self._start(service, change)
+                self._start(service, change, [c for c in running if c.service == service.name], wait)
             torch = None
             # In check mode what would be changed still runs the old release: its gate says nothing about the new one.
             changing = change.action != "keep"
             if wait and service and ((changing and not check) or (service.released and not changing)):
                 found = self._gate(service, changing, service.name in fresh or changing)
-                if service.torch and changing and self.prove_torch:
-                    torch = self._torch(service, service.torch, found)
+                if service.torch and (changing or (settle and service.torch.on_gpu)):
+                    torch = self._torch(service, service.torch, found, proven=not changing)
             report.append(
                 {
                     "service": change.service,
@@ -119,12 +124,27 @@ class Switch:
         """Into the ledger before the step: what was begun is known whatever happens."""
         self.store.append(event, self.run, name=self.name, release=self.release, stack=self.stack_name, service=service)
 
-    def _start(self, service: compose.Service, change: compose.Change) -> None:
+    def _start(self, service: compose.Service, change: compose.Change, old: list[compose.Container], wait: bool) -> None:
         self._record("switching", service.name)
         try:
+            if service.torch and service.torch.on_gpu and old:
+                self._free_card(service, service.torch, old, wait)
             self.stack.up(service.name, recreate=change.action == "recreate", timeout=service.deadline + 120)
         except RolloutError as error:
             raise self._failure(service, "start", str(error)) from error
+
+    def _free_card(
+        self, service: compose.Service, expected: torch_verdict.Expectation, old: list[compose.Container], wait: bool
+    ) -> None:
+        """Stop the old container and wait until it has left the card: one card holds one model."""
+        pids = [pid for found in old for pid in self.engine.processes(found.id)]
+        self.stack.stop(service.name, service.deadline + 120)
+        try:
+            gpu.await_release(pids, expected.min_free_mib, self.gpu_release_s, self.engine, self.store.fence, service.cards)
+        except RolloutError:
+            # On the way back there is nothing better than to try.
+            if wait:
+                raise
 
     def _gate(self, service: compose.Service, changing: bool, fresh: bool) -> compose.Container:
         """Wait until the service's gate holds: for one that was running all along, one good answer is enough.
@@ -169,9 +189,12 @@ class Switch:
             found = [c for c in self.engine.containers(self.project) if c.service == service]
         return found[0] if found else None
 
-    def _torch(self, service: compose.Service, expected: str, found: compose.Container) -> dict[str, Any]:
-        verdict = sdk.check(found.id, expected, image=False, limit_s=self.torch_limit_s)
-        if verdict["verdict"] != torch_verdict.PASS:
+    def _torch(
+        self, service: compose.Service, expected: torch_verdict.Expectation, found: compose.Container, proven: bool
+    ) -> dict[str, Any]:
+        verdict = contract.in_container(self.engine, found.id, expected, self.torch_limit_s)
+        # Where this very container was proven before, a card that it has filled since is no fault.
+        if verdict["verdict"] != torch_verdict.PASS and not (proven and torch_verdict.passed_or_busy(verdict)):
             raise self._failure(service, "torch", torch_verdict.sentence(verdict, "torch contract broken"))
         return verdict
 
@@ -184,7 +207,7 @@ class Switch:
         found = self._container(service.name, None)
         log = self.engine.logs(found.id) if found else ""
         return RolloutError(
-            f"Service {service.name} (stack {self.stack_name}) does not pass on {self.release}: {what}.",
+            f"Service {service.name} (stack {self.stack_name}) does not pass on {self.release}: {what.rstrip('.')}.",
             service=service.name,
             stack=self.stack_name,
             gate=gate,

@@ -13,7 +13,7 @@ _HERE = str(Path(__file__).resolve().parents[2] / "module_utils")
 if _HERE not in ansible.module_utils.__path__:
     ansible.module_utils.__path__.append(_HERE)
 
-from ansible.module_utils.rollout import inventory, machine, reference, report
+from ansible.module_utils.rollout import inventory, machine, reference, report, torch_screen
 from ansible.module_utils.rollout import lock as locks
 from ansible.module_utils.rollout.errors import RolloutError
 
@@ -75,14 +75,16 @@ def rollout_unlocked(hosts: Sequence[str], hostvars: Mapping[str, Any]) -> str:
     return report.unlock_screen({h: hostvars[h].get("unlock_done") or {} for h in hosts})
 
 
-def rollout_status(hosts: Mapping[str, Any]) -> str:
-    """The screen of status.yml."""
+def rollout_status(hosts: Mapping[str, Any], view: str = "all") -> dict[str, Any]:
+    """The screen of status.yml, or with view ``torch`` that of gpu_check.yml, and whether it is good."""
+    if view == "torch":
+        return torch_screen.torch_screen(hosts)
     owner = machine.owner()
     for found in hosts.values():
         lock = (found["info"] or {}).get("lock")
         if lock:
             lock["dead"] = locks.dead(lock, owner, owner["alive"])
-    return report.status_screen(hosts, time.time())
+    return {"screen": report.status_screen(hosts, time.time()), "good": True}
 
 
 class FilterModule:

@@ -14,6 +14,7 @@ from ansible.module_utils.rollout import compose, inventory, torch_verdict
 ROOT = Path(__file__).resolve().parents[3]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
 INVENTORY = (ROOT / "docs/inventory.md").read_text()
+GPU = (ROOT / "docs/gpu.md").read_text()
 KTRDR = yaml.safe_load((ROOT / "inventory/ktrdr.yml").read_text())
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
 
@@ -74,9 +75,39 @@ def test_variables_of_ktrdr(name):
         assert cell.startswith(shown(KTRDR[name]))
 
 
+def test_reasons_have_one_section_each_in_their_order():
+    # A heading of one lower-case word is a code; the others are sentences.
+    assert re.findall(r"^## ([a-z_\d]+)$", GPU, re.M) == list(torch_verdict.REASONS)
+
+
 @pytest.mark.parametrize("reason", torch_verdict.REASONS)
-def test_every_reason_has_a_section(reason):
-    assert f"\n## {reason}\n" in (ROOT / "docs/gpu.md").read_text()
+def test_sections_of_reasons_say_what_to_do(reason):
+    part = re.search(rf"^## {reason}$(.*?)(?=^## |\Z)", GPU, re.M | re.S)
+    assert part, f"docs/gpu.md has no section {reason}"
+    if reason == "ok":
+        assert "Nothing to do." in part[1]
+        return
+    meaning = part[1].strip().partition("\n")[0]
+    assert meaning[:1].isalpha() or meaning[:1] == "`", f"section {reason} does not begin with what it means"
+    for item in ("Confirm", "Mend"):
+        said = re.findall(rf"^- \*\*{item}\*\*(.*?)(?=^- \*\*|\Z)", part[1], re.M | re.S)
+        assert re.search(r"\w", "".join(said)), f"section {reason} has no item {item}"
+
+
+def test_the_table_of_reasons_agrees_with_them():
+    rows = re.findall(r"^\| \[(\w+)\]\(#(\w+)\) \|([^|]*)\|([^|]*)\|([^|]*)\|$", GPU, re.M)
+    assert all(name == anchor and line.strip() for name, anchor, _verdict, _fault, line in rows)
+    found = [(name, verdict.strip(), fault.strip() or None) for name, _anchor, verdict, fault, _line in rows]
+    assert found == [(name, verdict, fault) for name, (verdict, fault, _remedy) in torch_verdict.REASONS.items()]
+
+
+@pytest.mark.parametrize("name", torch_verdict._KEYS)
+def test_keys_of_torch_are_in_the_example(name):
+    asked = re.search(r"^## What can be asked$.*?```yaml\n(.*?)```", GPU, re.M | re.S)
+    assert asked
+    (gate,) = yaml.safe_load(asked[1])["x-rollout"].values()
+    assert name in gate["torch"]
+    torch_verdict.expectation(gate["torch"], "docs/gpu.md")
 
 
 def anchors(file: Path) -> set[str]:

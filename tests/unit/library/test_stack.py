@@ -37,7 +37,7 @@ def test_an_engine_that_does_not_answer(run, docker, base):
 
 
 def test_a_gate_that_fails_says_which(run, base, monkeypatch):
-    def fail(self, check, wait):
+    def fail(self, check, wait, settle):
         raise RolloutError("Service web does not pass.", service="web", stack="core", gate="health", log="last")
 
     monkeypatch.setattr(Switch, "switch", fail)
@@ -57,12 +57,13 @@ def test_the_arguments_arrive(run, base, monkeypatch):
     monkeypatch.setattr(
         Switch,
         "switch",
-        lambda self, check, wait: (
-            seen.append((self.project, self.run, self.torch_limit_s, check, wait)) or {"changed": False, "services": []}
+        lambda self, check, wait, settle: (
+            seen.append((self.project, self.run, self.torch_limit_s, self.gpu_release_s, check, wait, settle))
+            or {"changed": False, "services": []}
         ),
     )
-    run("stack", True, **base, wait=False, torch_timeout=7)
-    assert seen == [("app-core", "r1", 7.0, True, False)]
+    run("stack", True, **base, wait=False, torch_timeout=7, gpu_release_timeout=8, settle=True)
+    assert seen == [("app-core", "r1", 7.0, 8.0, True, False, True)]
 
 
 def test_a_step_of_a_run_that_lost_the_lock_is_refused(run, docker, base):
@@ -80,6 +81,6 @@ def test_a_step_of_a_run_that_lost_the_lock_is_refused(run, docker, base):
 def test_the_guard_is_armed_with_what_the_task_says(run, base, monkeypatch):
     seen = []
     monkeypatch.setattr(guard, "arm", lambda store, *rest: seen.append(rest))
-    monkeypatch.setattr(Switch, "switch", lambda self, check, wait: self.arm() or {"changed": False, "services": []})
+    monkeypatch.setattr(Switch, "switch", lambda self, check, wait, settle: self.arm() or {"changed": False, "services": []})
     run("stack", **base, confirm_timeout=7)
     assert seen == [("app", "r1", "v1", 7.0)]

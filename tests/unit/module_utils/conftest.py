@@ -3,7 +3,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
-from ansible.module_utils.rollout import switch
+from ansible.module_utils.rollout import gpu, switch
 
 
 @pytest.fixture(autouse=True)
@@ -14,5 +14,6 @@ def clock(monkeypatch):
     def sleep(seconds):
         now.time += seconds
 
-    monkeypatch.setattr(switch, "time", SimpleNamespace(monotonic=lambda: now.time, sleep=sleep))
+    for module in (switch, gpu):
+        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now.time, sleep=sleep))
     return now

@@ -11,7 +11,7 @@ from ansible.module_utils.rollout import compose
 from ansible.module_utils.rollout.engine import Engine
 from ansible.module_utils.rollout.errors import RolloutError
 
-READING = {"ps", "container inspect", "image inspect", "image ls", "config", "logs", "info"}
+READING = {"ps", "container inspect", "image inspect", "image ls", "config", "logs", "info", "top"}
 
 
 def digest(letter: str) -> str:
@@ -86,6 +86,8 @@ class FakeEngine(Engine):
             self.made = [c for c in self.made if c["Id"] != words[1]]
         elif words[0] == "logs":
             return 0, "the last line\n", ""
+        elif words[0] == "top":
+            return 0, "PID\n4711\n", ""
         return 0, "", ""
 
     def held_ports(self) -> dict[int, str]:
@@ -111,6 +113,12 @@ class FakeEngine(Engine):
                 document.update(part)
             return 0, json.dumps(document), ""
         service, project = words[-1], words[2]
+        if "stop" in words:
+            self.calls.append(f"stop {service}")
+            for found in self.made:
+                if self._label(found, "project") == project and self._label(found, "service") == service:
+                    found["State"].update(Status="exited", ExitCode=0)
+            return 0, "", ""
         recreate = "--force-recreate" in words
         self.calls.append(f"up {service} {'recreate' if recreate else 'create'}")
         if f"up {service}" in self.fail:

@@ -5,6 +5,7 @@ import json
 import pytest
 from ansible.module_utils.rollout import compose
 from ansible.module_utils.rollout.errors import RolloutError
+from ansible.module_utils.rollout.torch_verdict import Expectation
 
 FILE = "docker-compose.core.yml"
 # As Compose 2.26 prints it.
@@ -62,15 +63,69 @@ def test_services_of_a_real_document():
     db, backend, trainer = compose.services(CONFIG, FILE)
     assert (db.name, db.released, db.image) == ("db", False, "postgres:17-alpine")
     assert (backend.torch, backend.health, backend.deadline) == (
-        "absent",
+        Expectation("absent"),
         ("http://127.0.0.1:8000/api/v1/health",),
         90,
     )
-    assert (backend.successes, backend.window, backend.names_release, backend.gpu) == (2, 0.5, True, False)
+    assert (backend.successes, backend.window, backend.names_release) == (2, 0.5, True)
     assert backend.ports == (8000,)
     assert trainer.released
-    assert trainer.gpu
     assert trainer.torch is None
+
+
+def test_a_torch_contract_may_say_more_than_the_flavour():
+    gate = {"flavour": "cuda", "python": "/opt/venv/bin/python", "min_torch": "2.4", "uuids": ["GPU-1"], "min_shm_mib": 1024}
+    (web,) = compose.services(config(torch=gate), FILE)
+    assert web.torch == Expectation("cuda", "/opt/venv/bin/python", "2.4", uuids=("GPU-1",), min_shm_mib=1024)
+
+
+THROWN = {
+    "image": "r/gpu",
+    "user": "1000",
+    "environment": {"A": "1"},
+    "shm_size": "1073741824",
+    "runtime": "nvidia",
+    "devices": ["/dev/dri"],
+    "deploy": {"resources": {"reservations": {"devices": [{"driver": "nvidia"}]}, "limits": {"memory": "4G"}}, "replicas": 2},
+}
+
+
+@pytest.mark.parametrize("gpu", [True, False])
+def test_a_throw_away_container_has_what_torch_sees_and_nothing_else(gpu):
+    rest = {
+        "ports": [{"published": "80"}],
+        "volumes": ["/data:/data"],
+        "networks": {"default": None},
+        "command": ["serve"],
+        "entrypoint": ["/init"],
+        "depends_on": {"db": {}},
+        "secrets": ["s"],
+        "container_name": "gpu",
+        "restart": "always",
+        "ipc": "service:other",
+    }
+    found = compose.throw_away({**THROWN, **rest}, "python3", gpu)
+    assert not (set(rest) - {"command", "entrypoint"}) & set(found)
+    assert (found["entrypoint"], found["command"], found["network_mode"]) == (["python3"], ["-"], "none")
+    assert {k: found[k] for k in ("image", "user", "shm_size")} == {k: THROWN[k] for k in ("image", "user", "shm_size")}
+    resources = THROWN["deploy"]["resources"]
+    if gpu:
+        assert (found["runtime"], found["devices"], found["environment"]) == ("nvidia", ["/dev/dri"], {"A": "1"})
+        assert found["deploy"] == {"resources": resources}
+    else:
+        assert not {"runtime", "devices"} & set(found)
+        assert found["environment"] == {"A": "1", "NVIDIA_VISIBLE_DEVICES": "void"}
+        assert found["deploy"] == {"resources": {"limits": resources["limits"]}}
+
+
+def test_the_plainest_throw_away_container():
+    found = compose.throw_away({"image": "r/a", "ipc": "host"}, "python3", True)
+    assert found["ipc"] == "host"
+    assert "deploy" not in found
+
+
+def test_gates_without_a_number():
+    _db, _backend, trainer = compose.services(CONFIG, FILE)
     assert (trainer.deadline, trainer.successes, trainer.window) == (120.0, 3, 1.0)
 
 
@@ -119,8 +174,21 @@ def test_the_order_of_keys_does_not_change_the_hash():
         (config(health="http://x"), "x-rollout.web.health is 'http://x': expected a list of URLs."),
         (config(health=["ftp://x"]), "x-rollout.web.health has 'ftp://x': expected an http:// URL."),
         (config(health=[None]), "x-rollout.web.health has 'None': expected an http:// URL."),
-        (config(torch=False), "x-rollout.web.torch is False: expected one of absent, cpu, cuda."),
-        (config(torch="rocm"), "x-rollout.web.torch is 'rocm': expected absent, cpu or cuda."),
+        (config(torch=False), "x-rollout.web.torch is False: expected one of absent, cpu, cuda, rocm."),
+        (config(torch="gpu"), "x-rollout.web.torch is 'gpu': expected one of absent, cpu, cuda, rocm."),
+        (config(torch={"flavour": "cuda", "min_vram": 1}), "x-rollout.web.torch has 'min_vram'; known are flavour, python"),
+        (config(torch={"min_torch": "2.1"}), "x-rollout.web.torch is None: expected one of absent, cpu, cuda, rocm."),
+        (
+            config(torch={"flavour": "cuda", "min_cuda": 12.4}),
+            "x-rollout.web.torch.min_cuda is 12.4: expected a version in quotes.",
+        ),
+        (
+            config(torch={"flavour": "cuda", "min_cuda": "new"}),
+            "x-rollout.web.torch.min_cuda is 'new': expected a version in quotes.",
+        ),
+        (config(torch={"flavour": "cuda", "devices": -1}), "x-rollout.web.torch.devices is -1: expected a whole number."),
+        (config(torch={"flavour": "cuda", "devices": True}), "x-rollout.web.torch.devices is True: expected a whole number."),
+        (config(torch={"flavour": "cuda", "uuids": "GPU-1"}), "x-rollout.web.torch.uuids is 'GPU-1': expected a list of UUIDs."),
     ],
 )
 def test_refusals(document, sentence):

@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from ansible.module_utils.rollout import machine, net, observe, sdk
+from ansible.module_utils.rollout import contract, machine, net, observe
 from ansible.module_utils.rollout.health import Answer
 from fake_engine import digest
 from story import Host, held
@@ -99,6 +99,7 @@ def test_all_as_released(host):
         "health": "healthy",
         "since": "2026-01-01T00:00:00Z",
         "torch": "-",
+        "verdict": None,
         "drift": [],
     }
     assert found["db"]["release"] == "-"
@@ -191,7 +192,7 @@ def test_health_urls(host, monkeypatch, answer, health):
 @pytest.mark.parametrize(
     ("verdict", "column", "drift"),
     [
-        ({"verdict": "pass", "torch": {"version": "2.5"}}, "2.5", []),
+        ({"verdict": "pass", "reason": "ok", "torch": {"version": "2.5"}}, "2.5", []),
         (
             {"verdict": "fail", "reason": "hang", "observed": "no answer in time", "remedy": "Reboot."},
             "fail: hang",
@@ -202,12 +203,19 @@ def test_health_urls(host, monkeypatch, answer, health):
             "unknown: no_answer",
             ["torch: no answer. Again."],
         ),
+        # It has filled the card itself.
+        ({"verdict": "unknown", "reason": "out_of_memory"}, "unknown: out_of_memory", []),
     ],
 )
 def test_torch(host, monkeypatch, verdict, column, drift):
-    monkeypatch.setattr(sdk, "check", lambda *a, **o: {"verdict": "pass", "torch": None})
+    monkeypatch.setattr(contract, "in_image", lambda *a: {"verdict": "pass", "torch": None})
+    monkeypatch.setattr(contract, "in_container", lambda *a: {"verdict": "pass", "torch": None})
     host.rollout("a", text=text_of("sha-aaaaaaa", ("web",), torch="cpu"))
-    monkeypatch.setattr(sdk, "check", lambda *a, **o: verdict)
+    monkeypatch.setattr(contract, "in_container", lambda *a: verdict)
     row = rows(host)["web"]
-    assert (row["torch"], row["drift"]) == (column, drift)
+    assert (row["torch"], row["drift"], row["verdict"]) == (column, drift, verdict)
     assert rows(host, torch=False)["web"]["torch"] == "-"
+    edit(host, "web", State={"Status": "exited"})
+    stopped = rows(host)["web"]
+    assert (stopped["torch"], stopped["verdict"]["reason"]) == ("-", "no_answer")
+    assert stopped["verdict"]["observed"] == "its container does not run"

@@ -7,8 +7,8 @@ import sys
 import time
 
 import pytest
-from ansible.module_utils.rollout import sdk
-from ansible.module_utils.rollout.torch_verdict import judge, read_probe
+from ansible.module_utils.rollout import contract, torch_verdict
+from ansible.module_utils.rollout.torch_verdict import Expectation, read_probe
 from interpreter import bare_python
 
 # Just enough of torch for the CPU check.
@@ -33,7 +33,9 @@ class Tensor:
     def abs(self): return self
     def max(self): return self.value
 def rand(*shape, generator=None): return Tensor()
-def ones(*shape, device=None): return Tensor()
+class nn:
+    class functional:
+        conv2d = staticmethod(lambda image, kernel: image)
 """
 CUDA = (
     TORCH
@@ -51,11 +53,13 @@ class cuda:
     get_device_properties = staticmethod(lambda index: Properties)
     mem_get_info = staticmethod(lambda index: (2**29, 2**30))
     synchronize = staticmethod(lambda index: None)
-class nn:
-    class functional:
-        conv2d = staticmethod(lambda image, kernel: image)
+    empty_cache = staticmethod(lambda: None)
 """
 )
+
+
+def judge(document, flavour):
+    return torch_verdict.judge(document, Expectation(flavour))
 
 
 def run(tmp_path, torch, limit_s=20.0):
@@ -64,7 +68,7 @@ def run(tmp_path, torch, limit_s=20.0):
         (tmp_path / "torch" / "__init__.py").write_text(torch)
     done = subprocess.run(
         [bare_python(), "-"],
-        input=sdk.probe_source(limit_s),
+        input=contract.probe_source(limit_s),
         capture_output=True,
         text=True,
         env={"PYTHONPATH": str(tmp_path), "PATH": "/usr/bin:/bin"},
@@ -119,6 +123,7 @@ def test_no_torch_is_found_out(tmp_path):
         ),
         (CUDA + "version.works = 1", "cuda", "ok", "torch 9.9+fake (cuda) on Fake"),
         (CUDA, "cuda", "kernel_failed", "no kernel image"),
+        (CUDA.replace("sm_90", "sm_100"), "cuda", "arch_unsupported", "Fake is 9.0, torch is built for sm_100"),
         (CUDA + "cuda.device_count = staticmethod(lambda: 0)", "cuda", "no_device", "no device"),
         (
             CUDA + "def init(): raise RuntimeError('No CUDA GPUs are available')\ncuda.init = init",
@@ -152,6 +157,31 @@ def test_a_hang_ends_at_the_limit(tmp_path, where):
     document = run(tmp_path, torch, 0.4)
     assert time.monotonic() - began < 5
     assert judge(document, "cpu")["reason"] == judge(document, "absent")["reason"] == "hang"
+
+
+@pytest.mark.parametrize(
+    ("torch", "stage"),
+    [
+        ("import os\nos.abort()", "import torch"),
+        (TORCH.replace("return self.value", "import os; os.abort()"), "CPU"),
+        (CUDA + "version.works = 1\ndef init():\n  import os\n  os.abort()\ncuda.init = init", "CUDA start"),
+        (CUDA + "version.works = 1\ndef dies(index):\n  import os\n  os.abort()\ncuda.get_device_properties = dies", "device 0"),
+    ],
+)
+def test_where_it_died_is_known(tmp_path, torch, stage):
+    document = run(tmp_path, torch)
+    assert document["stage"] == stage
+    assert f"exit status -6 ({stage})" in judge(document, "cuda")["observed"]
+
+
+def test_it_leaves_nothing_behind(tmp_path):
+    run(tmp_path, CUDA)
+    assert sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*")) == ["torch", "torch/__init__.py"]
+
+
+def test_not_a_number_is_a_wrong_result(tmp_path):
+    document = run(tmp_path, TORCH.replace("return self.value", "return float('nan')"))
+    assert judge(document, "cpu")["reason"] == "wrong_result"
 
 
 def test_the_probe_is_old_python(root):

@@ -4,8 +4,9 @@ import contextlib
 import json
 
 import pytest
-from ansible.module_utils.rollout import net, sdk, stage, torch_verdict
+from ansible.module_utils.rollout import contract, gpu, net, stage, torch_verdict
 from ansible.module_utils.rollout.errors import RolloutError
+from ansible.module_utils.rollout.torch_verdict import Expectation
 from fake_engine import digest
 from story import JOB, WEB, Host, order
 from story import stack as text_of
@@ -150,19 +151,19 @@ def test_a_failed_pull_leaves_no_release(host):
 def torch(monkeypatch, verdict="pass", reason="ok"):
     asked = []
 
-    def check(target, expected, **options):
-        asked.append((target, expected, options["image"], options.get("gpu")))
-        fault, remedy = torch_verdict.REASONS[reason]
+    def check(engine, service, expected, limit_s, host):
+        asked.append((service["image"], expected, host))
+        _verdict, fault, remedy = torch_verdict.REASONS[reason]
         return {
             "verdict": verdict,
             "reason": reason,
-            "expected": expected,
+            "expected": str(expected),
             "observed": "torch 2",
             "fault": fault,
             "remedy": remedy,
         }
 
-    monkeypatch.setattr(sdk, "check", check)
+    monkeypatch.setattr(contract, "in_image", check)
     return asked
 
 
@@ -170,8 +171,8 @@ def test_the_torch_contract_is_proven_once_an_image(host, monkeypatch):
     asked = torch(monkeypatch)
     result = put(host, order("a", text_of("v", torch="absent")))
     assert asked == [
-        (f"{WEB}@{digest('a')}", "absent", True, False),
-        (f"{JOB}@{digest('a')}", "absent", True, False),
+        (f"{WEB}@{digest('a')}", Expectation("absent"), None),
+        (f"{JOB}@{digest('a')}", Expectation("absent"), None),
     ]
     assert set(result["torch"]) == {f"{WEB} (absent)", f"{JOB} (absent)"}
     put(host, order("a", text_of("v", torch="absent")))
@@ -191,8 +192,47 @@ def test_a_broken_torch_contract_is_refused(host, monkeypatch, verdict, reason):
     assert not host.store.path.exists()
 
 
+GOOD_HOST = {"driver": {"loaded": "580.65.06"}, "runtimes": ["runc", "nvidia"]}
+
+
+def test_a_busy_card_does_not_stop_staging(host, monkeypatch):
+    asked = torch(monkeypatch, "unknown", "card_full")
+    monkeypatch.setattr(gpu, "facts", lambda engine: GOOD_HOST)
+    result = put(host, order("a", text_of("v", ("web",), torch="cuda")))
+    assert [r["reason"] for r in result["torch"].values()] == ["card_full"]
+    assert asked == [(f"{WEB}@{digest('a')}", Expectation("cuda"), GOOD_HOST)]
+
+
+@pytest.mark.parametrize("back", [False, True])
+def test_a_host_without_its_driver_is_refused_before_anything_is_pulled(host, monkeypatch, back):
+    torch(monkeypatch)
+    monkeypatch.setattr(contract, "in_container", lambda *a: {"verdict": "pass"})
+    text = text_of("v", ("web",), torch="cuda")
+    monkeypatch.setattr(gpu, "facts", lambda engine: GOOD_HOST)
+    if back:
+        host.rollout("a", text=text)
+    monkeypatch.setattr(gpu, "facts", lambda engine: {"driver": {"loaded": "580.65.06", "installed": "590.44.01"}})
+    host.engine.calls = []
+    with pytest.raises(RolloutError) as error:
+        stage.restage(host.store, host.engine, "sha-aaaaaaa", False) if back else put(host, order("a", text))
+    assert str(error.value) == (
+        "Service web needs the GPU, and this host has none to give to a new container: loaded is 580.65.06, installed 590.44.01 "
+        "(driver_mismatch). The fault is the host's. Rolling back will not help: The driver was upgraded and the old one is still "
+        "loaded: reboot the host."
+    )
+    assert error.value.facts == {"service": "web", "gate": "gpu"}
+    assert host.engine.touched == []
+
+
+def test_a_host_without_nvidia_is_no_fault_for_rocm(host, monkeypatch):
+    torch(monkeypatch)
+    monkeypatch.setattr(gpu, "facts", lambda engine: {"driver": {"loaded": None}})
+    assert put(host, order("a", text_of("v", ("web",), torch="rocm")))["changed"]
+
+
 def test_a_stable_release_is_not_proven_again(host, monkeypatch):
     asked = torch(monkeypatch)
+    monkeypatch.setattr(contract, "in_container", lambda *a: {"verdict": "pass"})
     text = text_of("v", torch="absent")
     host.rollout("a", text=text)
     asked.clear()

@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from ansible.module_utils.rollout import net, sdk, stage
+from ansible.module_utils.rollout import contract, gpu, net, stage, torch_verdict
 from ansible.module_utils.rollout.errors import RolloutError
 from ansible.module_utils.rollout.files import Store
 from ansible.module_utils.rollout.health import Answer
@@ -209,32 +209,130 @@ def test_an_old_crash_of_a_container_that_stays_does_not_matter_but_one_of_this_
     assert "it crashed and was restarted 2 times" in sentence
 
 
-@pytest.mark.parametrize(("verdict", "passes"), [("pass", True), ("fail", False), ("unknown", False)])
-def test_the_torch_contract_of_the_running_container(host, monkeypatch, verdict, passes):
-    seen = []
+class Torch:
+    """What the contract says: of images always a pass, of containers ``reason``. ``seen``: the containers asked."""
 
-    def check(target, expected, **options):
-        seen.append((target, options["image"]))
-        good = options["image"] or passes
-        return {
-            "verdict": "pass" if good else verdict,
-            "reason": "ok" if good else "hang",
-            "expected": expected,
-            "fault": "host",
-            "observed": "nothing",
-            "remedy": "Reboot.",
-        }
+    def __init__(self, monkeypatch):
+        self.reason, self.seen = "ok", []
+        monkeypatch.setattr(contract, "in_image", lambda engine, service, expected, *_: self.judged("ok", expected))
+        monkeypatch.setattr(contract, "in_container", self.in_container)
 
-    monkeypatch.setattr(sdk, "check", check)
+    @staticmethod
+    def judged(reason, expected):
+        verdict, fault, remedy = torch_verdict.REASONS[reason]
+        found = {"verdict": verdict, "reason": reason, "fault": fault, "remedy": remedy}
+        return {**found, "expected": str(expected), "observed": "nothing", "torch": None}
+
+    def in_container(self, engine, container, expected, limit_s, host=None):
+        self.seen.append(container)
+        return self.judged(self.reason, expected)
+
+
+@pytest.fixture
+def torch(monkeypatch):
+    return Torch(monkeypatch)
+
+
+@pytest.mark.parametrize("reason", ["ok", "hang", "no_answer", "out_of_memory"])
+def test_the_torch_contract_of_the_running_container(host, torch, reason):
     name = staged(host, "a", text=text_of("sha-aaaaaaa", ("web",), torch="cpu"))
-    if passes:
+    torch.reason = reason
+    if reason == "ok":
         result = host.switch(name).switch(False)
         assert next(s["torch"] for s in result["services"] if s["service"] == "web")["verdict"] == "pass"
-        assert seen[-1] == (host.engine.running()["web"], False)
+        assert torch.seen == [host.engine.running()["web"]]
     else:
         sentence, facts = failure(host.switch(name).switch, False)
-        assert "torch contract broken: expected torch for cpu, found nothing (hang). The fault is the host's. Reboot." in sentence
+        assert f"torch contract broken: expected torch for cpu, found nothing ({reason})." in sentence
         assert facts["gate"] == "torch"
+
+
+class Card:
+    """A host with one card, as nvidia-smi would tell: who holds it, what is free, look by look; the last for ever."""
+
+    def __init__(self, monkeypatch):
+        self.facts = {"driver": {"loaded": "580.65.06", "installed": "580.65.06"}, "runtimes": ["nvidia"]}
+        self.holders, self.full = [[]], [""]
+        monkeypatch.setattr(gpu, "facts", lambda engine: self.facts)
+        monkeypatch.setattr(gpu, "processes", lambda: self.take(self.holders))
+        monkeypatch.setattr(gpu, "too_full", lambda need_mib, only: self.take(self.full))
+
+    @staticmethod
+    def take(given):
+        return given.pop(0) if len(given) > 1 else given[0]
+
+
+@pytest.fixture
+def card(monkeypatch, torch):
+    return Card(monkeypatch)
+
+
+def on_gpu(letter):
+    return text_of("sha-" + letter * 7, ("web",), torch="cuda")
+
+
+OLD = {"pid": 4711, "name": "python3", "memory_mib": 9000}
+
+
+def test_the_old_container_leaves_the_card_before_the_new_one_starts(host, card, clock):
+    host.rollout("a", text=on_gpu("a"))
+    name = staged(host, "b", text=on_gpu("b"))
+    card.holders, card.full, host.engine.calls = [[OLD], [OLD], []], ["full", "full", ""], []
+    host.switch(name).switch(False)
+    assert host.engine.touched == ["stop web", "up web recreate"]
+    assert card.holders == [[]], "looked until it was free"
+
+
+def test_a_card_that_is_still_held_is_said_with_its_holders(host, card, clock):
+    host.rollout("a", text=on_gpu("a"))
+    name = staged(host, "b", text=on_gpu("b"))
+    card.holders, card.full = [[OLD]], ["RTX 3090 has 100 MiB free of the 1024 needed"]
+    sentence, facts = failure(host.switch(name).switch, False)
+    assert sentence == (
+        "Service web (stack core) does not pass on sha-bbbbbbb: the card was not free 60 s after the old container was stopped "
+        "(RTX 3090 has 100 MiB free of the 1024 needed): it is held by pid 4711 (python3, 9000 MiB). End that process, or raise "
+        "rollout_gpu_release_timeout."
+    )
+    assert facts["gate"] == "start"
+    host.switch("sha-aaaaaaa").switch(False, wait=False)
+    assert host.engine.calls[-1] == "up web recreate", "on the way back it is tried all the same"
+
+
+def test_a_driver_that_was_upgraded_meanwhile_leaves_the_service_alone(host, card):
+    host.rollout("a", text=on_gpu("a"))
+    name = staged(host, "b", text=on_gpu("b"))
+    before, host.engine.calls = host.engine.running(), []
+    card.facts["driver"]["installed"] = "590.44.01"
+    sentence, facts = failure(host.switch(name).switch, False)
+    assert "(driver_mismatch). The fault is the host's. Rolling back will not help: " in sentence
+    assert facts["gate"] == "gpu"
+    assert (host.engine.running(), host.engine.touched) == (before, [])
+    host.switch("sha-aaaaaaa").switch(False)
+
+
+@pytest.mark.parametrize(
+    ("reason", "holds"), [("ok", True), ("out_of_memory", True), ("gpu_busy", True), ("gpu_lost", False), ("no_answer", False)]
+)
+def test_settling_proves_the_gpu_again_in_the_same_container(host, card, torch, reason, holds):
+    host.rollout("a", text=on_gpu("a"))
+    torch.seen.clear()
+    torch.reason = reason
+    host.switch("sha-aaaaaaa").switch(True)
+    assert torch.seen == [], "only settling asks"
+    if holds:
+        assert not host.switch("sha-aaaaaaa").switch(True, settle=True)["changed"]
+    else:
+        sentence, facts = failure(lambda: host.switch("sha-aaaaaaa").switch(True, settle=True))
+        assert f"({reason})" in sentence
+        assert facts["gate"] == "torch"
+    assert torch.seen == [host.engine.running()["web"]]
+
+
+def test_settling_does_not_prove_cpu_torch_again(host, torch):
+    host.rollout("a", text=text_of("sha-aaaaaaa", ("web",), torch="cpu"))
+    torch.seen.clear()
+    host.switch("sha-aaaaaaa").switch(True, settle=True)
+    assert torch.seen == []
 
 
 def test_back_to_the_release_before(host):
@@ -291,17 +389,6 @@ def test_a_gate_ends_when_the_run_loses_the_lock(host, answers):
     assert sentence.startswith("Run run-a no longer holds the lock of this host: run run-x of eve@desk, since ")
     assert facts == {"fenced": "run"}
     assert host.events()[-1] == ("switching", "web")
-
-
-@pytest.mark.parametrize("prove", [True, False])
-def test_the_guard_proves_no_torch(host, monkeypatch, prove):
-    asked = []
-    monkeypatch.setattr(sdk, "check", lambda target, *_, image, **__: asked.append(image) or {"verdict": "pass", "torch": None})
-    name = staged(host, "a", text=text_of("sha-aaaaaaa", ("web",), torch="cpu"))
-    switch = host.switch(name)
-    switch.prove_torch = prove
-    switch.switch(False)
-    assert asked == [True] + [False] * prove
 
 
 def test_a_release_that_is_not_there(host):

@@ -25,7 +25,14 @@ def test_verdict(filters):
 
 
 def test_status(filters):
-    assert "h1: it could not be reached" in filters["rollout_status"]({"h1": filters["rollout_seen"]({})})
+    found = filters["rollout_status"]({"h1": filters["rollout_seen"]({})})
+    assert "h1: it could not be reached" in found["screen"]
+    assert found["good"]
+
+
+def test_the_view_of_torch_alone(filters):
+    found = filters["rollout_status"]({"h1": filters["rollout_seen"]({})}, "torch")
+    assert found == {"screen": "h1: it could not be reached", "good": False}
 
 
 STACKS = {"core": {"wave": "backend", "template": "x", "images": []}, "gpu": {"wave": "gpu_workers", "template": "x"}}
@@ -104,7 +111,7 @@ def test_status_knows_a_dead_run_of_this_controller(filters, monkeypatch, proces
     monkeypatch.setattr(filters["rollout_status"].__globals__["machine"], "owner", lambda: owner)
     lock = {"run": "r9", "who": "run r9", "machine": "m", "process": process, "quiet": 1, "expires_in": 9}
     info = {"services": [], "ledger": {"stable": None, "interrupted": None, "torn": False}, "lock": lock}
-    screen = filters["rollout_status"]({"h1": {"info": info, "fault": ""}, "h2": {"info": None, "fault": "gone"}})
+    screen = filters["rollout_status"]({"h1": {"info": info, "fault": ""}, "h2": {"info": None, "fault": "gone"}})["screen"]
     assert f"h1: run r9, {word}" in screen
 
 

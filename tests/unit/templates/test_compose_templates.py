@@ -102,7 +102,9 @@ def test_compose_and_the_rollout_accept_every_rendering(render, variables, name,
         assert service.names_release
         assert f":{service.ports[0]}/" in service.health[0]
         assert service.health[1:] == (() if name == "core" else (f"{BACKEND}/api/v1/workers/h1-{service.name}",))
-        assert service.gpu == (service.torch == "cuda") == (name == "gpu-worker" and facts["ktrdr_gpu"])
+        assert service.torch.on_gpu == (name == "gpu-worker" and facts["ktrdr_gpu"])
+        reserved = read(text)["services"][service.name].get("deploy", {}).get("resources", {}).get("reservations")
+        assert bool(reserved) == service.torch.on_gpu
     assert ("db" in services) == (name == "core")
 
 
