@@ -14,7 +14,7 @@ DEV := .venv/dev.done
 DOCKED := scripts/with-docker.sh
 BECOME = $(shell [ "$$(id -u)" = 0 ] || sudo -n true 2>/dev/null || echo --ask-become-pass)
 
-.PHONY: help setup prepare base registry images image-sizes demo demo-run demo-down render test test-unit quality \
+.PHONY: help setup prepare base registry images image-sizes demo demo-run demo-down render test test-unit test-gpu quality \
 	test-images test-molecule test-homelab requirements
 
 help: ## Print this list
@@ -69,11 +69,14 @@ render: $(SETUP) ## Write deploy/environments/homelab from the templates
 	@ansible-playbook --inventory inventory/homelab playbooks/render.yml
 
 # The engine comes first: without Compose, tests of the compose files would be skipped.
-test: prepare test-unit quality test-molecule ## All that CI runs
+test: prepare test-unit quality test-gpu test-molecule ## All that CI runs
 
 test-unit: $(DEV) ## Tests without hosts (under two minutes)
 	@scripts/test-packages.sh
 	@pytest tests/unit
+
+test-gpu: $(DEV) ## The torch check on this machine's NVIDIA card; skipped, with the reason, where there is none
+	@pytest tests/gpu -rs
 
 quality: $(DEV) ## ruff, mypy, ansible-lint, yamllint, shellcheck, hadolint, ansible-config
 	@scripts/quality.sh

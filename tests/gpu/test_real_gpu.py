@@ -1,0 +1,111 @@
+"""The probe and the verdict on a real CUDA device, and what they say of one that is hidden or asked too much of.
+
+Nothing is simulated here: without a device every test is skipped, and says why. TORCH_PYTHON names an interpreter with a CUDA
+build of torch (the tests' own otherwise). RECORD=NAME keeps the probe's document as a case of the verdict's unit tests.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from ansible.module_utils.rollout import contract, gpu, torch_verdict
+from ansible.module_utils.rollout.engine import Engine
+from ansible.module_utils.rollout.torch_verdict import Expectation
+
+PYTHON = os.environ.get("TORCH_PYTHON", sys.executable)
+RECORDED = Path(__file__).parents[1] / "unit" / "module_utils" / "recorded"
+IMAGE = os.environ.get("GPU_IMAGE", "")
+
+
+def missing() -> str:
+    """Why nothing can be tried here; empty where it can."""
+    if not gpu.LOADED.exists():
+        return "no NVIDIA driver is loaded on this machine (/proc/driver/nvidia/version is absent)"
+    said = subprocess.run([PYTHON, "-c", "import torch; print(torch.version.cuda)"], capture_output=True, text=True, check=False)
+    if said.returncode or said.stdout.strip() == "None":
+        return f"{PYTHON} has no CUDA build of torch: name one with TORCH_PYTHON"
+    return ""
+
+
+WHY = missing()
+pytestmark = pytest.mark.skipif(bool(WHY), reason=WHY)
+
+
+def probe(**environment: str) -> dict:
+    done = subprocess.run(
+        [PYTHON, "-"],
+        input=contract.probe_source(120.0),
+        capture_output=True,
+        text=True,
+        env={**os.environ, **environment},
+        timeout=150,
+        check=False,
+    )
+    document = torch_verdict.read_probe(done.stdout)
+    assert document is not None, done.stderr
+    return document
+
+
+def judge(document: dict, **keys) -> dict:
+    return torch_verdict.judge(document, Expectation("cuda", **keys), host=gpu.facts(Engine()))
+
+
+def test_a_kernel_really_runs():
+    document = probe()
+    verdict = judge(document)
+    print(json.dumps(verdict, indent=2))
+    assert (verdict["verdict"], verdict["reason"]) == ("pass", "ok"), verdict["observed"]
+    assert verdict["devices"]
+    for device in verdict["devices"]:
+        assert device["kernel_ok"] is True
+        assert 0 <= device["max_abs_err"] <= torch_verdict.TOLERANCE
+        assert 0 < device["memory_free_mib"] <= device["memory_total_mib"]
+    assert verdict["driver"]["cuinit"] == 0
+    assert verdict["driver"]["version"]
+    if os.environ.get("RECORD"):
+        RECORDED.mkdir(exist_ok=True)
+        case = {"expect": "cuda", "reason": "ok", "probe": document, "host": gpu.facts(Engine())}
+        (RECORDED / f"{os.environ['RECORD']}.json").write_text(
+            json.dumps(case, indent=1, sort_keys=True) + "\n", encoding="utf-8"
+        )
+
+
+def test_a_hidden_card_is_no_pass():
+    verdict = judge(probe(CUDA_VISIBLE_DEVICES="-1"))
+    assert (verdict["verdict"], verdict["reason"], verdict["fault"]) == ("fail", "no_device", "stack")
+
+
+@pytest.mark.parametrize(
+    ("keys", "reason"),
+    [
+        ({"devices": 99}, "devices_missing"),
+        ({"uuids": ("GPU-00000000-0000-0000-0000-000000000000",)}, "devices_missing"),
+        ({"min_memory_mib": 10**7}, "memory_too_small"),
+        ({"min_cuda": "99"}, "cuda_too_old"),
+        ({"min_torch": "99"}, "torch_too_old"),
+    ],
+)
+def test_what_is_asked_too_much(keys, reason):
+    assert judge(probe(), **keys)["reason"] == reason
+
+
+def test_a_cuda_build_is_refused_where_the_cpu_is_expected():
+    assert torch_verdict.judge(probe(), Expectation("cpu"))["reason"] == "torch_is_cuda"
+
+
+def test_the_host_is_described():
+    facts = gpu.facts(Engine())
+    assert facts["driver"]["loaded"]
+    assert facts["cards"]
+    assert torch_verdict.host_fault({**facts, "runtimes": None}) is None
+
+
+@pytest.mark.skipif(not IMAGE, reason="GPU_IMAGE names no image with a CUDA build of torch")
+def test_an_image_in_a_throw_away_container():
+    verdict = contract.check(Engine(), contract.Target(image=IMAGE, gpu=True), Expectation("cuda"), 120.0)
+    assert verdict["reason"] == "ok", verdict["observed"]
