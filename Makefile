@@ -14,7 +14,7 @@ DEV := .venv/dev.done
 DOCKED := scripts/with-docker.sh
 BECOME = $(shell [ "$$(id -u)" = 0 ] || sudo -n true 2>/dev/null || echo --ask-become-pass)
 
-.PHONY: help setup prepare base registry images image-sizes demo demo-run demo-down render test test-unit test-gpu quality \
+.PHONY: help setup prepare base registry images dev-image image-sizes demo demo-run demo-down render test test-unit test-gpu quality \
 	test-images test-molecule test-homelab requirements
 
 help: ## Print this list
@@ -48,6 +48,9 @@ registry: base ## Run the registry on localhost:5000
 
 images: registry ## Build the three images and push them (SHA=abc1234 names the commit)
 	@SHA_GIVEN=$(SHA) $(DOCKED) scripts/images.sh
+
+dev-image: base ## Build ktrdr-backend:dev, which deploy/environments/local and sandboxes run
+	@$(DOCKED) scripts/dev-image.sh
 
 image-sizes: ## Print unpacked and compressed size of each image beside its budget
 	@$(DOCKED) scripts/image-sizes.sh
