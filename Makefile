@@ -20,15 +20,16 @@ BECOME = $(shell [ "$$(id -u)" = 0 ] || sudo -n true 2>/dev/null || echo --ask-b
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: $(SETUP) ## Make .venv with Ansible, and collections/
+setup: $(SETUP) ## Make .venv with Ansible and kinfra, and collections/
 
 .venv/bin/pip:
 	@scripts/venv.sh $(PYTHON)
 
-$(SETUP): .venv/bin/pip requirements/controller.txt requirements/collections.txt
+$(SETUP): .venv/bin/pip requirements/controller.txt requirements/collections.txt scripts/kinfra.sh
 	@echo "Installing Ansible into .venv"
 	@$(PIP) install --require-hashes --requirement requirements/controller.txt
 	@scripts/collections.sh
+	@scripts/kinfra.sh
 	@touch $@
 
 $(DEV): $(SETUP) requirements/dev.txt
