@@ -6,6 +6,7 @@ import os
 import re
 import socket
 import subprocess
+from dataclasses import replace
 from typing import Literal
 
 from ktrdr.cli.kinfra.errors import KinfraError
@@ -50,7 +51,9 @@ def _docker(*arguments: str) -> str:
 def containers() -> list[Container]:
     """Every container on the engine; raises KinfraError where Docker is absent or does not answer."""
     lines = _docker("ps", "--all", "--no-trunc", "--format", "\t".join(_FIELDS)).splitlines()
-    return [Container(*line.split("\t")) for line in lines]
+    found = [Container(*line.split("\t")) for line in lines]
+    # An image that Compose built hands its project down to every container, but no directory.
+    return [c if c.directory else replace(c, project="") for c in found]
 
 
 def volumes(project: str) -> dict[str, str]:

@@ -60,10 +60,13 @@ def test_docker_refuses_without_a_word(script):
 
 
 def test_containers(script):
-    script(r"print('1\tweb\t\t\trunning\tUp 2 hours\t80/tcp'); print('2\tb\tp\t/d\texited\tExited (0)\t')")
+    script(
+        r"print('1\tweb\t\t\trunning\tUp 2 hours\t80/tcp'); print('2\tb\tp\t/d\texited\tExited (0)\t'); print('3\tc\tp\t\trunning\tUp\t')"
+    )
     assert docker.containers() == [
         Container("1", "web", "", "", "running", "Up 2 hours", "80/tcp"),
         Container("2", "b", "p", "/d", "exited", "Exited (0)", ""),
+        Container("3", "c", "", "", "running", "Up", ""),
     ]
 
 
