@@ -11,6 +11,8 @@ import pytest
 import yaml
 from ansible.module_utils.rollout import compose, inventory, torch_verdict
 
+from ktrdr.cli.kinfra import slots
+
 ROOT = Path(__file__).resolve().parents[3]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
 INVENTORY = (ROOT / "docs/inventory.md").read_text()
@@ -108,6 +110,12 @@ def test_keys_of_torch_are_in_the_example(name):
     (gate,) = yaml.safe_load(asked[1])["x-rollout"].values()
     assert name in gate["torch"]
     torch_verdict.expectation(gate["torch"], "docs/gpu.md")
+
+
+def test_ports_of_sandboxes():
+    facts = re.search(r"^\| N \|(.*)\|$", (ROOT / "docs/environments.md").read_text(), re.M)
+    assert facts
+    assert [cell.strip() for cell in facts[1].split("|")] == [f"{base} + N" for base in slots.BASES.values()]
 
 
 def anchors(file: Path) -> set[str]:
