@@ -2,16 +2,8 @@
 # kinfra.sh [FOLDER]: writes the command kinfra into a folder, .venv/bin unless named. It runs this checkout.
 . scripts/common.sh
 folder=${1:-.venv/bin}
-cat > "$folder/kinfra.new" <<PYTHON
-#!$PWD/.venv/bin/python
-import signal
-import sys
-
-signal.signal(signal.SIGINT, signal.SIG_DFL)
-sys.path.insert(0, "$PWD")
-from ktrdr.cli.kinfra.main import main
-
-sys.exit(main())
-PYTHON
+# By way of a shell, because a path in a first line may be neither long nor hold spaces.
+# Ctrl-C waits until Python can take it without a traceback.
+printf '#!/bin/sh\ntrap "" INT\nexec %q %q "$@"\n' "$PWD/.venv/bin/python" "$PWD/ktrdr/cli/kinfra" > "$folder/kinfra.new"
 chmod +x "$folder/kinfra.new"
 mv "$folder/kinfra.new" "$folder/kinfra"

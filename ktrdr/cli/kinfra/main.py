@@ -22,7 +22,7 @@ def kinfra() -> None:
 
 def main() -> int:
     """Run the command of the command line; returns the exit status: 2 for wrong input, 1 for other refusals."""
-    # The script that starts this lets Ctrl-C end it without words while modules are loaded.
+    # What starts this (__main__.py) lets Ctrl-C end it without words while modules are loaded.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         status = app(standalone_mode=False, prog_name="kinfra")
