@@ -11,4 +11,7 @@ sys.path[0] = str(Path(__file__).resolve().parents[3])
 
 from ktrdr.cli.kinfra.main import main
 
-sys.exit(main())
+status = main()
+# All is said and done.
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+sys.exit(status)

@@ -22,10 +22,12 @@ def kinfra() -> None:
 
 def main() -> int:
     """Run the command of the command line; returns the exit status: 2 for wrong input, 1 for other refusals."""
-    # What starts this (__main__.py) lets Ctrl-C end it without words while modules are loaded.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
+        # What starts this (__main__.py) lets Ctrl-C end it without words while modules are loaded.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         status = app(standalone_mode=False, prog_name="kinfra")
+    except KeyboardInterrupt:
+        status = INTERRUPTED
     except KinfraError as error:
         print(error, file=sys.stderr)
         return error.status
