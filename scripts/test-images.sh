@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The images that scenarios need: hosts with their own engines, two good releases (aaaaaa1, bbbbbb2), one whose backend
 # never is healthy (badbad3), one that has the backend's image for its CPU workers (fa1aff4) and one whose CPU workers end
-# on host workers-c (c0ffee4).
+# on host workers-c (c0ffee4); and images with a simulated torch, which fails as it is told.
 . scripts/common.sh
 scripts/base-images.sh
 scripts/debian-base.sh
@@ -36,3 +36,9 @@ derive fa1aff4 ktrdr-worker-gpu ktrdr-worker-gpu relabelled
 derive c0ffee4 ktrdr-backend ktrdr-backend relabelled
 derive c0ffee4 ktrdr-worker-cpu ktrdr-worker-cpu sick-on-c
 derive c0ffee4 ktrdr-worker-gpu ktrdr-worker-gpu relabelled
+for target in whole moved no-python; do
+    build "$REGISTRY/torch-simulated:$target" tests/images/Dockerfile.torch-simulated tests/images/torch-simulated \
+        --build-arg "BASE=$PYTHON_IMAGE" --target "$target"
+    docker push --quiet "$REGISTRY/torch-simulated:$target" > /dev/null
+    say "$REGISTRY/torch-simulated:$target"
+done

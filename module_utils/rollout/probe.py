@@ -10,6 +10,8 @@ import sys
 
 # A json.py in the working directory must not stand in for the library's.
 _PATH = list(sys.path)
+# Nor may this process leave .pyc files behind.
+sys.dont_write_bytecode = True
 sys.path[:] = [p for p in sys.path if p]
 
 import json
@@ -142,10 +144,12 @@ def child(out):
     import warnings
 
     pipe = os.fdopen(out, "w")
+    # What torch itself writes to the pipe does not begin with it.
+    token = sys.stdin.readline().strip()
     took = {}
 
     def tell(**facts):
-        pipe.write("\n" + json.dumps(facts) + "\n")
+        pipe.write("\n" + token + json.dumps(facts) + "\n")
         pipe.flush()
 
     def step(name):
@@ -227,46 +231,98 @@ def child(out):
     pipe.close()
 
 
+def adopt():
+    """Become the parent of what torch leaves behind, in whatever session, so that `sweep` finds it."""
+    try:
+        import ctypes
+
+        ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
+    except Exception:
+        pass
+
+
+def sweep():
+    """End every process that torch left behind."""
+    import signal
+
+    until = time.monotonic() + 2  # one in the kernel, where no signal reaches it, is not waited for
+    while time.monotonic() < until:  # the killed ones' children come to this process in turn
+        found = []
+        try:
+            names = os.listdir("/proc")
+        except OSError:
+            return
+        for pid in [name for name in names if name.isdigit()]:
+            try:
+                with open("/proc/%s/stat" % pid) as stat:
+                    if int(stat.read().rpartition(")")[2].split()[1]) == os.getpid():
+                        found.append(int(pid))
+            except (OSError, ValueError, IndexError):
+                pass
+        if not found:
+            return
+        for pid in found:
+            try:
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, os.WNOHANG)
+            except OSError:
+                pass
+        time.sleep(0.005)
+
+
 def parent(source):
     """Run the child under the time limit and print the whole document."""
     import select
     import signal
     import subprocess
+    import threading
 
+    adopt()
+    token = os.urandom(16).hex()
     began = time.monotonic()
     reader, writer = os.pipe()
     process = subprocess.Popen(
         # -B: importing torch as root must not leave .pyc files behind.
         [sys.executable or "/proc/self/exe", "-B", "-c", source, _CHILD, str(writer)],
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         pass_fds=[writer],
         start_new_session=True,
     )
     os.close(writer)
+    try:
+        process.stdin.write((token + "\n").encode())
+        process.stdin.close()
+    except OSError:
+        pass
+    # Not the end of the pipes: a process that torch started may hold them open.
+    ended, ending = os.pipe()
+    threading.Thread(target=lambda: (process.wait(), os.close(ending)), daemon=True).start()
     found = b""
     errors = b""
     open_fds = [reader, process.stderr.fileno()]
-    timed_out = False
-    while open_fds and not timed_out:
-        ready = select.select(open_fds, [], [], max(0.0, began + LIMIT_S - time.monotonic()))[0]
-        timed_out = not ready
+    over = False
+    while open_fds:
+        left = began + LIMIT_S - time.monotonic()
+        ready = select.select(open_fds if over else open_fds + [ended], [], [], 0.0 if over else max(0.0, left))[0]
+        over = over or ended in ready
+        # Once it has ended, all that it wrote lies in the pipes. A flood keeps them ready.
+        if left < 0 or not ready:
+            break
         for fd in ready:
-            data = os.read(fd, 65536)
+            data = os.read(fd, 65536) if fd != ended else b"-"
             if not data:
                 open_fds.remove(fd)
             elif fd == reader:
                 found = (found + data)[:4000000]
-            else:
+            elif fd != ended:
                 errors = (errors + data)[-2000:]
-        # A flood keeps the descriptors ready.
-        timed_out = timed_out or (bool(open_fds) and time.monotonic() > began + LIMIT_S)
-    if not timed_out:
-        try:
-            process.wait(max(0.1, began + LIMIT_S - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            timed_out = True
+    try:
+        process.wait(max(0.1, began + LIMIT_S - time.monotonic()))
+        timed_out = False
+    except subprocess.TimeoutExpired:
+        timed_out = True
     try:
         os.killpg(process.pid, signal.SIGKILL)
     except OSError:
@@ -276,10 +332,13 @@ def parent(source):
     except subprocess.TimeoutExpired:
         # In the kernel, where no signal reaches it: a driver that hangs.
         code = None
+    sweep()
     document = {"torch": None, "devices": [], "cpu": None, "warnings": [], "stage": "start"}
     for line in found.decode("utf-8", "replace").splitlines():
+        if not line.startswith(token):
+            continue
         try:
-            facts = json.loads(line)
+            facts = json.loads(line[len(token) :])
         except ValueError:
             continue
         if isinstance(facts, dict):
@@ -295,8 +354,8 @@ def parent(source):
     document["duration_ms"] = int((time.monotonic() - began) * 1000)
     sys.stdout.write("\nROLLOUT-PROBE " + json.dumps(document) + "\n")
     sys.stdout.flush()
-    if code is None:
-        os._exit(0)
+    # At once: no hook of the image's Python has the last word, and no thread is waited for.
+    os._exit(0)
 
 
 if __name__ == "__main__" and len(sys.argv) > 2 and sys.argv[1] == _CHILD:

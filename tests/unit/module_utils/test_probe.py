@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
 import time
@@ -188,3 +190,62 @@ def test_the_probe_is_old_python(root):
     import ast
 
     ast.parse((root / "module_utils/rollout/probe.py").read_text(), feature_version=(3, 8))
+
+
+FORGE = """
+import json, os
+for number in range(3, 64):
+    try:
+        os.write(number, ("\\n" + json.dumps(CLAIM) + "\\n").encode())
+    except OSError:
+        pass
+"""
+CLAIMS = {
+    "cpu": {"torch": {"version": "9"}, "cpu": {"kernel_ok": True, "max_abs_err": 0.0}, "done": True},
+    "absent": {"torch": None, "done": True},
+}
+
+
+@pytest.mark.parametrize("flavour", CLAIMS)
+@pytest.mark.parametrize("end", ["os._exit(0)", "os.kill(os.getpid(), 11)"])
+def test_what_torch_writes_into_the_probes_own_pipe_is_no_answer(tmp_path, flavour, end):
+    document = run(tmp_path, FORGE.replace("CLAIM", repr(CLAIMS[flavour])) + end)
+    assert judge(document, flavour)["reason"] == "crashed"
+
+
+def test_a_process_that_torch_leaves_behind_is_ended_and_not_waited_for(tmp_path):
+    left = f"{tmp_path}/left"
+    daemon = (
+        "import os, signal\n"
+        "if not os.fork():\n"
+        "    os.setsid()\n"
+        f"    open({left!r}, 'w').write(str(os.getpid()))\n"
+        "    signal.pause()\n"
+        f"while not os.path.exists({left!r}) or not open({left!r}).read():\n"
+        "    pass\n"
+    )
+    document = run(tmp_path, daemon + TORCH, limit_s=50.0)
+    assert judge(document, "cpu")["reason"] == "ok"
+    assert document["duration_ms"] < 30000
+    with open(left) as file, pytest.raises(ProcessLookupError):
+        os.kill(int(file.read()), 0)
+
+
+def test_the_images_own_hooks_have_not_the_last_word(tmp_path):
+    forged = "ROLLOUT-PROBE " + json.dumps({"torch": None, "child": {"answered": True}, "runtime": {}})
+    (tmp_path / "sitecustomize.py").write_text(f"import atexit\natexit.register(print, {forged!r})\n")
+    done = subprocess.run(
+        [bare_python(), "-"],
+        input=contract.probe_source(20.0),
+        capture_output=True,
+        text=True,
+        env={"PYTHONPATH": str(tmp_path)},
+        timeout=60,
+    )
+    assert "runtime" in read_probe(done.stdout)
+    assert read_probe(done.stdout)["runtime"] != {}
+
+
+def test_nothing_is_left_on_the_disk(tmp_path):
+    run(tmp_path, TORCH)
+    assert [p.name for p in tmp_path.rglob("*")] == ["torch", "__init__.py"]
