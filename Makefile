@@ -14,8 +14,8 @@ DEV := .venv/dev.done
 DOCKED := scripts/with-docker.sh
 BECOME = $(shell [ "$$(id -u)" = 0 ] || sudo -n true 2>/dev/null || echo --ask-become-pass)
 
-.PHONY: help setup prepare base registry images dev-image image-sizes demo demo-run demo-down render test test-unit test-gpu quality \
-	test-images test-molecule test-homelab requirements
+.PHONY: help setup prepare base registry images dev-image image-sizes demo demo-run demo-down render test test-unit \
+	test-browser test-gpu quality test-images test-molecule test-homelab requirements
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -73,11 +73,15 @@ render: $(SETUP) ## Write deploy/environments/homelab from the templates
 	@ansible-playbook --inventory inventory/homelab playbooks/render.yml
 
 # The engine comes first: without Compose, tests of the compose files would be skipped.
-test: prepare test-unit quality test-gpu test-molecule ## All that CI runs
+test: prepare test-unit test-browser quality test-gpu test-molecule ## All that CI runs
 
 test-unit: $(DEV) ## Tests without hosts (under two minutes)
 	@scripts/test-packages.sh
 	@pytest tests/unit
+
+test-browser: $(DEV) ## The report in headless Chromium; SHOTS=DIRECTORY keeps the screenshots
+	@scripts/test-browser.sh
+	@pytest tests/browser -rs
 
 test-gpu: $(DEV) ## The torch check on this machine's NVIDIA card; skipped, with the reason, where there is none
 	@pytest tests/gpu -rs

@@ -95,8 +95,8 @@ def ticks(start: float, end: float) -> list[float]:
 
 def shorten(text: Any, limit: int = _LABEL) -> str:
     """A label that fits; the table has the whole name."""
-    text = str(text)
-    return text if len(text) <= limit else text[: limit - 1] + "…"
+    whole = str(text)
+    return whole if len(whole) <= limit else whole[: limit - 1] + "…"
 
 
 def in_service(events: Iterable[Mapping[str, Any]], action: str, end: float) -> list[Segment]:
