@@ -59,6 +59,7 @@ def page(document: Document) -> str:
         events=[_event(event) for event in timeline.spans(run.get("events"))],
         hosts=[_host(host) for host in hosts],
         planned=planned,
+        tried=not planned and run.get("verdict") not in (SUCCEEDED, UNCHANGED),
         services=[_service(host, service) for host, service in services],
         torch=[_torch(host, service) for host, service in services if isinstance(service.get("torch"), Mapping)],
         images=[

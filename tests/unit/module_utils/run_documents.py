@@ -256,7 +256,7 @@ def reverted() -> dict[str, Any]:
         for one in host["services"]:
             one |= {"gap": None if host["name"] == "gpu" or one["action"] == "keep" else 12.4}
     run["hosts"][2]["services"][0]["gap"] = 16.0
-    run["hosts"][3]["services"][0] |= {"action": "keep", "why": "", "drain": None}
+    run["hosts"][3]["services"][0] |= {"action": "keep", "why": "", "new": OLD, "drain": None}
     return run
 
 

@@ -133,6 +133,7 @@ def test_every_class_and_colour_that_is_used_is_defined():
                 "Host workers-c, service backtest-worker-1, gate container Phase switch",
                 "it ended with exit status 3.",
                 "<no answer> & no patience",
+                "Release tried",
                 "until healthy 5.0 s failed it ended with exit status 3",
             ],
         ),
@@ -260,7 +261,7 @@ def test_index_lists_runs_newest_first():
         "20261125T091051Z-0c9e/report.html",
         "20261125T083002Z-19fe/report.html",
     ]
-    assert "2026-11-25 10:15:00 UTC rollout sha-bbbbbb2 reverted 1 min 18 s" in seen(page)
+    assert "2026-11-25 10:15:00 UTC reverted rollout sha-bbbbbb2 1 min 18 s 20261125T101500Z-77aa" in seen(page)
 
 
 def test_index_of_nothing():
