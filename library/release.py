@@ -124,6 +124,12 @@ to_pull:
   description: Compressed bytes that had to be pulled.
   type: int
   returned: when staged
+preview:
+  description:
+    - What the release would change - services (stack, service, action, why, old and new digest, gap in seconds as its last
+      restarts had it), to_pull, free (bytes).
+  type: dict
+  returned: when staged, in check mode
 torch:
   description: The verdict on each image whose contract was proven.
   type: dict

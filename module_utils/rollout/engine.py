@@ -7,16 +7,22 @@ the SDK costs a module call 0.2 s.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
+import pty
 import re
+import select
 import shutil
+import struct
 import subprocess
+import termios
 import threading
 from pathlib import Path
-from typing import Any, Mapping, Optional, Sequence
+from typing import Any, Callable, Mapping, Optional, Sequence
 
 from ansible.module_utils.rollout import compose as composes
+from ansible.module_utils.rollout import pulls
 from ansible.module_utils.rollout.errors import RolloutError
 
 OLDEST_ENGINE = (20, 10)
@@ -184,14 +190,57 @@ class Engine:
             return None
         raise RolloutError(f"Inspecting image {reference} failed: {last_words(err)}")
 
-    def pull(self, reference: str, tries: int = 3, timeout: float = 3600.0) -> None:
-        """Pull an image, again where the transfer broke.
+    def watch(self, arguments: Sequence[str], quiet: float, seen: Callable[[str], None]) -> tuple[int, str]:
+        """Run ``docker ARGUMENTS`` on a terminal of its own, where it tells how far it is: exit status, stderr.
+
+        Args:
+            quiet: seconds without a word after which it is ended, with status 124.
+            seen: gets the output as it comes, in pieces.
+        """
+        ours, its = pty.openpty()
+        # Wide, so that docker shortens no number.
+        fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 200, 0, 0))
+        environment = {**scrubbed(os.environ), **({"DOCKER_CONFIG": self.config} if self.config else {})}
+        try:
+            process = subprocess.Popen(
+                ["docker", *arguments], stdin=subprocess.DEVNULL, stdout=its, stderr=subprocess.PIPE, env=environment
+            )
+        except FileNotFoundError:
+            os.close(ours)
+            return 127, "docker: command not found"
+        finally:
+            os.close(its)
+        with process:
+            err = _Tail(process.stderr)
+            try:
+                while select.select([ours], [], [], quiet)[0]:
+                    try:
+                        piece = os.read(ours, 2**16)
+                    except OSError:  # Linux says EIO where the other side has ended
+                        piece = b""
+                    if not piece:
+                        return process.wait(), err.text()
+                    seen(piece.decode("utf-8", "replace"))
+                process.kill()
+                return 124, f"no byte came for {quiet:.0f} s"
+            finally:
+                process.kill()
+                os.close(ours)
+
+    def pull(self, reference: str, tries: int = 3, quiet: float = 300.0, told: Callable[[int], None] = lambda done: None) -> None:
+        """Pull an image, again where the transfer broke or stalled for ``quiet`` seconds; ``told`` gets the bytes that have come.
 
         Raises:
             RolloutError: it did not arrive in ``tries`` tries, or the registry said no.
         """
         for left in reversed(range(tries)):
-            code, _out, err = self.run(["pull", "--quiet", reference], timeout=timeout)
+            progress = pulls.Pull()
+
+            def seen(piece: str, progress: pulls.Pull = progress) -> None:
+                progress.feed(piece)
+                told(progress.done)
+
+            code, err = self.watch(["pull", reference], quiet, seen)
             if not code:
                 return
             final = re.search(r"unauthorized|denied|manifest unknown|not found|no space left|no matching manifest", err)

@@ -60,8 +60,9 @@ def sync_directory(path: Path) -> None:
 class Store:
     """The state directory of one application on one host.
 
-    ``ledger.jsonl``, ``releases/<name>/``, ``lock.json`` (who is at work), ``guard.pyz`` and, while a guard is armed,
-    ``guard.armed``. Mutexes: one step at a time holds ``.step``, a living guard ``.guard``, a change of the lock ``.lock``.
+    ``ledger.jsonl``, ``releases/<name>/``, ``lock.json`` (who is at work), ``progress.json`` (at what, while it is),
+    ``guard.pyz`` and, while a guard is armed, ``guard.armed``. Mutexes: one step at a time holds ``.step``, a living guard
+    ``.guard``, a change of the lock ``.lock``.
     """
 
     def __init__(self, root: str) -> None:
@@ -71,7 +72,10 @@ class Store:
         self.lock_path = self.root / "lock.json"
         self.guard = self.root / "guard.pyz"
         self.armed = self.root / "guard.armed"
+        self.progress = self.root / "progress.json"
         self._run: Optional[str] = None
+        self._told = -1.0
+        self._about: tuple[Any, Any] = (None, None)
 
     def require_writable(self) -> None:
         """Refuse before anything is touched where the state could not be kept.
@@ -162,6 +166,22 @@ class Store:
                 yield
             finally:
                 self._run = None
+                with contextlib.suppress(OSError):
+                    self.progress.unlink()
+
+    def tell(self, **facts: Any) -> None:
+        """Say what the present step is at, for whoever watches: what it turns to at once, how far it is twice a second at most.
+
+        That it cannot be said is no reason to fail.
+        """
+        now, about = time.monotonic(), (facts.get("step"), facts.get("what"))
+        if self._run is None or (about == self._about and 0 <= now - self._told < 0.5):
+            return
+        self._told, self._about = now, about
+        aside = self.progress.with_suffix(".new")
+        with contextlib.suppress(OSError):
+            aside.write_text(json.dumps({"run": self._run, **facts}), encoding="utf-8")
+            os.replace(aside, self.progress)
 
     def fence(self, run: str = "") -> None:
         """Stop a step whose run lost the lock meanwhile: that of the present step, if any, or ``run``.

@@ -13,6 +13,8 @@ from typing import Any, Optional
 from ansible.module_utils.rollout.errors import RolloutError
 
 EVENTS = ("staged", "armed", "switching", "switched", "confirmed", "reverting", "reverted", "removed")
+# Of how many restarts of a service the seconds are kept in mind.
+RESTARTS = 5
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class Ledger:
     ``history`` is the undo stack: a rollout pushes, a rollback cuts back to its target, so that two rollbacks go two
     releases back and never to and fro. ``known`` are all stable releases whose directories were not removed, oldest
     confirmation first. ``armed`` is the entry of the guard that waits, ``closed`` the one that ended the last run,
-    ``behind`` the hosts that the last confirmed run left out.
+    ``behind`` the hosts that the last confirmed run left out, ``took`` the seconds of each service's last restarts.
     """
 
     history: list[Stable] = field(default_factory=list)
@@ -42,6 +44,7 @@ class Ledger:
     armed: Optional[dict[str, Any]] = None
     closed: Optional[dict[str, Any]] = None
     behind: list[str] = field(default_factory=list)
+    took: dict[str, list[float]] = field(default_factory=dict)
     last_seq: int = 0
     torn: bool = False
 
@@ -138,10 +141,18 @@ def fold(entries: list[dict[str, Any]], torn: bool = False) -> Ledger:
         elif event == "reverted":
             ledger.open, ledger.armed, ledger.closed = [], None, entry
         else:
+            if event == "switched":
+                _took(ledger.took, entry.get("seconds"))
             ledger.open.append(entry)
             if event == "armed":
                 ledger.armed = entry
     return ledger
+
+
+def _took(took: dict[str, list[float]], seconds: Any) -> None:
+    for service, number in (seconds if isinstance(seconds, dict) else {}).items():
+        if type(number) in (int, float):
+            took[service] = [*took.get(service, []), float(number)][-RESTARTS:]
 
 
 def _confirmed(history: list[Stable], stable: Stable, rollback: bool) -> list[Stable]:

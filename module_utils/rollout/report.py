@@ -154,7 +154,8 @@ def screen(results: Mapping[str, Result], lost: Sequence[str], run: Mapping[str,
     else:
         head = _head(word, release, part, run)
     parts = [head]
-    if good(word):
+    # In check mode the plan has shown them.
+    if good(word) and not run.get("check"):
         parts += _services(part, release)
     parts += _faults(part)
     if lost:

@@ -6,7 +6,7 @@ import contextlib
 from dataclasses import dataclass, field
 from typing import Any, Iterator, Optional
 
-from ansible.module_utils.rollout import compose, contract, env, gpu, net, plan, torch_verdict
+from ansible.module_utils.rollout import compose, contract, env, gpu, net, plan, preview, torch_verdict
 from ansible.module_utils.rollout.engine import Engine, Stack, validate
 from ansible.module_utils.rollout.errors import RolloutError
 from ansible.module_utils.rollout.files import Store
@@ -44,7 +44,8 @@ def stage(store: Store, engine: Engine, order: Order, check: bool) -> dict[str, 
     """Validate, pull by digest, prove the torch contract, write the release directory, record it.
 
     Returns:
-        changed, name (of the release directory), diff, to_pull (compressed bytes), torch (verdict by image).
+        changed, name (of the release directory), diff, to_pull (compressed bytes), torch (verdict by image); with ``check``
+        also preview: services (as `preview.rows` has them), to_pull, free (bytes on the engine's disk).
 
     Raises:
         RolloutError: whatever is wrong; nothing that runs was touched.
@@ -88,14 +89,18 @@ def stage(store: Store, engine: Engine, order: Order, check: bool) -> dict[str, 
         plan.require_space(result["to_pull"], store.free_bytes(facts["data"]), facts["data"])
         result["changed"] = True
     if check:
+        ids = {r: {**i, "id": _image_id(engine, f"{r}@{i['digest']}")} for r, i in order.images.items()}
+        result["preview"] = _preview(store, engine, order.application, services, ids, manifest, facts["data"], result["to_pull"])
         return result
     store.require_writable()
     foreign = [s.image for stack in services.values() for s in stack if not s.released and not engine.image(s.image)]
     if missing or foreign:
         with session(store, engine, order.login) as logged_in:
-            pull(logged_in, order.release, missing)
+            sizes = {r: plan.layers_to_come({r: i}, platform, _local_layers(engine)) for r, i in missing.items()}
+            pull(store, logged_in, order.release, missing, sizes)
             # Images outside the release (a database) are pulled where they are absent, and never anew.
             for reference in foreign:
+                store.tell(step="pull", what=reference)
                 logged_in.pull(reference)
     images = {r: {"digest": i["digest"], "id": _image_id(engine, f"{r}@{i['digest']}")} for r, i in order.images.items()}
     if not there:
@@ -110,7 +115,7 @@ def stage(store: Store, engine: Engine, order: Order, check: bool) -> dict[str, 
         }
         store.write_release(name, files, manifest)
     if name not in {s.name for s in ledger.known}:
-        result["torch"] = prove(engine, services, configs, images, order.torch_limit_s, host)
+        result["torch"] = prove(store, engine, services, configs, images, order.torch_limit_s, host)
         if name not in ledger.staged:
             store.append("staged", order.run, name=name, release=order.release)
             result["changed"] = True
@@ -123,7 +128,7 @@ def restage(store: Store, engine: Engine, name: str, check: bool, login: Login =
     Raises:
         RolloutError: it was edited by hand, or an image is neither here nor in the registry.
     """
-    engine.facts()
+    facts = engine.facts()
     manifest = store.manifest(name)
     edited = store.edited(name)
     if edited:
@@ -133,7 +138,8 @@ def restage(store: Store, engine: Engine, name: str, check: bool, login: Login =
         )
     files = {stack: plan.compose_file(stack) for stack in manifest["stacks"]}
     stacks = {s: Stack(engine, "check", store.directory(name), file, plan.pins_file(s)).config() for s, file in files.items()}
-    require_gpu_host(engine, {s: compose.services(config, files[s]) for s, config in stacks.items()})
+    services = {s: compose.services(config, files[s]) for s, config in stacks.items()}
+    require_gpu_host(engine, services)
     if not check:
         store.require_writable()
     changed = False
@@ -145,13 +151,37 @@ def restage(store: Store, engine: Engine, name: str, check: bool, login: Login =
         if not check:
             try:
                 with session(store, engine, login) as logged_in:
-                    pull(logged_in, manifest["release"], {repository: image})
+                    pull(store, logged_in, manifest["release"], {repository: image}, {})
             except RolloutError as error:
                 raise RolloutError(
                     f"Release {name} cannot be brought back: image {repository}:{manifest['release']} is no longer on "
                     f"this host, and: {error}"
                 ) from error
-    return {"name": name, "changed": changed, "to_pull": 0, "torch": {}, "diff": []}
+    result: dict[str, Any] = {"name": name, "changed": changed, "to_pull": 0, "torch": {}, "diff": []}
+    if check:
+        stable = store.ledger().stable
+        before = store.manifest(stable.name) if stable else {}
+        result["preview"] = _preview(
+            store, engine, manifest["application"], services, manifest["images"], before, facts["data"], 0
+        )
+    return result
+
+
+def _preview(
+    store: Store,
+    engine: Engine,
+    application: str,
+    services: dict[str, list[compose.Service]],
+    images: dict[str, dict[str, Any]],
+    before: dict[str, Any],
+    data: str,
+    to_pull: int,
+) -> dict[str, Any]:
+    took, found = store.ledger().took, []
+    for stack, wanted in services.items():
+        running = engine.containers(plan.project(application, stack))
+        found += preview.rows(stack, wanted, running, images, before.get("images", {}), took)
+    return {"services": found, "to_pull": to_pull, "free": store.free_bytes(data)}
 
 
 @contextlib.contextmanager
@@ -170,10 +200,18 @@ def session(store: Store, engine: Engine, login: Login) -> Iterator[Engine]:
         yield logged_in
 
 
-def pull(engine: Engine, release: str, images: dict[str, dict[str, Any]]) -> None:
-    """Pull by digest, then put the release's tag on it here: `docker image prune` spares what has a tag."""
+def pull(store: Store, engine: Engine, release: str, images: dict[str, dict[str, Any]], sizes: dict[str, int]) -> None:
+    """Pull by digest, then put the release's tag on it here: `docker image prune` spares what has a tag.
+
+    Args:
+        sizes: repository -> compressed bytes to come, where that is known.
+    """
     for repository, image in images.items():
-        engine.pull(f"{repository}@{image['digest']}")
+
+        def told(done: int, repository: str = repository) -> None:
+            store.tell(step="pull", what=repository, done=done, total=sizes.get(repository))
+
+        engine.pull(f"{repository}@{image['digest']}", told=told)
         engine.checked(["tag", f"{repository}@{image['digest']}", f"{repository}:{release}"], "Tagging an image")
 
 
@@ -201,6 +239,7 @@ def require_gpu_host(engine: Engine, services: dict[str, list[compose.Service]])
 
 
 def prove(
+    store: Store,
     engine: Engine,
     services: dict[str, list[compose.Service]],
     configs: dict[str, dict[str, Any]],
@@ -221,6 +260,7 @@ def prove(
             repository = compose.repository(service.image)
             if not service.released or service.torch is None or (repository, service.torch) in verdicts:
                 continue
+            store.tell(step="torch", what=service.name)
             tried = {**configs[stack]["services"][service.name], "image": f"{repository}@{images[repository]['digest']}"}
             verdict = contract.in_image(engine, tried, service.torch, limit_s, host)
             verdicts[repository, service.torch] = verdict

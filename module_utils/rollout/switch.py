@@ -139,6 +139,7 @@ class Switch:
         """Stop the old container and wait until it has left the card: one card holds one model."""
         pids = [pid for found in old for pid in self.engine.processes(found.id)]
         self.stack.stop(service.name, service.deadline + 120)
+        self.store.tell(step="card", what=service.name)
         try:
             gpu.await_release(pids, expected.min_free_mib, self.gpu_release_s, self.engine, self.store.fence, service.cards)
         except RolloutError:
@@ -171,6 +172,13 @@ class Switch:
             state = gate.sample(found, answers, now)
             if state == health.PASS and found:
                 return found
+            self.store.tell(
+                step="gate",
+                what=service.name,
+                waiting_for=gate.waiting_for,
+                elapsed=round(now - gate.started, 1),
+                deadline=service.deadline,
+            )
             if state == health.FAIL:
                 waited = now - gate.started
                 late = f"after {waited:.0f} s (its deadline is {service.deadline:.0f} s) it still waits for "
@@ -192,6 +200,7 @@ class Switch:
     def _torch(
         self, service: compose.Service, expected: torch_verdict.Expectation, found: compose.Container, proven: bool
     ) -> dict[str, Any]:
+        self.store.tell(step="torch", what=service.name)
         verdict = contract.in_container(self.engine, found.id, expected, self.torch_limit_s)
         # Where this very container was proven before, a card that it has filled since is no fault.
         if verdict["verdict"] != torch_verdict.PASS and not (proven and torch_verdict.passed_or_busy(verdict)):

@@ -1,21 +1,36 @@
-"""Callback: prints the last screen of a run, whole and once, as the very last thing."""
+"""Callback: shows the plan of a run at once, its last screen as the very last thing, and keeps a report of it."""
 
 from __future__ import annotations
 
+import json
+import os
 import sys
 import textwrap
+import time
 from pathlib import Path
-from typing import Any, Mapping
+from typing import Any, Mapping, Optional
 
+import ansible.module_utils
 from ansible import context
 from ansible.plugins.callback import CallbackBase
+
+# The decisions live beside the modules.
+_ROOT = Path(__file__).resolve().parents[2]
+if str(_ROOT / "module_utils") not in ansible.module_utils.__path__:
+    ansible.module_utils.__path__.append(str(_ROOT / "module_utils"))
+
+from ansible.module_utils.rollout import machine, run_document, run_page
+from ansible.module_utils.rollout.files import write_atomic
 
 DOCUMENTATION = """
 name: rollout
 type: aggregate
-short_description: Print the last screen of a run
+short_description: Plan, last screen and report of a run
 description:
-  - A task that returns the fact C(rollout_screen) hands over the text; it is printed after the recap.
+  - A task that returns the fact C(rollout_screen) hands over the text; it is printed after the recap. C(rollout_plan) is
+    printed at once.
+  - Each run of rollout.yml and rollback.yml, also in check mode and when it fails, leaves a report in reports/, or in
+    the directory that the environment variable ROLLOUT_REPORTS names; empty, it leaves none.
 """
 
 # What must run whole or not at all.
@@ -23,7 +38,7 @@ WHOLE = ("rollout.yml", "rollback.yml")
 
 
 class CallbackModule(CallbackBase):
-    """Keeps the screen until the playbook has ended."""
+    """Shows the plan at once, and keeps screen and report until the playbook has ended."""
 
     CALLBACK_VERSION = 2.0
     CALLBACK_TYPE = "aggregate"
@@ -34,38 +49,144 @@ class CallbackModule(CallbackBase):
         super().__init__()
         self._screen = ""
         self._lost: list[str] = []
+        self._errors: dict[str, str] = {}
+        self._verb = ""
+        self._touched = False
+        self._document: Optional[dict[str, Any]] = None
+        self._events: list[dict[str, Any]] = []
+        self._waves: list[dict[str, Any]] = []
+        self._wave: Optional[str] = None
+        self._started, self._clock = time.time(), time.monotonic()
 
     def v2_playbook_on_start(self, playbook: Any) -> None:
         """Refuse to run a part: it would leave out the lock, the gates or the confirmation."""
         name = Path(playbook._file_name).name
-        part = partial(context.CLIARGS) if name in WHOLE else ""
+        if name not in WHOLE:
+            return
+        part = partial(context.CLIARGS)
+        self._verb = name.removesuffix(".yml")
         if part:
-            verb = name.removesuffix(".yml").upper()
             self._display.display(
-                f"{verb} REFUSED: nothing was touched. {part} would run a part of {name}, and leave out the lock, a gate or the "
-                "confirmation: run it whole. For a part of the fleet there is --limit.",
+                f"{self._verb.upper()} REFUSED: nothing was touched. {part} would run a part of {name}, and leave out the lock, "
+                "a gate or the confirmation: run it whole. For a part of the fleet there is --limit.",
             )
             raise SystemExit(2)
 
+    def v2_playbook_on_play_start(self, play: Any) -> None:
+        """A wave ends where the next play begins."""
+        now = self._now()
+        self._wave = run_document.wave(play.get_name())
+        if self._waves and self._waves[-1]["to"] is None:
+            self._waves[-1]["to"] = now
+        if self._wave:
+            self._waves.append({"name": self._wave, "from": now, "to": None})
+
     def v2_runner_on_ok(self, result: Any) -> None:
-        """Take the screen where a task hands it over."""
-        facts = result.result.get("ansible_facts") if hasattr(result, "result") else result._result.get("ansible_facts")
-        if isinstance(facts, dict) and facts.get("rollout_screen"):
+        """Take what a task hands over."""
+        content = _content(result)
+        self._done(result)
+        facts = content.get("ansible_facts")
+        if not isinstance(facts, dict):
+            return
+        if facts.get("rollout_plan"):
+            self._display.display(str(facts["rollout_plan"]))
+        if facts.get("rollout_document"):
+            self._document = dict(facts["rollout_document"])
+        if facts.get("rollout_screen"):
             self._screen = str(facts["rollout_screen"])
+
+    def v2_runner_item_on_ok(self, result: Any) -> None:
+        """Note what a step did when."""
+        self._done(result)
+
+    def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
+        """Note what a step did before it failed, and why."""
+        self._done(result)
+        if not ignore_errors:
+            self._errors.setdefault(_host(result), str(_content(result).get("msg") or "failed without a message"))
+
+    def v2_runner_item_on_failed(self, result: Any) -> None:
+        """So of one in a loop."""
+        self._done(result)
 
     def v2_runner_on_unreachable(self, result: Any) -> None:
         """Remember a lost host: a run that loses all of them never reaches its report."""
-        self._lost.append((result.host if hasattr(result, "host") else result._host).get_name())
+        self._lost.append(_host(result))
+        self._errors.setdefault(_host(result), str(_content(result).get("msg") or "it became unreachable"))
 
     def v2_playbook_on_stats(self, stats: Any) -> None:
-        """Print it."""
+        """Print the screen, and write the report."""
         if not self._screen and self._lost:
             self._screen = (
                 f"Unreachable: {', '.join(dict.fromkeys(self._lost))}. Ansible's message above says why; "
                 "then: ansible-playbook status.yml"
             )
-        if self._screen:
-            self._display.display("\n" + (wrapped(self._screen, self._display.columns) if sys.stdout.isatty() else self._screen))
+        place = self._report()
+        screen = "\n\n".join(part for part in (self._screen, place) if part)
+        if screen:
+            self._display.display("\n" + (wrapped(screen, self._display.columns) if sys.stdout.isatty() else screen))
+
+    def _done(self, result: Any) -> None:
+        content = _content(result)
+        if content.get("phases"):
+            self._touched = self._touched or self._wave not in (None, "stage")
+            self._events += run_document.events(_host(result), self._wave or "", content, self._now())
+
+    def _report(self) -> str:
+        reports = Path(os.environ.get("ROLLOUT_REPORTS", _ROOT / "reports"))
+        document = self._whole()
+        if not document or str(reports) in ("", "."):
+            return ""
+        directory = reports / document["run"]
+        try:
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            write_atomic(directory / "report.json", json.dumps(document, indent=1))
+            write_atomic(directory / "report.html", run_page.page(document))
+            write_atomic(reports / "index.html", run_page.index(_summaries(reports)))
+        except OSError as error:
+            return f"The report could not be written: {error.strerror} ({error.filename or reports})."
+        here = Path.cwd()
+        return f"Report: {directory.relative_to(here) if directory.is_relative_to(here) else directory}/report.html"
+
+    def _whole(self) -> Optional[dict[str, Any]]:
+        """The run's document with its times; None where there was no run, or nothing is known of how it ended."""
+        document = self._document
+        if not document and self._verb and self._errors and not self._touched:
+            owner = machine.owner()
+            run = time.strftime("%Y%m%dT%H%M%SZ-none", time.gmtime(self._started))
+            document = run_document.ended_early(run, self._verb, self._errors, f"{owner['user']}@{owner['host']}")
+        if not document:
+            return None
+        busy = {event["host"] for event in self._events}
+        return {
+            **document,
+            "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self._started)),
+            "seconds": self._now(),
+            "waves": [{**wave, "to": wave["to"] or self._now()} for wave in self._waves if busy],
+            "events": self._events,
+        }
+
+    def _now(self) -> float:
+        return round(time.monotonic() - self._clock, 2)
+
+
+def _summaries(reports: Path) -> list[dict[str, Any]]:
+    found = []
+    for file in reports.glob("*/report.json"):
+        try:
+            found.append(run_page.summary(json.loads(file.read_text(encoding="utf-8"))))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            continue  # not one of ours, or half of one
+    return found
+
+
+def _content(result: Any) -> dict[str, Any]:
+    # Ansible 2.19 and later have it public.
+    return dict(result.result if hasattr(result, "result") else result._result)
+
+
+def _host(result: Any) -> str:
+    return str((result.host if hasattr(result, "host") else result._host).get_name())
 
 
 def partial(arguments: Mapping[str, Any]) -> str:

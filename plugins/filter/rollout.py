@@ -13,15 +13,25 @@ _HERE = str(Path(__file__).resolve().parents[2] / "module_utils")
 if _HERE not in ansible.module_utils.__path__:
     ansible.module_utils.__path__.append(_HERE)
 
-from ansible.module_utils.rollout import inventory, machine, reference, report, torch_screen
+from ansible.module_utils.rollout import inventory, machine, preview, reference, report, run_document, torch_screen
 from ansible.module_utils.rollout import lock as locks
 from ansible.module_utils.rollout.errors import RolloutError
 
 
-def rollout_verdict(results: Mapping[str, Any], lost: Sequence[str], run: Mapping[str, Any]) -> dict[str, Any]:
-    """Verdict, whether it is good, and the last screen."""
+def rollout_verdict(
+    results: Mapping[str, Any], lost: Sequence[str], run: Mapping[str, Any], hostvars: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Verdict, whether it is good, the last screen, and the document of the run."""
     word = report.verdict(list(results.values()), lost)
-    return {"verdict": word, "good": report.good(word), "screen": report.screen(results, lost, run)}
+    previews = {host: hostvars[host].get("rollout_preview") or {} for host in results}
+    owner = machine.owner()
+    document = run_document.document(results, lost, {**run, "who": f"{owner['user']}@{owner['host']}"}, previews)
+    return {
+        "verdict": word,
+        "good": report.good(word),
+        "screen": report.screen(results, lost, run),
+        "document": document,
+    }
 
 
 def rollout_problem(stacks: Any, groups: Mapping[str, Any], sha: str, tag: str, timeout: float = 900) -> str:
@@ -70,6 +80,20 @@ def rollout_same_machine(hosts: Sequence[str], hostvars: Mapping[str, Any]) -> s
     return inventory.same_machine(engines)
 
 
+def rollout_plan(hosts: Sequence[str], hostvars: Mapping[str, Any], diff: bool = False) -> str:
+    """The first lines of a run, of those hosts that could say what would change; with ``diff`` how their files differ."""
+    found = {h: hostvars[h].get("rollout_preview") or {} for h in hosts}
+    one = hostvars[hosts[0]]
+    stable = {h: ((hostvars[h].get("rollout_host") or {}).get("ledger") or {}).get("stable") or {} for h in hosts}
+    run = {
+        "action": one["rollout_verb"],
+        "run": one["rollout_run"],
+        "diff": diff,
+        "stable": {h: s.get("release") for h, s in stable.items()},
+    }
+    return preview.screen({h: p for h, p in found.items() if "preview" in p}, one["rollout_target"]["release"], run)
+
+
 def rollout_unlocked(hosts: Sequence[str], hostvars: Mapping[str, Any]) -> str:
     """The screen of unlock.yml."""
     return report.unlock_screen({h: hostvars[h].get("unlock_done") or {} for h in hosts})
@@ -98,6 +122,7 @@ class FilterModule:
             "rollout_images_of": inventory.images_of,
             "rollout_pick_images": inventory.pick_images,
             "rollout_merge": inventory.merged,
+            "rollout_plan": rollout_plan,
             "rollout_unlocked": rollout_unlocked,
             "rollout_owner": rollout_owner,
             "rollout_present_hosts": rollout_present_hosts,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable, Sequence
 
 from ansible.module_utils.rollout import compose
 from ansible.module_utils.rollout.engine import Engine
@@ -24,7 +24,8 @@ def image_id(letter: str) -> str:
 
 class FakeEngine(Engine):
     """``images``: reference -> id. ``containers``: what `docker inspect` would say. ``broken``: service -> state it takes
-    when it is started. ``calls``: everything that was asked, the words that matter."""
+    when it is started. ``shown``: what a pull shows on its terminal. ``calls``: everything that was asked, the words that
+    matter."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -38,6 +39,7 @@ class FakeEngine(Engine):
         # Call and docker's configuration for it; what `login` got on standard input.
         self.configs: list[tuple[str, str]] = []
         self.passwords: list[str] = []
+        self.shown: list[str] = []
 
     @property
     def touched(self) -> list[str]:
@@ -79,7 +81,7 @@ class FakeEngine(Engine):
             self.passwords.append(stdin)
             (Path(self.config) / "config.json").write_text(stdin, encoding="utf-8")
         elif words[0] == "pull":
-            self.images[words[2]] = image_id(words[2][-1])
+            self.images[words[1]] = image_id(words[1][-1])
         elif words[0] == "tag":
             self.images[words[2]] = self.images[words[1]]
         elif words[0] == "rm":
@@ -89,6 +91,12 @@ class FakeEngine(Engine):
         elif words[0] == "top":
             return 0, "PID\n4711\n", ""
         return 0, "", ""
+
+    def watch(self, arguments: Sequence[str], quiet: float, seen: Callable[[str], None]) -> tuple[int, str]:
+        for piece in self.shown:
+            seen(piece)
+        code, _out, err = self.run(arguments)
+        return code, err
 
     def held_ports(self) -> dict[int, str]:
         return self.ports

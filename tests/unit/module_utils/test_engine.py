@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import stat
@@ -226,13 +227,115 @@ def test_image(docker):
 def test_pull_tries_again_where_that_can_help(docker, words, tries):
     calls = docker(f"*) echo '{words}' >&2; exit 1;;")
     assert refused(Engine().pull, "r@d") == f"Image r@d could not be pulled: {words}"
-    assert calls() == ["pull --quiet r@d"] * tries
+    assert calls() == ["pull r@d"] * tries
 
 
 def test_pull_that_works_at_the_second_try(docker, tmp_path):
     calls = docker(f"pull*) test -e {tmp_path}/once && exit 0; touch {tmp_path}/once; echo EOF >&2; exit 1;;")
     Engine().pull("r@d")
     assert len(calls()) == 2
+
+
+def watched(*arguments, quiet=5.0, engine=None):
+    """Exit status, stderr, and what was seen."""
+    pieces = []
+    code, err = (engine or Engine()).watch(arguments, quiet, pieces.append)
+    return code, err, "".join(pieces)
+
+
+def open_files():
+    return sorted(os.listdir("/proc/self/fd"))
+
+
+def test_what_is_watched_has_a_wide_terminal_and_no_input(docker):
+    docker("x) test -t 1 && stty size <&1; cat; test -t 2 || echo no >&2;;")
+    assert watched("x") == (0, "no\n", "50 200\r\n")
+
+
+def test_what_is_watched_fails(docker):
+    docker("x) echo out; echo one >&2; echo two >&2; exit 3;;")
+    assert watched("x") == (3, "one\ntwo\n", "out\r\n")
+
+
+def test_what_is_watched_is_seen_as_it_comes(docker, tmp_path):
+    os.mkfifo(tmp_path / "go")
+    docker(f"x) printf one; read line < {tmp_path}/go; printf two;;")
+    pieces = []
+
+    def seen(piece):
+        pieces.append(piece)
+        if pieces == ["one"]:
+            (tmp_path / "go").write_text("\n")
+
+    assert Engine().watch(["x"], 5.0, seen) == (0, "")
+    assert pieces == ["one", "two"]
+
+
+def test_a_flood_is_seen_whole_and_a_torn_character_does_not_matter(docker):
+    docker("x) head -c 300000 /dev/zero | tr '\\0' x; printf '\\303';;")
+    assert watched("x") == (0, "", "x" * 300_000 + "\ufffd")
+
+
+def test_what_is_watched_has_only_its_own_environment(docker, monkeypatch):
+    monkeypatch.setenv("IMAGE_TAG", "canary")
+    monkeypatch.setenv("DOCKER_CONFIG", "theirs")
+    docker('x) echo "$IMAGE_TAG $DOCKER_CONFIG";;')
+    assert watched("x")[2] == " theirs\r\n"
+    assert watched("x", engine=Engine(config="/own"))[2] == " /own\r\n"
+
+
+def test_what_says_nothing_is_ended(docker, tmp_path):
+    docker(f"x) printf one; echo $$ > {tmp_path}/pid; exec sleep 60;;")
+    assert watched("x", quiet=0.3) == (124, "no byte came for 0 s", "one")
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text()), 0)
+
+
+def test_an_absent_docker_cannot_be_watched(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert watched("x") == (127, "docker: command not found", "")
+
+
+@pytest.mark.parametrize("ends", ["well", "quiet", "seen", "absent"])
+def test_watching_leaves_no_file_open_and_no_process(docker, tmp_path, ends):
+    if ends != "absent":
+        docker(f"x) echo $$ > {tmp_path}/pid; printf one; {'' if ends == 'well' else 'exec sleep 60'};;")
+
+    def seen(piece):
+        assert ends != "seen"
+
+    before = open_files()
+    with contextlib.suppress(AssertionError):
+        Engine().watch(["x"], 0.3, seen)
+    assert open_files() == before
+    if ends != "absent":
+        with pytest.raises(ProcessLookupError):
+            os.kill(int((tmp_path / "pid").read_text()), 0)
+
+
+def test_a_pull_tells_how_far_it_is(docker):
+    layer = "cafa9637794d: Downloading [=> ]"
+    docker(f"pull*) printf '{layer}  1MB/3MB\\r'; printf '{layer}  2MB/3MB\\r'; echo 'cafa9637794d: Pull complete';;")
+    told = []
+    Engine().pull("r@d", told=told.append)
+    assert told == sorted(told)
+    assert told[-1] == 3_000_000
+
+
+def test_a_pull_that_is_tried_again_begins_at_nothing(docker, tmp_path):
+    docker(
+        f"pull*) test -e {tmp_path}/once && {{ echo 'Digest: x'; exit 0; }}; touch {tmp_path}/once\n"
+        "echo 'cafa9637794d: Downloading [=> ]  1MB/3MB'; exit 1;;"
+    )
+    told = []
+    Engine().pull("r@d", told=told.append)
+    assert told == [1_000_000, 0]
+
+
+def test_a_pull_that_stalls_is_tried_again(docker):
+    calls = docker("pull*) exec sleep 60;;")
+    assert refused(Engine().pull, "r@d", 2, 0.2) == "Image r@d could not be pulled: no byte came for 0 s"
+    assert calls() == ["pull r@d"] * 2
 
 
 def test_logs_of_both_streams_are_short(docker):

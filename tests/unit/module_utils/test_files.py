@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
+import shutil
 import stat
 import subprocess
 import sys
 import threading
+import time
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from ansible.module_utils.rollout import files
@@ -404,3 +409,109 @@ def test_the_guards_program_is_on_the_disk_before_it_is_named(tmp_path, monkeypa
     monkeypatch.setattr(os, "replace", lambda *paths: order.append("name") or replace(*paths))
     store.write_guard(b"x")
     assert order == ["sync", "name", "sync"]
+
+
+@pytest.fixture
+def frozen(monkeypatch):
+    now = SimpleNamespace(time=0.0)
+    monkeypatch.setattr(files, "time", SimpleNamespace(monotonic=lambda: now.time, sleep=time.sleep))
+    return now
+
+
+def told(store):
+    return json.loads(store.progress.read_text())
+
+
+def test_a_step_tells_what_it_is_at_and_leaves_nothing(store, frozen):
+    held(store, "r1")
+    before = sorted(p.name for p in store.root.iterdir())
+    with store.step("r1"):
+        store.tell(step="pull", what="r/web", done=1, total=None)
+        assert told(store) == {"run": "r1", "step": "pull", "what": "r/web", "done": 1, "total": None}
+    assert sorted(p.name for p in store.root.iterdir()) == sorted([*before, ".step"])
+
+
+def test_nothing_is_told_outside_a_step(store, frozen):
+    store.tell(step="pull")
+    held(store, "r1")
+    with store.step("r1"):
+        pass
+    frozen.time += 10
+    store.tell(step="pull")
+    assert not store.progress.exists()
+
+
+def test_twice_a_second_is_told_at_most(store, frozen):
+    held(store, "r1")
+    with store.step("r1"):
+        # The first time at once; a frozen that is set back does not silence it.
+        for now, seen in ((0.0, 1), (0.2, 1), (0.49, 1), (0.5, 4), (0.99, 4), (1.0, 6), (0.9, 7)):
+            frozen.time = now
+            store.tell(done={0.0: 1, 0.2: 2, 0.49: 3, 0.5: 4, 0.99: 5, 1.0: 6, 0.9: 7}[now])
+            assert told(store)["done"] == seen
+
+
+def test_what_a_step_turns_to_is_told_at_once(store, frozen):
+    held(store, "r1")
+    with store.step("r1"):
+        store.tell(step="pull", what="r/web", done=1)
+        frozen.time += 0.1
+        store.tell(step="torch", what="web")
+        assert told(store)["step"] == "torch"
+
+
+def test_what_is_told_is_whole_at_any_time(store, frozen, monkeypatch):
+    held(store, "r1")
+    replaced = []
+    replace = os.replace
+
+    def note(source, target):
+        replaced.append((json.loads(Path(source).read_text())["done"], Path(source).parent == store.root))
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", note)
+    with store.step("r1"):
+        for done in (1, 2):
+            frozen.time += 1
+            store.tell(done=done)
+            assert told(store)["done"] == done
+    assert replaced == [(1, True), (2, True)]
+
+
+@pytest.mark.parametrize("broken", ["write_text", "replace"])
+def test_what_cannot_be_told_fails_nothing(store, frozen, monkeypatch, broken):
+    def fail(*_arguments, **_options):
+        raise OSError(30, "Read-only file system")
+
+    held(store, "r1")
+    with store.step("r1"):
+        store.tell(done=1)
+        monkeypatch.setattr(Path if broken == "write_text" else os, broken, fail)
+        frozen.time += 1
+        store.tell(done=2)
+        monkeypatch.undo()
+        assert told(store)["done"] == 1
+
+
+def test_a_directory_that_is_gone_fails_nothing(store, frozen):
+    held(store, "r1")
+    with store.step("r1"):
+        shutil.rmtree(store.root)
+        store.tell(done=1)
+    assert not store.root.exists()
+
+
+def test_what_a_step_told_is_gone_where_it_failed_or_the_one_before_was_killed(store, frozen):
+    held(store, "r1")
+    def failing():
+        with store.step("r1"):
+            store.tell(done=1)
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        failing()
+    assert not store.progress.exists()
+    store.progress.write_text('{"run": "r0"}')
+    with store.step("r1"):
+        pass
+    assert not store.progress.exists()

@@ -319,3 +319,16 @@ def test_rollback_to_a_release_that_was_taken_back():
     text = confirmed(1, "r1", "sha-a") + confirmed(2, "r2", "sha-b") + confirmed(3, "r3", "sha-c")
     folded = ledger.fold(*ledger.parse(text + confirmed(4, "r3", "sha-b", "rollback")))
     assert ledger.rollback_target({"core": folded}, "core", "sha-c")["core"].name == "sha-c"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "took"),
+    [
+        ([{"web": 2.0}, {"web": 3, "db": 1.5}], {"web": [2.0, 3.0], "db": [1.5]}),
+        ([{"web": float(n)} for n in range(9)], {"web": [4.0, 5.0, 6.0, 7.0, 8.0]}),
+        ([{"web": "2"}, {"web": True}, None, "x"], {}),
+    ],
+)
+def test_the_seconds_of_the_last_restarts(seconds, took):
+    entries = [{"seq": n, "event": "switched", "run": "r", "seconds": s} for n, s in enumerate(seconds)]
+    assert ledger.fold(entries).took == took

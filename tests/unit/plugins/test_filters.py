@@ -18,10 +18,14 @@ def test_every_filter_that_roles_use_is_there(filters, root):
 
 
 def test_verdict(filters):
-    found = filters["rollout_verdict"]({"h1": {"changed": False}}, [], {"action": "rollout", "run": "r1", "release": "v1"})
+    hostvars = {"h1": {"rollout_preview": {"preview": {"services": [], "to_pull": 0, "free": 9}}}}
+    run = {"action": "rollout", "run": "r1", "release": "v1"}
+    found = filters["rollout_verdict"]({"h1": {"changed": False}}, [], run, hostvars)
     assert (found["verdict"], found["good"]) == ("unchanged", True)
     assert found["screen"].startswith("ROLLOUT UNCHANGED: v1 runs on 1 host already.")
-    assert not filters["rollout_verdict"]({}, ["h1"], {"action": "rollout", "run": "r1"})["good"]
+    assert found["document"]["hosts"][0]["free"] == 9
+    assert "@" in found["document"]["who"]
+    assert not filters["rollout_verdict"]({}, ["h1"], {"action": "rollout", "run": "r1"}, hostvars)["good"]
 
 
 def test_status(filters):
