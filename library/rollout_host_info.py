@@ -52,8 +52,8 @@ engine:
   returned: success
 ledger:
   description:
-    - Stable and previous release, history, all known stable releases, an interrupted run, the entry that ended the last run,
-      the hosts that the last confirmed run left out, a torn entry.
+    - Stable and previous release, history, all known stable releases, the last 20 confirmations, an interrupted run, the
+      entry that ended the last run, the hosts that the last confirmed run left out, a torn entry.
   type: dict
   returned: success
 lock:

@@ -19,12 +19,17 @@ RESTARTS = 5
 
 @dataclass(frozen=True)
 class Stable:
-    """A release that every gate on every host held for: ``name`` is its directory, ``release`` its tag."""
+    """A release that every gate on every host held for: ``name`` is its directory, ``release`` its tag.
+
+    ``at`` is the wall-clock time of its confirmation, for people; ``action`` says whether it came by a rollout or a rollback.
+    """
 
     name: str
     release: str
     run: str
     seq: int
+    at: str = ""
+    action: str = "rollout"
 
 
 @dataclass
@@ -35,6 +40,8 @@ class Ledger:
     releases back and never to and fro. ``known`` are all stable releases whose directories were not removed, oldest
     confirmation first. ``armed`` is the entry of the guard that waits, ``closed`` the one that ended the last run,
     ``behind`` the hosts that the last confirmed run left out, ``took`` the seconds of each service's last restarts.
+    ``confirmed`` are all confirmations in their order, those of removed releases too, ``reverts`` how often a run or the guard
+    (``by``) took one back.
     """
 
     history: list[Stable] = field(default_factory=list)
@@ -45,6 +52,8 @@ class Ledger:
     closed: Optional[dict[str, Any]] = None
     behind: list[str] = field(default_factory=list)
     took: dict[str, list[float]] = field(default_factory=dict)
+    confirmed: list[Stable] = field(default_factory=list)
+    reverts: dict[str, int] = field(default_factory=lambda: {"run": 0, "guard": 0})
     last_seq: int = 0
     torn: bool = False
 
@@ -133,12 +142,15 @@ def fold(entries: list[dict[str, Any]], torn: bool = False) -> Ledger:
             # Of A, B, A without B one A is left: a rollback never leads to where the host is.
             ledger.history = [s for s, after in zip(kept, [*kept[1:], None]) if not after or s.name != after.name]
         elif event == "confirmed":
-            stable = Stable(name, entry["release"], entry["run"], entry["seq"])
+            action = "rollback" if entry.get("action") == "rollback" else "rollout"
+            stable = Stable(name, entry["release"], entry["run"], entry["seq"], str(entry.get("at") or ""), action)
+            ledger.confirmed.append(stable)
             ledger.behind = [str(host) for host in entry.get("behind") or []]
-            ledger.history = _confirmed(ledger.history, stable, entry.get("action") == "rollback")
+            ledger.history = _confirmed(ledger.history, stable, action == "rollback")
             ledger.known = [s for s in ledger.known if s.name != name] + [stable]
             ledger.open, ledger.armed, ledger.closed = [], None, entry
         elif event == "reverted":
+            ledger.reverts["guard" if entry.get("by") == "guard" else "run"] += 1
             ledger.open, ledger.armed, ledger.closed = [], None, entry
         else:
             if event == "switched":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any, Optional
 
 from ansible.module_utils.rollout import compose, contract, guard, health, machine, net, plan, report, torch_verdict
@@ -15,7 +16,11 @@ from ansible.module_utils.rollout.switch import Switch
 
 def stable(entry: Optional[ledgers.Stable]) -> Optional[dict[str, Any]]:
     """A stable release as data."""
-    return {"name": entry.name, "release": entry.release, "run": entry.run, "seq": entry.seq} if entry else None
+    return asdict(entry) if entry else None
+
+
+# As many confirmations as status.yml is told of: a year of a homelab, not the life of it.
+CONFIRMED = 20
 
 
 def host(store: Store, engine: Engine, application: str) -> dict[str, Any]:
@@ -33,6 +38,7 @@ def host(store: Store, engine: Engine, application: str) -> dict[str, Any]:
             "previous": stable(ledger.previous),
             "history": [stable(s) for s in ledger.history],
             "known": [stable(s) for s in ledger.known],
+            "confirmed": [stable(s) for s in ledger.confirmed[-CONFIRMED:]],
             "interrupted": ledger.interrupted,
             "closed": ledger.closed,
             "behind": ledger.behind,

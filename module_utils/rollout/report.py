@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import calendar
-import time
-from typing import Any, Iterable, Mapping, Optional, Sequence
+from typing import Any, Iterable, Mapping, Sequence
 
-from ansible.module_utils.rollout import inventory, torch_screen
+from ansible.module_utils.rollout import inventory
 from ansible.module_utils.rollout.lock import span
 from ansible.module_utils.rollout.tables import table
 
@@ -297,62 +295,19 @@ def torch_column(verdict: Mapping[str, Any]) -> str:
     return str((verdict.get("torch") or {}).get("version") or "absent")
 
 
-def seen(variables: Mapping[str, Any]) -> dict[str, Any]:
-    """What status.yml found out about a host, from the host's variables: info (or None) and fault."""
-    info = variables.get("status_host") or {}
-    fault = variables.get("status_fault") or "it could not be reached"
-    return {"info": info if "ledger" in info else None, "fault": str(fault)}
-
-
-def status_screen(hosts: Mapping[str, Mapping[str, Any]], now: float) -> str:
-    """The table of status.yml, what is off, and what to do.
-
-    Args:
-        hosts: host -> what `seen` returned.
-        now: seconds since the epoch, to tell how long a service has been running.
-    """
-    rows, notes = [], []
-    for host, found in hosts.items():
-        info: Optional[Mapping[str, Any]] = found["info"]
-        if info is None:
-            rows.append([host, "-", "?", "", "unknown", "", "", ""])
-            notes.append(f"{host}: {found['fault']}")
-            continue
-        for row in info.get("services", []):
-            digest = str(row["digest"]).replace("sha256:", "")[:7]
-            rows.append(
-                [
-                    host,
-                    row["service"],
-                    row["release"],
-                    digest,
-                    _short(row["health"]),
-                    age(row["since"], now),
-                    row["torch"],
-                    "DRIFT" if row["drift"] else "-",
-                ]
-            )
-            notes += [f"{host}, {row['service']}: {sentence}." for sentence in row["drift"]]
-    observed = {host: found["info"] for host, found in hosts.items() if found["info"]}
-    notes += state_notes(observed, status=True) + _apart(hosts)
-    text = table(["HOST", "SERVICE", "RELEASE", "DIGEST", "HEALTH", "SINCE", "TORCH", "DRIFT"], rows)
-    cards = torch_screen.torch_table(hosts, gpus_only=True)
-    text += f"\n\n{cards}" if cards else ""
-    if not notes:
-        return text + "\n\nEverything runs as it was released."
-    unfinished = any(info.get("lock") or info["ledger"]["interrupted"] for info in observed.values())
-    drift = any(row[-1] == "DRIFT" for row in rows) and not unfinished
-    advice = "\n\nWhat was changed by hand stays until you roll out again: ansible-playbook rollout.yml" if drift else ""
-    return text + "\n\n" + "\n".join(notes) + advice
-
-
 _TAKEN_AWAY = "took the release away: there was no stable one to bring back"
 
 
-def state_notes(infos: Mapping[str, Mapping[str, Any]], status: bool = False) -> list[str]:
-    """What the hosts' ledgers have to say, and for a ``status`` their locks and guards: a sentence each, with its hosts.
+OPEN = "open"
+
+
+def state_notes(infos: Mapping[str, Mapping[str, Any]], status: bool = False) -> list[tuple[str, str]]:
+    """What the hosts' ledgers have to say, and for a ``status`` their locks and guards.
 
     A lock whose run is known to be dead has ``dead``.
+
+    Returns:
+        What kind of note it is (`OPEN` for an interrupted run), and the sentence with its hosts.
     """
     said: dict[tuple[str, str], tuple[list[str], str]] = {}
 
@@ -368,7 +323,7 @@ def state_notes(infos: Mapping[str, Mapping[str, Any]], status: bool = False) ->
             say(host, ("lock", lock["run"]), f"{lock['who']}, {_doing(lock)}")
         if open_run and not (at_work and lock and lock["run"] == open_run):
             sentence = interrupted(ledger["interrupted"]) + (" Roll out or roll back again." if status else "")
-            say(host, ("open", f"{open_run} {sentence}"), sentence)
+            say(host, (OPEN, f"{open_run} {sentence}"), sentence)
         if status and guard:
             when = f"fires in {span(guard['fires_in'])}" if guard["fires_in"] > 0 else "is firing"
             dead = "" if guard["alive"] else " But it is not alive: run rollout.yml or rollback.yml."
@@ -382,7 +337,7 @@ def state_notes(infos: Mapping[str, Mapping[str, Any]], status: bool = False) ->
             say(host, ("closed", sentence), sentence)
         if ledger["torn"]:
             say(host, ("torn", ""), "the ledger has a torn line (a power loss?); it was passed over.")
-    return [f"{', '.join(hosts)}: {sentence}" for hosts, sentence in said.values()]
+    return [(kind, f"{', '.join(hosts)}: {sentence}") for (kind, _key), (hosts, sentence) in said.items()]
 
 
 def _doing(lock: Mapping[str, Any]) -> str:
@@ -404,22 +359,6 @@ def interrupted(last: Mapping[str, Any]) -> str:
     return f"Interrupted {what}, by run {last['run']} on its way to {last.get('release', '?')}."
 
 
-def _apart(hosts: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """What to say where hosts are on different releases, or were left out. The first host's release is the fleet's."""
-    ledgers = {host: found["info"]["ledger"] for host, found in hosts.items() if found["info"]}
-    stable = {host: str((ledger["stable"] or {}).get("release") or "nothing") for host, ledger in ledgers.items()}
-    notes = []
-    if len(set(stable.values())) > 1:
-        fleets = next(iter(stable.values()))
-        behind = [host for host, release in stable.items() if release != fleets]
-        catch_up = f"ansible-playbook rollout.yml -e {choice(fleets)}" if fleets != "nothing" else "ansible-playbook rollout.yml"
-        notes.append(f"Different releases run together: {pairs(stable)}. Behind: {', '.join(behind)}. To catch up: {catch_up}")
-    left_out = [host for host in (next(iter(ledgers.values())) if ledgers else {}).get("behind", []) if host not in ledgers]
-    if left_out:
-        notes.append(f"{', '.join(left_out)} was left out of the last run and is behind: the next run with it catches up.")
-    return notes
-
-
 def choice(release: str) -> str:
     """A release as the operator types it: ``sha=abc1234`` or ``tag=v1``."""
     return f"sha={release[4:]}" if release.startswith("sha-") else f"tag={release}"
@@ -435,7 +374,7 @@ def before(
         taken_over: sentences about locks.
         empty: sentences about waves without hosts.
     """
-    notes = list(dict.fromkeys(taken_over)) + state_notes(infos)
+    notes = list(dict.fromkeys(taken_over)) + [sentence for _kind, sentence in state_notes(infos)]
     if notes:
         notes = ["Found at the start:\n" + "\n".join("  " + n for n in notes)]
     without = {word: [h for h, i in infos.items() if i.get("keeper") == word] for word in ("process", "nobody")}
@@ -467,20 +406,3 @@ def unlock_screen(tasks: Mapping[str, Result]) -> str:
         "\n".join(lines)
         + "\n\nAn armed guard stays armed. Roll out or roll back again: ansible-playbook status.yml shows what is there."
     )
-
-
-def _short(health: str) -> str:
-    return health if len(health) <= 12 else "unhealthy"
-
-
-def age(started: str, now: float) -> str:
-    """How long ago a time of Docker's (RFC 3339, UTC) was: ``3 m``, ``5 h``, ``2 d``."""
-    try:
-        then = calendar.timegm(time.strptime(started[:19], "%Y-%m-%dT%H:%M:%S"))
-    except ValueError:
-        return ""
-    seconds = max(0, int(now - then))
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
-        if seconds >= size:
-            return f"{seconds // size} {unit}"
-    return f"{seconds} s"

@@ -15,7 +15,7 @@ def torch_table(hosts: Hosts, gpus_only: bool = False) -> str:
     """A row for each device of each checked service; empty where nothing was checked.
 
     Args:
-        hosts: host -> what `report.seen` returned.
+        hosts: host -> what `status.seen` returned.
         gpus_only: leave out services that need no GPU.
     """
     rows = []
@@ -36,7 +36,7 @@ def torch_screen(hosts: Hosts) -> dict[str, Any]:
     """The screen of gpu_check.yml, and whether every check passed; a host that was not seen is no pass.
 
     Args:
-        hosts: host -> what `report.seen` returned.
+        hosts: host -> what `status.seen` returned.
 
     Returns:
         screen, good.

@@ -8,11 +8,12 @@ import sys
 import textwrap
 import time
 from pathlib import Path
-from typing import Any, Mapping, Optional
+from typing import Any, Mapping, Optional, TextIO
 
 import ansible.module_utils
 from ansible import context
 from ansible.plugins.callback import CallbackBase
+from ansible.utils.vars import load_extra_vars
 
 # The decisions live beside the modules.
 _ROOT = Path(__file__).resolve().parents[2]
@@ -29,12 +30,16 @@ short_description: Plan, last screen and report of a run
 description:
   - A task that returns the fact C(rollout_screen) hands over the text; it is printed after the recap. C(rollout_plan) is
     printed at once.
+  - With C(-e format=json) that text is a document for a program, and stdout is kept for it alone; what people read goes to
+    stderr.
   - Each run of rollout.yml and rollback.yml, also in check mode and when it fails, leaves a report in reports/, or in
     the directory that the environment variable ROLLOUT_REPORTS names; empty, it leaves none.
 """
 
 # What must run whole or not at all.
 WHOLE = ("rollout.yml", "rollback.yml")
+# What has a document for programs.
+WATCH = ("status.yml", "gpu_check.yml")
 
 
 class CallbackModule(CallbackBase):
@@ -53,14 +58,19 @@ class CallbackModule(CallbackBase):
         self._verb = ""
         self._touched = False
         self._document: Optional[dict[str, Any]] = None
+        self._stdout: Optional[TextIO] = None
         self._events: list[dict[str, Any]] = []
         self._waves: list[dict[str, Any]] = []
         self._wave: Optional[str] = None
         self._started, self._clock = time.time(), time.monotonic()
 
     def v2_playbook_on_start(self, playbook: Any) -> None:
-        """Refuse to run a part: it would leave out the lock, the gates or the confirmation."""
+        """Refuse to run a part: it would leave out the lock, the gates or the confirmation. Keep stdout for a document."""
         name = Path(playbook._file_name).name
+        if name in WATCH and load_extra_vars(playbook._loader).get("format") == "json":
+            sys.stdout.flush()
+            self._stdout = os.fdopen(os.dup(1), "w", encoding="utf-8")
+            os.dup2(2, 1)
         if name not in WHOLE:
             return
         part = partial(context.CLIARGS)
@@ -116,6 +126,10 @@ class CallbackModule(CallbackBase):
 
     def v2_playbook_on_stats(self, stats: Any) -> None:
         """Print the screen, and write the report."""
+        if self._stdout and self._screen:
+            with self._stdout as out:
+                print(self._screen, file=out)
+            return
         if not self._screen and self._lost:
             self._screen = (
                 f"Unreachable: {', '.join(dict.fromkeys(self._lost))}. Ansible's message above says why; "

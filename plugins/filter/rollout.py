@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 from typing import Any, Callable, Mapping, Sequence
@@ -13,7 +14,7 @@ _HERE = str(Path(__file__).resolve().parents[2] / "module_utils")
 if _HERE not in ansible.module_utils.__path__:
     ansible.module_utils.__path__.append(_HERE)
 
-from ansible.module_utils.rollout import inventory, machine, preview, reference, report, run_document, torch_screen
+from ansible.module_utils.rollout import inventory, machine, preview, reference, report, run_document, status, torch_screen
 from ansible.module_utils.rollout import lock as locks
 from ansible.module_utils.rollout.errors import RolloutError
 
@@ -99,16 +100,24 @@ def rollout_unlocked(hosts: Sequence[str], hostvars: Mapping[str, Any]) -> str:
     return report.unlock_screen({h: hostvars[h].get("unlock_done") or {} for h in hosts})
 
 
-def rollout_status(hosts: Mapping[str, Any], view: str = "all") -> dict[str, Any]:
-    """The screen of status.yml, or with view ``torch`` that of gpu_check.yml, and whether it is good."""
-    if view == "torch":
-        return torch_screen.torch_screen(hosts)
-    owner = machine.owner()
+def rollout_status(hosts: Mapping[str, Any], view: str = "all", shape: str = "table", strict: bool = False) -> dict[str, Any]:
+    """The screen of status.yml, or with view ``torch`` that of gpu_check.yml, and whether it is good.
+
+    Args:
+        shape: ``table``, or ``json`` for the document.
+        strict: drift is not good.
+    """
+    owner, now = machine.owner(), time.time()
     for found in hosts.values():
         lock = (found["info"] or {}).get("lock")
         if lock:
             lock["dead"] = locks.dead(lock, owner, owner["alive"])
-    return {"screen": report.status_screen(hosts, time.time()), "good": True}
+    shown = {"screen": status.screen(hosts, now), "good": not strict or status.as_released(hosts)}
+    if view == "torch":
+        shown = torch_screen.torch_screen(hosts)
+    if shape == "json":
+        shown["screen"] = json.dumps(status.document(hosts, now), indent=2, ensure_ascii=False)
+    return shown
 
 
 class FilterModule:
@@ -137,6 +146,6 @@ class FilterModule:
             "rollout_switched": report.with_switched,
             "rollout_must_revert": report.must_revert,
             "rollout_verdict": rollout_verdict,
-            "rollout_seen": report.seen,
+            "rollout_seen": status.seen,
             "rollout_status": rollout_status,
         }

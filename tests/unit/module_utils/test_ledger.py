@@ -332,3 +332,24 @@ def test_rollback_to_a_release_that_was_taken_back():
 def test_the_seconds_of_the_last_restarts(seconds, took):
     entries = [{"seq": n, "event": "switched", "run": "r", "seconds": s} for n, s in enumerate(seconds)]
     assert ledger.fold(entries).took == took
+
+
+def test_confirmations_and_reverts_are_counted_whatever_was_removed():
+    def made(seq, event, **facts):
+        return {"seq": seq, "event": event, "run": f"r{seq}", "at": f"t{seq}", "name": "a", "release": "v1", **facts}
+
+    entries = [
+        made(1, "confirmed", action="rollout"),
+        made(2, "reverted"),
+        made(3, "reverted", by="guard"),
+        made(4, "confirmed", action="rollback"),
+        made(5, "removed"),
+        {"seq": 6, "event": "confirmed", "run": "r6", "name": "a", "release": "v1"},
+    ]
+    folded = ledger.fold(entries)
+    assert [(s.run, s.at, s.action) for s in folded.confirmed] == [
+        ("r1", "t1", "rollout"),
+        ("r4", "t4", "rollback"),
+        ("r6", "", "rollout"),
+    ]
+    assert folded.reverts == {"run": 1, "guard": 1}

@@ -42,7 +42,10 @@ def test_host(host):
         "release": "sha-aaaaaaa",
         "run": "run-a",
         "seq": 6,
+        "at": found["ledger"]["previous"]["at"],
+        "action": "rollout",
     }
+    assert found["ledger"]["confirmed"] == found["ledger"]["history"]
     assert [s["name"] for s in found["ledger"]["history"]] == [s["name"] for s in found["ledger"]["known"]]
     assert found["ledger"]["interrupted"]["service"] == "web"
     assert not found["ledger"]["torn"]

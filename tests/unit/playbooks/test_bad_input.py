@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
-import subprocess
 
 import pytest
 from ansible.module_utils.rollout.files import Store
@@ -17,62 +14,12 @@ UNTOUCHED = "ROLLOUT REFUSED: nothing was touched, what ran before still runs."
 
 
 @pytest.fixture
-def play(root, tmp_path):
-    """Run a playbook of the root; an engine that can only say its version."""
-    docker = tmp_path / "docker"
-    docker.write_text(
-        """#!/bin/sh\ncase "$*" in\ninfo*) echo '{"ServerVersion": "24.0.7", "Architecture": "x86_64"}';;\n"""
-        f"'compose version --short') echo 2.26.1;;\n*) echo \"$*\" >> {tmp_path}/touched; exit 64;;\nesac\n"
-    )
-    docker.chmod(0o755)
-    inventory = tmp_path / "hosts.json"
+def play(ansible, tmp_path):
+    """Run a playbook that is refused."""
 
     def run(playbook="rollout.yml", groups=("backend",), options=(), **variables):
-        host = {
-            "localhost": {
-                "ansible_connection": "local",
-                "ansible_python_interpreter": shutil.which("python3"),
-            }
-        }
-        inventory.write_text(
-            json.dumps(
-                {
-                    "all": {
-                        "hosts": host,
-                        "children": {group: {"hosts": {"localhost": {}}} for group in groups},
-                        "vars": {
-                            "rollout_application": "app",
-                            "rollout_registry": "localhost:1",
-                            "rollout_dir": str(tmp_path / "state"),
-                            "rollout_stacks": {"core": STACK},
-                        },
-                    }
-                }
-            )
-        )
         before = {str(p.relative_to(tmp_path / "state")) for p in (tmp_path / "state").rglob("*")}
-        done = subprocess.run(
-            [
-                "ansible-playbook",
-                "--inventory",
-                str(inventory),
-                playbook,
-                "--extra-vars",
-                json.dumps(variables),
-                *options,
-            ],
-            cwd=root,
-            capture_output=True,
-            text=True,
-            env={
-                **os.environ,
-                "PATH": f"{tmp_path}:{os.environ['PATH']}",
-                "ANSIBLE_LOCAL_TEMP": str(tmp_path / "ansible"),
-                "ANSIBLE_NOCOLOR": "1",
-                "ROLLOUT_REPORTS": str(tmp_path / "reports"),
-                "LC_ALL": "C.UTF-8",
-            },
-        )
+        done = ansible(playbook, *options, groups=groups, **variables)
         said = done.stdout + done.stderr
         assert done.returncode != 0, said
         assert "Traceback" not in said

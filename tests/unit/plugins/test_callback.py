@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from types import SimpleNamespace
 
 import pytest
@@ -85,8 +86,37 @@ def test_a_part_of_a_run_is_refused_before_anything(callback, plugin, monkeypatc
 )
 def test_what_may_start(callback, plugin, monkeypatch, name, arguments):
     monkeypatch.setattr(plugin.context, "CLIARGS", arguments)
-    callback.v2_playbook_on_start(SimpleNamespace(_file_name=name))
+    monkeypatch.setattr(plugin, "load_extra_vars", lambda loader: {})
+    callback.v2_playbook_on_start(SimpleNamespace(_file_name=name, _loader=None))
     assert callback.shown == []
+
+
+@pytest.mark.parametrize(
+    ("name", "extra", "screen", "out", "rest"),
+    [
+        ("status.yml", {"format": "json"}, "{}", "{}\n", "a play\n"),
+        ("gpu_check.yml", {"format": "json"}, "{}", "{}\n", "a play\n"),
+        # Without a document, nothing that is no document is on stdout.
+        ("status.yml", {"format": "json"}, "", "", "a play\n"),
+        ("status.yml", {"format": "table"}, "{}", "a play\n", ""),
+        ("rollout.yml", {"format": "json"}, "{}", "a play\n", ""),
+    ],
+)
+def test_stdout_is_for_the_document_alone(callback, plugin, monkeypatch, said, capfd, name, extra, screen, out, rest):
+    monkeypatch.setattr(plugin.context, "CLIARGS", {})
+    monkeypatch.setattr(plugin, "load_extra_vars", lambda loader: extra)
+    stdout = os.dup(1)
+    try:
+        callback.v2_playbook_on_start(SimpleNamespace(_file_name=name, _loader=None))
+        os.write(1, b"a play\n")
+        callback.v2_runner_on_ok(said({"ansible_facts": {"rollout_screen": screen}}))
+        callback.v2_playbook_on_stats(None)
+    finally:
+        os.dup2(stdout, 1)
+        os.close(stdout)
+    found = capfd.readouterr()
+    assert (found.out, found.err) == (out, rest)
+    assert bool(callback.shown) is bool(screen and not rest)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 
 
@@ -32,6 +34,14 @@ def test_status(filters):
     found = filters["rollout_status"]({"h1": filters["rollout_seen"]({})})
     assert "h1: it could not be reached" in found["screen"]
     assert found["good"]
+
+
+@pytest.mark.parametrize(("strict", "good"), [(False, True), (True, False)])
+def test_strict_status_of_a_host_that_is_not_seen(filters, strict, good):
+    found = filters["rollout_status"]({"h1": filters["rollout_seen"]({})}, "all", "json", strict)
+    document = json.loads(found["screen"])
+    assert document["drift"] == ["h1: it could not be reached"]
+    assert (document["as_released"], found["good"]) == (False, good)
 
 
 def test_the_view_of_torch_alone(filters):

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+
+import pytest
+
+STACK = {"wave": "backend", "template": "x.j2", "images": ["a"]}
+
+
+@pytest.fixture
+def ansible(root, tmp_path):
+    """Run a playbook of the root on this machine, with an engine on which nothing runs. Whatever else is asked of it is noted."""
+    docker = tmp_path / "docker"
+    docker.write_text(
+        """#!/bin/sh\ncase "$*" in\ninfo*) echo '{"ServerVersion": "24.0.7", "Architecture": "x86_64"}';;\nps*) ;;\n"""
+        f"'compose version --short') echo 2.26.1;;\n*) echo \"$*\" >> {tmp_path}/touched; exit 64;;\nesac\n"
+    )
+    docker.chmod(0o755)
+    inventory = tmp_path / "hosts.json"
+
+    def run(playbook, *options, groups=("backend",), facts=None, **variables):
+        """``facts`` are the inventory's, ``variables`` those of -e."""
+        host = {"ansible_connection": "local", "ansible_python_interpreter": shutil.which("python3")}
+        known = {
+            "rollout_application": "app",
+            "rollout_registry": "localhost:1",
+            "rollout_dir": str(tmp_path / "state"),
+            "rollout_stacks": {"core": STACK},
+            **(facts or {}),
+        }
+        children = {group: {"hosts": {"localhost": {}}} for group in groups}
+        inventory.write_text(json.dumps({"all": {"hosts": {"localhost": host}, "children": children, "vars": known}}))
+        return subprocess.run(
+            ["ansible-playbook", "--inventory", str(inventory), playbook, "--extra-vars", json.dumps(variables), *options],
+            cwd=root,
+            capture_output=True,
+            text=True,
+            env={
+                **os.environ,
+                "PATH": f"{tmp_path}:{os.environ['PATH']}",
+                "ANSIBLE_LOCAL_TEMP": str(tmp_path / "ansible"),
+                "ANSIBLE_NOCOLOR": "1",
+                "LC_ALL": "C.UTF-8",
+            },
+        )
+
+    return run
