@@ -15,7 +15,7 @@ from hypothesis import settings
 ROOT = Path(__file__).resolve().parents[1]
 
 ansible.module_utils.__path__.append(str(ROOT / "module_utils"))
-sys.path[:0] = [str(ROOT / "library"), str(Path(__file__).parent / "unit" / "module_utils")]
+sys.path[:0] = [str(ROOT / "library"), str(Path(__file__).parent / "unit" / "module_utils"), str(Path(__file__).parent / "unit")]
 
 # Timings on a loaded machine say nothing about the code.
 settings.register_profile("rollout", deadline=None, max_examples=60)

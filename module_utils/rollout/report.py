@@ -168,12 +168,51 @@ def screen(results: Mapping[str, Result], lost: Sequence[str], run: Mapping[str,
     return "\n\n".join(part for part in parts if part)
 
 
-def _faults(results: Mapping[str, Result]) -> list[str]:
+# The shortest limit of the common services is Discord's, 2000 with the title.
+LONGEST_BODY = 1500
+
+
+def message(results: Mapping[str, Result], lost: Sequence[str], run: Mapping[str, Any]) -> dict[str, str]:
+    """How the run ended, for people elsewhere: title, body, kind. Without logs: they are for the operator's eyes.
+
+    Args:
+        results, lost, run: as `screen` has them.
+    """
+    word = verdict(list(results.values()), lost)
+    part = {host: r for host, r in results.items() if not r.get("behind")}
+    parts = _faults(part, log=False)
+    if lost:
+        parts.append(f"Lost: {', '.join(lost)}.")
+    body = "\n\n".join([*parts, _next(word, part, run)])
+    return {
+        "title": _head(word, run.get("release") or "the release", part, run),
+        "body": body if len(body) <= LONGEST_BODY else body[: LONGEST_BODY - 1] + "…",
+        "kind": "success" if good(word) else "warning" if word == REFUSED else "failure",
+    }
+
+
+def aftermath(results: Mapping[str, Mapping[str, Result]]) -> list[str]:
+    """What did not get told: a sentence for each notification and each host's metrics that failed.
+
+    Args:
+        results: host -> results of the tasks ``notification`` (the same on every host) and ``metrics``, where they ran.
+    """
+    said: dict[str, None] = {}
+    for host, tasks in results.items():
+        told, written = tasks.get("notification") or {}, tasks.get("metrics") or {}
+        for sentence in told.get("unsent") or ([told["msg"]] if told.get("msg") and not told.get("skipped") else []):
+            said[f"Not notified: {sentence}"] = None
+        if written.get("msg") and not written.get("skipped"):
+            said[f"{host} has no metrics of this run: {written['msg']}"] = None
+    return list(said)
+
+
+def _faults(results: Mapping[str, Result], log: bool = True) -> list[str]:
     """Each fault once; that of another host is not repeated for each host that saw it."""
     found = []
     for result in results.values():
         for key in ("fault", "revert_fault"):
-            text = _fault(result[key], key == "revert_fault") if result.get(key) else ""
+            text = _fault(result[key], key == "revert_fault", log) if result.get(key) else ""
             if text and text not in found:
                 found.append(text)
     return found
@@ -265,10 +304,10 @@ def _services(results: Mapping[str, Result], release: str) -> list[str]:
     return [table(["HOST", "SERVICE", "CHANGE", "TOOK", "TORCH"], rows)] if rows else []
 
 
-def _fault(fault: Mapping[str, Any], revert: bool) -> str:
+def _fault(fault: Mapping[str, Any], revert: bool, log: bool) -> str:
     gate = f", gate {fault['gate']}" if fault.get("gate") else ""
     text = f"{'The revert failed on' if revert else 'On'} host {fault['host']}{gate}: {fault['msg']}"
-    if fault.get("log"):
+    if log and fault.get("log"):
         text += "\nThe last lines of its log:\n" + "\n".join("    " + line for line in str(fault["log"]).splitlines()[-15:])
     return text
 

@@ -22,7 +22,7 @@ from ansible.module_utils.rollout.errors import RolloutError
 def rollout_verdict(
     results: Mapping[str, Any], lost: Sequence[str], run: Mapping[str, Any], hostvars: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Verdict, whether it is good, the last screen, and the document of the run."""
+    """Verdict, whether it is good, the last screen, the message for people elsewhere, and the document of the run."""
     word = report.verdict(list(results.values()), lost)
     previews = {host: hostvars[host].get("rollout_preview") or {} for host in results}
     owner = machine.owner()
@@ -31,8 +31,20 @@ def rollout_verdict(
         "verdict": word,
         "good": report.good(word),
         "screen": report.screen(results, lost, run),
+        "message": report.message(results, lost, run),
         "document": document,
     }
+
+
+def rollout_since(began: float) -> float:
+    """Seconds since a moment on the clock that nobody sets; that moment, now, since 0."""
+    return machine.clock().seconds - float(began)
+
+
+def rollout_aftermath(hosts: Sequence[str], hostvars: Mapping[str, Any]) -> list[str]:
+    """What was not told of a run: notifications and metrics that failed."""
+    names = {"notification": "report_notification", "metrics": "report_metrics"}
+    return report.aftermath({h: {key: hostvars[h].get(name) or {} for key, name in names.items()} for h in hosts})
 
 
 def rollout_problem(stacks: Any, groups: Mapping[str, Any], sha: str, tag: str, timeout: float = 900) -> str:
@@ -146,6 +158,8 @@ class FilterModule:
             "rollout_switched": report.with_switched,
             "rollout_must_revert": report.must_revert,
             "rollout_verdict": rollout_verdict,
+            "rollout_since": rollout_since,
+            "rollout_aftermath": rollout_aftermath,
             "rollout_seen": status.seen,
             "rollout_status": rollout_status,
         }

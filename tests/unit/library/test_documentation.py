@@ -9,7 +9,7 @@ import pytest
 import yaml
 from ansible.module_utils.rollout import module as frame
 
-MODULES = ["lock", "release", "release_info", "rollout_host_info", "stack", "torch_check"]
+MODULES = ["lock", "metrics_file", "notification", "release", "release_info", "rollout_host_info", "stack", "torch_check"]
 
 
 def spec_of(module):
@@ -43,7 +43,7 @@ def test_options(name):
 def test_secret_options_are_never_logged(name):
     arguments, _options = spec_of(importlib.import_module(name))
     for option, facts in arguments.items():
-        assert bool(facts.get("no_log")) == (option in ("password", "secrets")), option
+        assert bool(facts.get("no_log")) == (option in ("password", "secrets", "urls")), option
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -568,3 +568,63 @@ def test_present_does_not_change_an_earlier_fault():
     before = {"fault": {"phase": "plan", "host": "h0", "msg": "other."}}
     assert report.present(before, "h1", {"unreachable": True, "msg": "x"}, [])["fault"]["msg"] == "other."
     assert before["fault"]["msg"] == "other."
+
+
+@pytest.mark.parametrize(
+    ("results", "lost", "title", "body", "kind"),
+    [
+        (
+            {"h1": OK},
+            [],
+            "ROLLOUT SUCCEEDED: sha-bbbbbbb runs on 1 host, every gate held.",
+            "Run r1. To go back: ansible-playbook rollback.yml -e sha=aaaaaaa",
+            "success",
+        ),
+        (
+            {"h1": {"fault": fault("plan")}, "nas": {"out": True, "behind": True}},
+            [],
+            "ROLLOUT REFUSED: nothing was touched, what ran before still runs.",
+            "On host h1: it broke.\n\nRun r1.",
+            "warning",
+        ),
+        (
+            {"h1": {**REVERTED, "fault": fault("switch", gate="health", log="a line that may say too much")}},
+            [],
+            "ROLLOUT REVERTED: sha-bbbbbbb did not pass. sha-aaaaaaa runs again, and its gates hold.",
+            "On host h1, gate health: it broke.\n\nRun r1. Mend the release and roll out again; nothing else is needed.",
+            "failure",
+        ),
+        (
+            {"h1": OK},
+            ["h2"],
+            "ROLLOUT UNKNOWN: a host was lost, so what runs there is not known. The others are on sha-aaaaaaa.",
+            "Lost: h2.\n\nRun r1. When it is back: ansible-playbook status.yml, then roll out again.",
+            "failure",
+        ),
+    ],
+)
+def test_message(results, lost, title, body, kind):
+    assert report.message(results, lost, RUN) == {"title": title, "body": body, "kind": kind}
+
+
+def test_a_long_message_is_cut():
+    body = report.message({"h1": {"fault": {**fault("plan"), "msg": "x" * 9000}}}, [], RUN)["body"]
+    assert (len(body), body[-1]) == (1500, "…")
+
+
+@pytest.mark.parametrize(
+    ("tasks", "said"),
+    [
+        ({}, []),
+        ({"notification": {"skipped": True, "msg": "skipped"}, "metrics": {"skipped": True}}, []),
+        ({"notification": {"sent": 1, "unsent": []}, "metrics": {"path": "/x"}}, []),
+        ({"notification": {"sent": 0, "unsent": ["A.", "B."]}}, ["Not notified: A.", "Not notified: B."]),
+        ({"notification": {"msg": "Unexpected: a defect."}}, ["Not notified: Unexpected: a defect."]),
+        (
+            {"metrics": {"msg": "No space."}},
+            ["h1 has no metrics of this run: No space.", "h2 has no metrics of this run: No space."],
+        ),
+    ],
+)
+def test_aftermath(tasks, said):
+    assert report.aftermath({"h1": tasks, "h2": tasks}) == said

@@ -25,6 +25,7 @@ def test_verdict(filters):
     found = filters["rollout_verdict"]({"h1": {"changed": False}}, [], run, hostvars)
     assert (found["verdict"], found["good"]) == ("unchanged", True)
     assert found["screen"].startswith("ROLLOUT UNCHANGED: v1 runs on 1 host already.")
+    assert found["message"]["title"] == "ROLLOUT UNCHANGED: v1 runs on 1 host already. Nothing was restarted."
     assert found["document"]["hosts"][0]["free"] == 9
     assert "@" in found["document"]["who"]
     assert not filters["rollout_verdict"]({}, ["h1"], {"action": "rollout", "run": "r1"}, hostvars)["good"]
@@ -135,3 +136,14 @@ def test_a_guard_without_time_is_refused(filters):
     assert (
         said == "rollout_confirm_timeout is 0: a guard needs at least 10 seconds, or it would act before a run can be confirmed."
     )
+
+
+def test_since(filters):
+    began = filters["rollout_since"](0)
+    assert began > 0
+    assert 0 <= filters["rollout_since"](began) < 60
+
+
+def test_aftermath(filters):
+    hostvars = {"h1": {"report_notification": {"unsent": ["A."]}}, "h2": {"report_metrics": {"msg": "B."}}, "h3": {}}
+    assert filters["rollout_aftermath"](["h1", "h2", "h3"], hostvars) == ["Not notified: A.", "h2 has no metrics of this run: B."]

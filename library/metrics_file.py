@@ -1,0 +1,103 @@
+#!/usr/bin/python
+"""Ansible module: the metrics of a host, in a file for node_exporter."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: metrics_file
+short_description: The metrics of a host after a run
+description:
+  - Writes C(rollout_APPLICATION.prom) for node_exporter's textfile collector, in one step, readable by everybody. It tells
+    the stable release, the last run with its verdict and durations, and what the ledger counts.
+options:
+  root:
+    description: The state directory of the application on the host.
+    type: path
+    required: true
+  application:
+    description: Name of the application.
+    type: str
+    required: true
+  directory:
+    description: Where node_exporter reads. It must exist, and the connecting user must be allowed to write there.
+    type: path
+    required: true
+  host:
+    description: The host's name in the inventory.
+    type: str
+    required: true
+  run:
+    description: The run - run (id), action, release, verdict, seconds.
+    type: dict
+    required: true
+  result:
+    description: What the run did on the host.
+    type: dict
+    default: {}
+attributes:
+  check_mode:
+    support: full
+    description: Writes nothing.
+author: [ktrdr]
+"""
+
+EXAMPLES = r"""
+- name: Write the metrics
+  metrics_file:
+    root: /var/lib/rollout/ktrdr
+    application: ktrdr
+    directory: /var/lib/prometheus/node-exporter
+    host: "{{ inventory_hostname }}"
+    run: {run: 20261123T101500Z-a1b2, action: rollout, release: sha-abc1234, verdict: succeeded, seconds: 61.5}
+"""
+
+RETURN = r"""
+path:
+  description: The file.
+  type: str
+  returned: success
+"""
+
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.rollout import metrics
+from ansible.module_utils.rollout import module as frame
+from ansible.module_utils.rollout.errors import RolloutError
+from ansible.module_utils.rollout.files import Store, write_atomic
+
+
+def verb(module: AnsibleModule) -> dict[str, Any]:
+    """Write the file."""
+    params = module.params
+    path = Path(params["directory"]) / f"rollout_{params['application']}.prom"
+    ledger = Store(params["root"]).ledger()
+    if not module.check_mode:
+        text = metrics.text(params["application"], params["host"], params["run"], params["result"], ledger)
+        try:
+            write_atomic(path, text, 0o644)
+        except OSError as error:
+            raise RolloutError(
+                f"{path} cannot be written ({error.strerror}): rollout_metrics_dir must exist, and the connecting user must be "
+                "allowed to write there."
+            ) from error
+    return {"changed": True, "path": str(path)}
+
+
+def main() -> None:
+    """Run the module."""
+    frame.run(
+        verb,
+        {
+            **frame.STORE,
+            "directory": {"type": "path", "required": True},
+            "host": {"type": "str", "required": True},
+            "run": {"type": "dict", "required": True},
+            "result": {"type": "dict", "default": {}},
+        },
+    )
+
+
+if __name__ == "__main__":
+    main()
