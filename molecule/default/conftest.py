@@ -1,8 +1,11 @@
 """What the tests of this scenario see of the host."""
 
 import json
+import subprocess
+from pathlib import Path
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 STATE = "/var/lib/rollout/ktrdr"
 SERVICES = {
@@ -56,3 +59,28 @@ def database_untouched(host):
         assert now == host.file("/tmp/database").content_string.strip()
 
     return check
+
+
+@pytest.fixture
+def metrics(host):
+    """The metrics that the last run wrote: name -> samples."""
+    file = host.file("/tmp/rollout_ktrdr.prom")
+    assert file.mode == 0o644
+    return {f.name: f.samples for f in text_string_to_metric_families(file.content_string)}
+
+
+@pytest.fixture
+def status():
+    """Type a strict status that a program reads. Returns the exit status and the document."""
+    here = Path(__file__).parent
+
+    def run():
+        done = subprocess.run(
+            ["ansible-playbook", "status.yml", f"--inventory={here}/inventory/", "-e", "format=json", "-e", "strict=true"],
+            cwd=here.parents[1],
+            capture_output=True,
+            text=True,
+        )
+        return done.returncode, json.loads(done.stdout)
+
+    return run

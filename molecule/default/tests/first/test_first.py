@@ -29,3 +29,15 @@ def test_secret_arrives_byte_for_byte_and_stays_out_of_the_ledger(host):
     assert seen == secret
     assert "word" not in host.file(f"{STATE}/ledger.jsonl").content_string
     assert "word" not in host.file(f"{STATE}/releases/sha-aaaaaa1/release.json").content_string.replace("PASSWORD", "")
+
+
+def test_metrics_of_the_second_run_which_changed_nothing(metrics):
+    assert [s.labels["verdict"] for s in metrics["rollout_last_run_verdict"] if s.value] == ["unchanged"]
+    assert {s.value for s in metrics["rollout_last_run_service_outage_seconds"]} == {0}
+    assert [s.value for s in metrics["rollout_runs"] if s.labels["end"] == "rollout"] == [1]
+
+
+def test_a_strict_status_finds_no_drift(status):
+    failed, document = status()
+    assert (failed, document["as_released"], document["drift"]) == (0, True, [])
+    assert [(e["release"], e["action"]) for e in document["history"]] == [("sha-aaaaaa1", "rollout")]

@@ -22,3 +22,16 @@ def test_nothing_was_touched(host, runs, ledger):
     assert host.check_output("docker ps --quiet --no-trunc") == host.file("/tmp/running").content_string.strip()
     runs("sha-aaaaaa1")
     assert [e for e in ledger if e["event"] == "switching" and e["release"] == "sha-fa1aff4"] == []
+
+
+def test_a_strict_status_fails_on_drift(host, status):
+    """The last one: it leaves the host with a service that is stopped."""
+    host.check_output("docker kill ktrdr-workers-training-worker-1-1")
+    failed, document = status()
+    assert failed
+    assert not document["as_released"]
+    assert any("training-worker-1: is exited" in sentence for sentence in document["drift"])
+    assert document["advice"] == [
+        "What was changed by hand stays until you roll out again: ansible-playbook rollout.yml -e sha=aaaaaa1",
+        "Why a service is not healthy is in its log: docker logs --tail 50 CONTAINER, on its host.",
+    ]
