@@ -503,6 +503,7 @@ def test_a_directory_that_is_gone_fails_nothing(store, frozen):
 
 def test_what_a_step_told_is_gone_where_it_failed_or_the_one_before_was_killed(store, frozen):
     held(store, "r1")
+
     def failing():
         with store.step("r1"):
             store.tell(done=1)

@@ -43,6 +43,7 @@ def ansible(root, tmp_path):
                 "PATH": f"{tmp_path}:{os.environ['PATH']}",
                 "ANSIBLE_LOCAL_TEMP": str(tmp_path / "ansible"),
                 "ANSIBLE_NOCOLOR": "1",
+                "ROLLOUT_REPORTS": str(tmp_path / "reports"),
                 "LC_ALL": "C.UTF-8",
             },
         )

@@ -20,11 +20,11 @@ def interrupted(tmp_path):
 
 
 def test_the_document_is_all_there_is_on_stdout(ansible):
-    done = ansible("status.yml", "--extra-vars", "format=json strict=true")
+    done = ansible("status.yml", "-v", "--extra-vars", "format=json strict=true")
     document = json.loads(done.stdout)
     assert (document["as_released"], document["drift"]) == (True, [])
     assert document["hosts"]["localhost"]["ledger"]["stable"] is None
-    assert "PLAY RECAP" in done.stderr
+    assert "PLAY RECAP" in done.stderr, "what people read is all there, elsewhere"
     assert done.returncode == 0
 
 
@@ -32,10 +32,9 @@ def test_the_document_is_all_there_is_on_stdout(ansible):
 @pytest.mark.usefixtures("interrupted")
 def test_drift_fails_a_strict_status_alone(ansible, strict, fails):
     done = ansible("status.yml", "--extra-vars", f"strict={strict}")
-    screen = done.stdout.partition("PLAY RECAP")[2]
+    screen = done.stdout
     assert "localhost: Interrupted switching web, by run r9 on its way to sha-bbbbbbb. Roll out or roll back again." in screen
     assert bool(done.returncode) is fails, done.stdout
-    assert ("Not everything runs as it was released. The last lines say why." in done.stdout) is fails
 
 
 @pytest.mark.usefixtures("interrupted")
