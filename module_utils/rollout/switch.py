@@ -65,6 +65,9 @@ class Switch:
         """
         wanted, running, changes = self.observe()
         by_name = {s.name: s for s in wanted}
+        # In check mode only settling asks the cards.
+        if wait and not check:
+            changes = [self._again(change, by_name.get(change.service), running) for change in changes]
         # A container that this run made must not have crashed since; an older one may have, long ago.
         fresh = {e.get("service") for e in self.store.ledger().open if e["run"] == self.run}
         changed = any(c.action != "keep" for c in changes)
@@ -103,6 +106,18 @@ class Switch:
             seconds = {r["service"]: r["seconds"] for r in report if r["action"] != "keep"}
             self.store.append("switched", self.run, name=self.name, release=self.release, stack=self.stack_name, seconds=seconds)
         return {"changed": changed, "services": report}
+
+    def _again(
+        self, change: compose.Change, service: Optional[compose.Service], running: list[compose.Container]
+    ) -> compose.Change:
+        """Recreate what would be kept, where its container has lost its card since: a new one gets it back."""
+        if change.action != "keep" or service is None or service.torch is None or not service.torch.on_gpu:
+            return change
+        found = next(c for c in running if c.service == service.name)
+        verdict = contract.in_container(self.engine, found.id, service.torch, self.torch_limit_s)
+        if torch_verdict.passed_or_busy(verdict):
+            return change
+        return replace(change, action="recreate", why=f"torch: {verdict['reason']}")
 
     def remove(self, check: bool) -> dict[str, Any]:
         """Take the released services away again: the way back where there was no stable release. Data stays."""

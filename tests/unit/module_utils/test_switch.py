@@ -328,6 +328,25 @@ def test_settling_proves_the_gpu_again_in_the_same_container(host, card, torch, 
     assert torch.seen == [host.engine.running()["web"]]
 
 
+@pytest.mark.parametrize(
+    ("reason", "change"),
+    [
+        ("ok", ("keep", "")),
+        ("gpu_busy", ("keep", "")),
+        ("gpu_lost", ("recreate", "torch: gpu_lost")),
+        ("no_answer", ("recreate", "torch: no_answer")),
+    ],
+)
+def test_a_container_that_lost_its_card_is_recreated(host, card, torch, monkeypatch, reason, change):
+    host.rollout("a", text=on_gpu("a"))
+    old, host.engine.calls = host.engine.running()["web"], []
+    judged = lambda engine, container, expected, *_: torch.judged(reason if container == old else "ok", expected)  # noqa: E731
+    monkeypatch.setattr(contract, "in_container", judged)
+    result = host.switch("sha-aaaaaaa").switch(False)
+    assert [(s["action"], s["why"]) for s in result["services"] if s["service"] == "web"] == [change]
+    assert host.engine.touched == (["stop web", "up web recreate"] if change[0] == "recreate" else [])
+
+
 def test_settling_does_not_prove_cpu_torch_again(host, torch):
     host.rollout("a", text=text_of("sha-aaaaaaa", ("web",), torch="cpu"))
     torch.seen.clear()
