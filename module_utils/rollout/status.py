@@ -43,7 +43,7 @@ def findings(hosts: Hosts) -> list[tuple[bool, str]]:
             notes.append((True, f"{host}: {found['fault']}"))
             continue
         for row in found["info"].get("services", []):
-            notes += [(True, f"{host}, {row['service']}: {sentence}.") for sentence in row["drift"]]
+            notes += [(True, f"{host}, {row['service']}: {sentence.rstrip('.')}.") for sentence in row["drift"]]
     notes += [(kind == report.OPEN, sentence) for kind, sentence in report.state_notes(observed(hosts), status=True)]
     return notes + [(True, sentence) for sentence in _apart(hosts)]
 
