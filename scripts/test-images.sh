@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # The images that scenarios need: hosts with their own engines, two good releases (aaaaaa1, bbbbbb2), one whose backend
 # never is healthy (badbad3), one that has the backend's image for its CPU workers (fa1aff4) and one whose CPU workers end
-# on host workers-c (c0ffee4); and images with a simulated torch, which fails as it is told.
+# on host workers-c (c0ffee4); images with a simulated torch, which fails as it is told; and on them an application with two
+# good releases, one that computes wrongly (badca1c) and one that loses its card after a first use (fade0ff).
 . scripts/common.sh
 scripts/base-images.sh
 scripts/debian-base.sh
@@ -41,4 +42,11 @@ for target in whole moved no-python; do
         --build-arg "BASE=$PYTHON_IMAGE" --target "$target"
     docker push --quiet "$REGISTRY/torch-simulated:$target" > /dev/null
     say "$REGISTRY/torch-simulated:$target"
+done
+for release in aaaaaa1=cuda bbbbbb2=cuda badca1c=cuda.wrong fade0ff=cuda.fades; do
+    tag=$REGISTRY/simulated-vision:sha-${release%=*}
+    build "$tag" tests/images/Dockerfile.vision-simulated tests/images/vision-simulated \
+        --build-arg "FROM=$REGISTRY/torch-simulated:whole" --build-arg "REVISION=${release%=*}" --build-arg "TRAITS=${release#*=}"
+    docker push --quiet "$tag" > /dev/null
+    say "$tag"
 done

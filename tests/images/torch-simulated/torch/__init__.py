@@ -4,6 +4,7 @@ Without a trait it is a CPU build that is right. What it claims falsely, no prob
 """
 
 import atexit
+import errno
 import json
 import os
 import signal
@@ -13,6 +14,8 @@ from forged import CLAIMS, FORGED
 
 TRAITS = [trait for trait in os.environ.get("SIMULATED_TORCH", "").split(".") if trait]
 GPU = "cuda" in TRAITS or "rocm" in TRAITS
+# Where this file is, the container has lost its card, as systemctl daemon-reload takes it away.
+LOST = "/simulated-card-lost"
 
 
 def fail(error):
@@ -54,6 +57,19 @@ def flood():
         os.write(2, b"e" * 10000)
 
 
+def lose():
+    """Be without a card from the next import on."""
+    with open(LOST, "w"):
+        pass
+
+
+def denied(path, *arguments, real=os.open, **options):
+    """Open a file, unless it is a node of the lost card."""
+    if str(path).startswith("/dev/nvidia"):
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM), path)
+    return real(path, *arguments, **options)
+
+
 def grandchild(leave):
     """Leave a process behind that holds what it inherited, in a session of its own where ``leave``."""
     if not os.fork():
@@ -89,6 +105,7 @@ KERNEL = {
     "stuck": hang,
     "stuck-deaf": lambda: hang(signal.SIGTERM, signal.SIGINT, signal.SIGHUP),
     "dies": lambda: os.kill(os.getpid(), signal.SIGILL),
+    "fades": lose,
     "quits": lambda: fail(SystemExit(0)),
     "old-arch": lambda: fail(RuntimeError("CUDA error: no kernel image is available for execution on the device")),
     "kernel": lambda: fail(RuntimeError("CUDA error: an illegal memory access was encountered")),
@@ -145,6 +162,9 @@ def rand(*shape, generator=None):
 
 for trait in TRAITS:
     IMPORT.get(trait, bool)()
+if os.path.exists(LOST):
+    os.open = denied
+    TRAITS.append("blind")
 
 __version__ = "2.13.0+simulated"
 version = Namespace(cuda="13.0" if "cuda" in TRAITS else None, hip="7.1" if "rocm" in TRAITS else None)
