@@ -49,7 +49,7 @@ def test_status_of_a_fleet_that_is_well():
     ("found", "note"),
     [
         (info(["runs another image"]), "h1, web: runs another image."),
-        (info(["torch: no device. Recreate it."]), "h1, web: torch: no device. Recreate it.\n"),
+        (info(["torch: no device. Recreate it."]), "\nh1, web: torch: no device. Recreate it."),
         (info(health="http://x: HTTP 503 no database"), "unhealthy"),
         (
             info(interrupted={"run": "r9", "event": "switching", "service": "web", "release": "sha-b"}),
