@@ -82,7 +82,9 @@ def test_status_of_a_fleet_that_is_well():
     ],
 )
 def test_status_says_what_is_off(found, note):
-    assert note in status.screen({"h1": found}, 0)
+    screen = status.screen({"h1": found}, 0)
+    assert note in screen
+    assert ".." not in screen
 
 
 DEAD = "h1: run r9 of a@b, since t, is dead, but holds the lock: the next run takes it over."
