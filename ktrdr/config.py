@@ -25,6 +25,7 @@ class Settings(BaseSettings):
     database_url: str = "sqlite:///./ktrdr.db"
     database_password: SecretStr | None = None
     worker_timeout_seconds: float = Field(default=10.0, gt=0)
+    max_losses: int = Field(default=3, ge=1)
 
     # Workers.
     backend_url: str = "http://127.0.0.1:8000"

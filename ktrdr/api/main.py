@@ -61,7 +61,7 @@ class Probe:
 
 def create_app(settings: Settings) -> FastAPI:
     """The backend for these settings. It starts whether or not the database is there."""
-    store = Store(settings.database(), Watch(settings.worker_timeout_seconds))
+    store = Store(settings.database(), Watch(settings.worker_timeout_seconds), settings.max_losses)
     probe = Probe(store)
 
     @asynccontextmanager

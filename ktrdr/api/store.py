@@ -62,7 +62,11 @@ class Worker(Base):
 
 
 class Operation(Base):
-    """A backtest or a training. `attempt` counts its claims: what an earlier claim says no longer counts."""
+    """A backtest or a training.
+
+    `attempt` counts its claims: what an earlier claim says no longer counts. `losses` counts those that ended in a worker
+    which was gone without a word (None: none).
+    """
 
     __tablename__ = "operations"
     number: Mapped[int] = mapped_column(sa.Integer, primary_key=True, autoincrement=True)
@@ -75,16 +79,18 @@ class Operation(Base):
     checkpoint: Mapped[Json | None] = mapped_column(sa.JSON(none_as_null=True), default=None)
     result: Mapped[Json | None] = mapped_column(sa.JSON(none_as_null=True), default=None)
     error: Mapped[str | None] = mapped_column(sa.Text, default=None)
+    losses: Mapped[int | None] = mapped_column(sa.Integer, default=None)
 
 
 class Store:
     """The database, reached on first use and again after it was away.
 
-    Methods raise DatabaseError, NotFoundError or ConflictError, and block for as long as the database does.
+    An operation that has lost `max_losses` workers fails: it may be what kills them. Methods raise DatabaseError,
+    NotFoundError or ConflictError, and block for as long as the database does.
     """
 
-    def __init__(self, url: URL, watch: Watch) -> None:
-        self._watch = watch
+    def __init__(self, url: URL, watch: Watch, max_losses: int) -> None:
+        self._watch, self._max_losses = watch, max_losses
         self._created = False
         self._engine = _engine(url)
 
@@ -106,8 +112,8 @@ class Store:
                     session.add(Worker(id=worker.id, **facts))
             except IntegrityError:
                 pass  # it was there
+            self._lose(session, [worker.id])
             beats = _beat(session, worker.id, draining=False, **facts)
-            _requeue(session, Operation.worker == worker.id)
         self._watch.heard(worker.id, beats)
         log.info("worker %s registered: %s, release %s", worker.id, worker.kind, worker.release)
 
@@ -174,7 +180,7 @@ class Store:
             return show(_operation(session, key))
 
     def claim(self, worker: str) -> Json | None:
-        """The oldest operation that the worker can do, now its own, or None. A draining one gets none.
+        """The oldest operation that the worker can do, now its own, or None. A draining one gets no further one.
 
         What it holds already comes first: it did not get the answer to that claim. What lost workers hold is
         queued again before.
@@ -185,9 +191,8 @@ class Store:
             me = _worker(session, worker, lock=True)
             self._requeue_lost(session)
             mine = sa.and_(Operation.state == State.RUNNING, Operation.worker == worker)
-            if me.draining:
-                return None
-            query = sa.select(Operation).where(Operation.kind.in_(me.capabilities), sa.or_(mine, Operation.state == State.QUEUED))
+            choice = mine if me.draining else sa.or_(mine, Operation.state == State.QUEUED)
+            query = sa.select(Operation).where(Operation.kind.in_(me.capabilities), choice)
             query = query.order_by(sa.case((mine, 0), else_=1), Operation.number).limit(1)
             found = session.scalar(query.with_for_update(skip_locked=True))
             if found is None:
@@ -237,8 +242,25 @@ class Store:
         beaten = session.execute(sa.select(Worker.id, Worker.beats)).all()
         lost = [name for name, beats in beaten if self._watch.look(name, beats)[0] == LOST]
         if lost:
-            for key in _requeue(session, Operation.worker.in_(lost)):
-                log.warning("operation %s is queued again: its worker is lost", key)
+            self._lose(session, lost)
+
+    def _lose(self, session: Session, workers: list[str]) -> None:
+        """Queue what these workers ran when they went without a word; what has lost too many of them fails.
+
+        A draining worker was about to be stopped: its end says nothing about its operation.
+        """
+        ran = sa.and_(Operation.state == State.RUNNING, Operation.worker.in_(workers))
+        count = sa.update(Operation).where(ran, Operation.worker.in_(sa.select(Worker.id).where(Worker.draining.is_(False))))
+        session.execute(count.values(losses=sa.func.coalesce(Operation.losses, 0) + 1))
+        error = (
+            f"given up: {self._max_losses} workers were lost while they ran it, so it may be what kills them (out of memory?). "
+            "The last one is named here: look at its log, then submit the operation anew under another id."
+        )
+        fail = sa.update(Operation).where(ran, Operation.losses >= self._max_losses).values(state=State.FAILED, error=error)
+        for key in session.scalars(fail.returning(Operation.id)):
+            log.error("operation %s is %s", key, error)
+        for key in _requeue(session, Operation.worker.in_(workers)):
+            log.warning("operation %s is queued again: its worker is lost", key)
 
     def _view(self, session: Session, row: Worker) -> Json:
         status, silence = self._watch.look(row.id, row.beats)
@@ -282,6 +304,7 @@ def show(row: Operation) -> Json:
         "state": row.state,
         "worker": row.worker,
         "attempt": row.attempt,
+        "losses": row.losses or 0,
         "checkpoint": row.checkpoint,
         "result": row.result,
         "error": row.error,
@@ -322,6 +345,13 @@ def _create(connection: Connection) -> None:
         # CREATE TABLE IF NOT EXISTS of two backends at once may fail.
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(CREATION_LOCK)))
     Base.metadata.create_all(connection)
+    # An older release may have made them, with fewer columns.
+    for table in Base.metadata.sorted_tables:
+        there = {column["name"] for column in sa.inspect(connection).get_columns(table.name)}
+        for column in table.columns:
+            if column.name not in there:
+                added = sa.schema.CreateColumn(column).compile(dialect=connection.dialect)
+                connection.execute(sa.text(f"ALTER TABLE {table.name} ADD COLUMN {added}"))
 
 
 def _engine(url: URL) -> sa.Engine:

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy import create_engine, text
 
 from ktrdr.api.main import create_app
 from ktrdr.config import Settings
@@ -201,7 +202,10 @@ def test_a_claim_whose_answer_was_lost_is_answered_again(api: TestClient) -> Non
     register(api, "w1")
     submit(api, "op1")
     submit(api, "op2")
-    first, second = claim(api, "w1"), claim(api, "w1")
+    first = claim(api, "w1")
+    # Draining or not: nobody else would do it.
+    assert api.post("workers/w1/drain").status_code == 200
+    second = claim(api, "w1")
     assert first
     assert second
     assert (second["id"], second["attempt"]) == (first["id"], first["attempt"] + 1)
@@ -247,6 +251,65 @@ def test_a_silent_worker_is_lost_and_its_operation_resumed(database: dict[str, s
         assert api.post("workers/w1/heartbeat").status_code == 204
         assert api.get("workers/w1").json()["status"] == "alive"
         assert [w["id"] for w in api.get("workers").json()] == ["w1", "w2"]
+
+
+@pytest.mark.parametrize("silent", [True, False])
+def test_an_operation_that_its_workers_do_not_survive_is_given_up(database: dict[str, str], until: Any, silent: bool) -> None:
+    with backend(worker_timeout_seconds=0.2 if silent else 60, max_losses=2, **database) as api:
+        register(api, "w1")
+        submit(api, "op1")
+        for losses in (1, 2):
+            assert claim(api, "w1")
+            if silent:
+                until(lambda: api.get("workers/w1").json()["status"] == "lost", 5)
+                # Another one comes and asks: so it is noticed.
+                register(api, "w2", "training")
+                assert claim(api, "w2") is None
+                assert api.post("workers/w1/heartbeat").status_code == 204
+            else:
+                register(api, "w1")
+            shown = api.get("operations/op1").json()
+            assert (shown["state"], shown["losses"], shown["worker"]) == (
+                ("failed", 2, "w1") if losses == 2 else ("queued", 1, None)
+            )
+        assert shown["error"] == (
+            "given up: 2 workers were lost while they ran it, so it may be what kills them (out of memory?). The last one is "
+            "named here: look at its log, then submit the operation anew under another id."
+        )
+        assert claim(api, "w1") is None
+
+
+def test_workers_that_leave_or_are_stopped_do_not_count_as_lost(database: dict[str, str]) -> None:
+    with backend(max_losses=1, **database) as api:
+        register(api, "w1")
+        submit(api, "op1")
+        first = claim(api, "w1")
+        assert first
+        assert tell(api, first, "release", checkpoint={"step": 1}) == 204
+        assert claim(api, "w1")
+        assert api.delete("workers/w1").status_code == 204
+        register(api, "w1")
+        assert claim(api, "w1")
+        # Told to stop, and killed before it could give its operation back.
+        assert api.post("workers/w1/drain").status_code == 200
+        register(api, "w1")
+        assert api.get("workers/w1").json()["status"] == "alive"
+        again = claim(api, "w1")
+        assert again
+        assert (again["attempt"], again["losses"], again["checkpoint"]) == (4, 0, {"step": 1})
+        assert tell(api, again, "complete", result={}) == 200
+
+
+def test_tables_of_an_older_release_get_the_columns_that_they_lack(database: dict[str, str]) -> None:
+    with backend(**database) as api:
+        submit(api, "op1")
+        engine = create_engine(Settings(**database).database())
+        with engine.begin() as connection:
+            connection.execute(text("ALTER TABLE operations DROP COLUMN losses"))
+        engine.dispose()
+    with backend(**database) as one, backend(**database) as two, ThreadPoolExecutor(2) as pool:
+        shown = pool.map(lambda api: api.get("operations/op1").json(), (one, two))
+        assert [(o["state"], o["losses"]) for o in shown] == [("queued", 0)] * 2
 
 
 def test_a_restarted_backend_forgets_nothing(database: dict[str, str], until: Any) -> None:
