@@ -59,6 +59,18 @@ options:
     description: Seconds that one torch check may take.
     type: float
     default: 60
+  drain:
+    description:
+      - How a service whose gate has C(drain), and no mode there, lets go of its work before it is stopped. V(wait) waits until
+        it is idle; V(checkpoint) stops its intake and leaves the rest to its grace period; V(force) stops it within a second.
+      - Without O(wait) it is V(checkpoint) for every service.
+    type: str
+    choices: [wait, checkpoint, force]
+    default: checkpoint
+  drain_timeout:
+    description: Seconds that V(wait) may take, where the gate does not say otherwise.
+    type: float
+    default: 300
 attributes:
   check_mode:
     support: full
@@ -77,7 +89,9 @@ EXAMPLES = r"""
 
 RETURN = r"""
 services:
-  description: For each service its action (keep, create, recreate, remove), why, torch, and seconds until its gate held.
+  description:
+    - For each service its action (keep, create, recreate, remove), why, drain (what was waited for), torch, and seconds until
+      its gate held.
   type: list
   elements: dict
   returned: success
@@ -86,7 +100,7 @@ service:
   type: str
   returned: failure of a gate
 gate:
-  description: The gate that failed - gpu, guard, start, container, health or torch.
+  description: The gate that failed - gpu, guard, drain, start, container, health or torch.
   type: str
   returned: failure of a gate
 fenced:
@@ -103,7 +117,7 @@ import contextlib
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.rollout import guard
+from ansible.module_utils.rollout import drain, guard
 from ansible.module_utils.rollout import module as frame
 from ansible.module_utils.rollout.engine import Engine
 from ansible.module_utils.rollout.files import Store
@@ -128,6 +142,8 @@ def verb(module: AnsibleModule) -> dict[str, Any]:
         params["torch_timeout"],
         params["gpu_release_timeout"],
         arm,
+        params["drain"],
+        params["drain_timeout"],
     )
     with contextlib.nullcontext() if check else store.step(params["run"]):
         return switch.remove(check) if params["state"] == "absent" else switch.switch(check, params["wait"], params["settle"])
@@ -148,6 +164,8 @@ def main() -> None:
             "settle": {"type": "bool", "default": False},
             "gpu_release_timeout": {"type": "float", "default": 60},
             "torch_timeout": {"type": "float", "default": 60},
+            "drain": {"type": "str", "choices": list(drain.MODES), "default": drain.CHECKPOINT},
+            "drain_timeout": {"type": "float", "default": 300},
         },
     )
 

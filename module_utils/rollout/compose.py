@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass, replace
 from typing import Any, Mapping, Optional
 
 from ansible.module_utils.rollout import torch_verdict
+from ansible.module_utils.rollout.drain import Drain, read_drain
 from ansible.module_utils.rollout.errors import RolloutError
 
 CONFIG_LABEL = "rollout.config"
@@ -24,7 +26,10 @@ _GATE: dict[str, tuple[tuple[type, ...], str]] = {
     "successes": ((int,), "a whole number"),
     "window": ((int, float), "a number of seconds"),
     "names_release": ((bool,), "true or false"),
+    "drain": ((dict,), "a mapping with stop, the URL that stops the intake of work"),
 }
+# A duration as Compose prints it: 1m30s.
+_UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 
 
 @dataclass(frozen=True)
@@ -33,9 +38,9 @@ class Service:
 
     ``deadline`` is how many seconds it may take from its start until every gate holds; ``successes`` how many good
     samples in a row are needed, over at least ``window`` seconds. ``health`` are URLs, as seen from the host; none
-    means that Docker's own health check decides. With ``names_release`` each answer must name the release.
-    ``config_hash`` stands for the whole configuration: the label that the release's pins put on the container, or in a
-    file without pins the hash that they will put there.
+    means that Docker's own health check decides. With ``names_release`` each answer must name the release. ``grace`` are
+    the seconds that Docker gives it to end. ``config_hash`` stands for the whole configuration: the label that the release's
+    pins put on the container, or in a file without pins the hash that they will put there.
     """
 
     name: str
@@ -47,6 +52,8 @@ class Service:
     successes: int = 3
     window: float = 1.0
     names_release: bool = False
+    drain: Optional[Drain] = None
+    grace: float = 10.0
     ports: tuple[int, ...] = ()
     cards: tuple[str, ...] = ()
     config_hash: str = ""
@@ -104,7 +111,10 @@ def _service(name: str, spec: dict[str, Any], released: bool, gate: Any, file: s
     pinned = (spec.get("labels") or {}).get(CONFIG_LABEL)
     # Not Compose's own config-hash: `up --no-deps` and `config --hash` disagree on a service that has dependencies.
     config_hash = pinned or hashlib.sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()[:16]
-    plain = Service(name, spec.get("image", ""), released, ports=ports, cards=cards(spec), config_hash=config_hash)
+    facts: dict[str, Any] = {"ports": ports, "cards": cards(spec), "config_hash": config_hash}
+    if "stop_grace_period" in spec:
+        facts["grace"] = sum(float(n) * _UNITS[u] for n, u in re.findall(r"([\d.]+)(ms|h|m|s)", spec["stop_grace_period"]))
+    plain = Service(name, spec.get("image", ""), released, **facts)
     if not plain.image:
         raise RolloutError(f"{file}: service {name} has no image; a rollout does not build.")
     return replace(plain, **_gate(name, gate or {}, file)) if released else plain
@@ -124,6 +134,8 @@ def _gate(name: str, gate: Any, file: str) -> dict[str, Any]:
         if not str(url).startswith(("http://", "https://")):
             raise RolloutError(f"{where}.health has '{url}': expected an http:// URL.")
     found = {key: tuple(value) if key == "health" else value for key, value in gate.items()}
+    if "drain" in gate:
+        found["drain"] = read_drain(gate["drain"], f"{where}.drain")
     if "torch" in gate:
         found["torch"] = torch_verdict.expectation(gate["torch"], f"{where}.torch")
     return found

@@ -311,9 +311,10 @@ class Stack:
         out = self.engine.checked(self.compose("config", "--format", "json"), f"Reading {self.file}")
         return dict(json.loads(out))
 
-    def stop(self, service: str, timeout: float) -> None:
-        """Stop one service, with its own grace period."""
-        self.engine.checked(self.compose("stop", service), f"Stopping {service}", timeout=timeout)
+    def stop(self, service: str, timeout: float, grace: Optional[int] = None) -> None:
+        """Stop one service, with its own grace period or ``grace`` seconds."""
+        limit = [] if grace is None else ["--timeout", str(grace)]
+        self.engine.checked(self.compose("stop", *limit, service), f"Stopping {service}", timeout=timeout)
 
     def up(self, service: str, recreate: bool, timeout: float) -> None:
         """Start one service, without its dependencies and without pulling."""

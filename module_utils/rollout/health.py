@@ -16,12 +16,16 @@ PASS, FAIL, WAIT = "pass", "fail", "wait"
 
 @dataclass(frozen=True)
 class Answer:
-    """What one health URL said: ``status`` is None where nothing answered, then ``reason`` says why."""
+    """What one URL said: ``status`` is None where nothing answered, then ``reason`` says why.
+
+    ``operations`` is the work at hand, where a drain URL was asked and its answer lists it.
+    """
 
     url: str
     status: Optional[int]
     release: Optional[str] = None
     reason: str = ""
+    operations: Optional[tuple[str, ...]] = None
 
 
 @dataclass
@@ -120,12 +124,14 @@ def same_release(one: str, other: str) -> bool:
 
 
 def read_answer(url: str, status: int, body: Any) -> Answer:
-    """Read a health answer: the field ``release`` and, of a bad one, the field ``reason``, ``detail`` or ``status``."""
+    """Read an answer: the fields ``release``, ``operations`` and, of a bad one, ``reason``, ``detail`` or ``status``."""
     if not isinstance(body, dict):
         return Answer(url, status)
     release = body.get("release")
     reason = next((str(body[k]) for k in ("reason", "detail", "status") if isinstance(body.get(k), str)), "")
-    return Answer(url, status, release if isinstance(release, str) else None, reason[:300])
+    work = body.get("operations")
+    operations = tuple(str(one) for one in work) if isinstance(work, list) else None
+    return Answer(url, status, release if isinstance(release, str) else None, reason[:300], operations)
 
 
 def next_pause(elapsed: float) -> float:

@@ -40,6 +40,26 @@ def problem(stacks: Any, groups: Mapping[str, Any]) -> str:
     return ""
 
 
+def too_late(confirm: float, wait: float) -> str:
+    """The refusal of a guard that would act before a run can be confirmed; empty where it would not.
+
+    Args:
+        confirm: rollout_confirm_timeout, in seconds.
+        wait: the longest time that one service may be waited for, in seconds.
+    """
+    if confirm < SHORTEST_CONFIRM_S:
+        return (
+            f"rollout_confirm_timeout is {confirm:g}: a guard needs at least {SHORTEST_CONFIRM_S} seconds, or it would act "
+            "before a run can be confirmed."
+        )
+    if wait >= confirm:
+        return (
+            f"rollout_drain_timeout is {wait:g} and rollout_confirm_timeout {confirm:g}: the guard would act while a service "
+            "is still waited for. Raise rollout_confirm_timeout: above all that the services of a host may take."
+        )
+    return ""
+
+
 def stacks_of(stacks: Mapping[str, Mapping[str, Any]], groups: Iterable[str]) -> list[str]:
     """Names of the stacks whose wave is among ``groups``, in the order of the waves."""
     mine = set(groups)

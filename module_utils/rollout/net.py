@@ -1,4 +1,4 @@
-"""The network of a host: asking a health URL, and who listens on a port."""
+"""The network of a host: asking a URL, telling it something, and who listens on a port."""
 
 from __future__ import annotations
 
@@ -10,18 +10,28 @@ import socket
 import urllib.error
 import urllib.request
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 from ansible.module_utils.rollout.health import Answer, read_answer
 
-# No proxy: a health URL names this host or a neighbour.
+# No proxy: a URL of a gate names this host or a neighbour.
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def ask(url: str, timeout: float = 3.0) -> Answer:
     """One GET. Whatever goes wrong is an answer too."""
+    return _request(url, None, timeout)
+
+
+def tell(url: str, document: dict[str, Any], timeout: float = 3.0) -> Answer:
+    """One POST of a JSON document. Whatever goes wrong is an answer too."""
+    return _request(url, json.dumps(document).encode(), timeout)
+
+
+def _request(url: str, data: Optional[bytes], timeout: float) -> Answer:
     try:
-        with _OPENER.open(url, timeout=timeout) as response:
+        request = urllib.request.Request(url, data, {"Content-Type": "application/json"} if data else {})
+        with _OPENER.open(request, timeout=timeout) as response:
             return read_answer(url, response.status, _json(response.read(65536)))
     except urllib.error.HTTPError as error:
         with error:

@@ -291,9 +291,11 @@ def _head(word: str, release: str, results: Mapping[str, Result], run: Mapping[s
 
 
 def _services(results: Mapping[str, Result], release: str) -> list[str]:
-    rows = []
+    rows, notes = [], []
     for host, result in results.items():
         for service in result.get("services", []):
+            if service.get("drain"):
+                notes.append(f"{service['service']} ({host}): {service['drain']}.")
             seconds = f"{service['seconds']:.1f} s" if service["action"] != "keep" else ""
             old = result.get("stable") or "-"
             what = {"keep": "unchanged", "create": "started", "recreate": f"{old} -> {release}", "remove": "removed"}
@@ -301,7 +303,7 @@ def _services(results: Mapping[str, Result], release: str) -> list[str]:
                 what["recreate"] = f"restarted ({service['why']})"
             torch = service.get("torch") or {}
             rows.append([host, service["service"], what[service["action"]], seconds, torch_column(torch) if torch else ""])
-    return [table(["HOST", "SERVICE", "CHANGE", "TOOK", "TORCH"], rows)] if rows else []
+    return [table(["HOST", "SERVICE", "CHANGE", "TOOK", "TORCH"], rows), "\n".join(notes)] if rows else []
 
 
 def _fault(fault: Mapping[str, Any], revert: bool, log: bool) -> str:

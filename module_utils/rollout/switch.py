@@ -9,7 +9,7 @@ import time
 from dataclasses import replace
 from typing import Any, Callable, Optional
 
-from ansible.module_utils.rollout import compose, contract, gpu, health, net, plan, stage, torch_verdict
+from ansible.module_utils.rollout import compose, contract, drain, gpu, health, net, plan, stage, torch_verdict
 from ansible.module_utils.rollout.engine import Engine, Stack
 from ansible.module_utils.rollout.errors import RolloutError
 from ansible.module_utils.rollout.files import Store
@@ -19,7 +19,8 @@ class Switch:
     """One stack on its way to the release in directory ``name``; ``run`` goes into the ledger.
 
     ``arm`` is called before the first change; what it raises prevents the change. ``gpu_release_s`` is how long a card may
-    take to be free after the old container was stopped.
+    take to be free after the old container was stopped. ``drain_mode`` and ``drain_s`` hold for services whose gate does
+    not say otherwise.
     """
 
     def __init__(
@@ -33,9 +34,12 @@ class Switch:
         torch_limit_s: float = 60.0,
         gpu_release_s: float = 60.0,
         arm: Callable[[], None] = lambda: None,
+        drain_mode: str = drain.CHECKPOINT,
+        drain_s: float = 300.0,
     ) -> None:
         self.store, self.engine, self.stack_name, self.name, self.run = store, engine, stack, name, run
         self.torch_limit_s, self.gpu_release_s, self.arm = torch_limit_s, gpu_release_s, arm
+        self.drain_mode, self.drain_s = drain_mode, drain_s
         self.project = plan.project(application, stack)
         self.manifest = store.manifest(name)
         self.release = str(self.manifest["release"])
@@ -58,7 +62,8 @@ class Switch:
         can be lost in a running container.
 
         Returns:
-            changed, services: for each its action, why, and in seconds from before its stop until its gate held.
+            changed, services: for each its action, why, drain (what was waited for before its stop, as a sentence without
+            its subject), torch, and seconds from before its drain until its gate held.
 
         Raises:
             RolloutError: a gate did not hold, or a service could not be started. Facts: service, gate, log.
@@ -69,7 +74,8 @@ class Switch:
         if wait and not check:
             changes = [self._again(change, by_name.get(change.service), running) for change in changes]
         # A container that this run made must not have crashed since; an older one may have, long ago.
-        fresh = {e.get("service") for e in self.store.ledger().open if e["run"] == self.run}
+        begun = self.store.ledger().open
+        fresh = {e.get("service") for e in begun if e["run"] == self.run}
         changed = any(c.action != "keep" for c in changes)
         if changed and not check:
             if wait:
@@ -79,13 +85,16 @@ class Switch:
         report = []
         for change in changes:
             service = by_name.get(change.service)
-            began = time.monotonic()
+            began, drained = time.monotonic(), ""
             if service is None:
                 if not check:
                     self._record("switching", change.service)
                     self._remove([c for c in running if c.service == change.service])
             elif change.action != "keep" and not check:
-                self._start(service, change, [c for c in running if c.service == service.name], wait)
+                drained = self._start(service, change, [c for c in running if c.service == service.name], wait)
+            elif not check and service.drain and any(e.get("service") == service.name for e in begun):
+                # It stays, but whoever began to switch it may have left it draining.
+                drained = self._resume(service.drain)
             torch = None
             # In check mode what would be changed still runs the old release: its gate says nothing about the new one.
             changing = change.action != "keep"
@@ -98,6 +107,7 @@ class Switch:
                     "service": change.service,
                     "action": change.action,
                     "why": change.why,
+                    "drain": drained,
                     "torch": torch,
                     "seconds": round(time.monotonic() - began, 2) if change.action != "keep" else 0.0,
                 }
@@ -130,7 +140,7 @@ class Switch:
         return {
             "changed": bool(found),
             "services": [
-                {"service": c.service, "action": "remove", "why": "no stable release", "torch": None, "seconds": 0.0}
+                {"service": c.service, "action": "remove", "why": "no stable release", "drain": "", "torch": None, "seconds": 0.0}
                 for c in found
             ],
         }
@@ -139,21 +149,62 @@ class Switch:
         """Into the ledger before the step: what was begun is known whatever happens."""
         self.store.append(event, self.run, name=self.name, release=self.release, stack=self.stack_name, service=service)
 
-    def _start(self, service: compose.Service, change: compose.Change, old: list[compose.Container], wait: bool) -> None:
+    def _start(self, service: compose.Service, change: compose.Change, old: list[compose.Container], wait: bool) -> str:
+        """Bring a service to the release; returns what its old container was waited for."""
         self._record("switching", service.name)
+        asked = service.drain if any(c.status == "running" for c in old) else None
+        mode, began = drain.mode(asked, self.drain_mode, wait) if asked else "", time.monotonic()
+        first, told = None, ""
+        if asked and mode == drain.WAIT:
+            first = self._idle(service, drain.Wait(asked, self.drain_s, began))
+        elif asked and mode == drain.CHECKPOINT:
+            first = self._drain(asked)
         try:
-            if service.torch and service.torch.on_gpu and old:
-                self._free_card(service, service.torch, old, wait)
-            self.stack.up(service.name, recreate=change.action == "recreate", timeout=service.deadline + 120)
+            card = service.torch if service.torch and service.torch.on_gpu else None
+            if old and (asked or card):
+                pids = [pid for found in old for pid in self.engine.processes(found.id)] if card else []
+                grace = drain.FORCED_GRACE_S if mode == drain.FORCE else None
+                self.stack.stop(service.name, service.grace + service.deadline + 120, grace)
+                told = drain.told(mode, first, time.monotonic() - began) if mode else ""
+                if card:
+                    self._free_card(service, card, pids, wait)
+            self.stack.up(service.name, recreate=change.action == "recreate", timeout=service.grace + service.deadline + 120)
         except RolloutError as error:
             raise self._failure(service, "start", str(error)) from error
+        return told
 
-    def _free_card(
-        self, service: compose.Service, expected: torch_verdict.Expectation, old: list[compose.Container], wait: bool
-    ) -> None:
-        """Stop the old container and wait until it has left the card: one card holds one model."""
-        pids = [pid for found in old for pid in self.engine.processes(found.id)]
-        self.stack.stop(service.name, service.deadline + 120)
+    def _drain(self, asked: drain.Drain) -> health.Answer:
+        """Tell a service to take no more work; what it still does."""
+        answer = net.tell(asked.stop, {"draining": True})
+        return net.ask(asked.busy) if asked.busy and drain.good(answer) else answer
+
+    def _resume(self, asked: drain.Drain) -> str:
+        """Tell a service to take work again; why it could not be told, or empty."""
+        answer = net.tell(asked.stop, {"draining": False})
+        return "" if drain.good(answer) else f"could not be told to take work again: {drain.trouble(answer)}. Restart it"
+
+    def _idle(self, service: compose.Service, wait: drain.Wait) -> Optional[health.Answer]:
+        """Wait until a service has nothing more to do; what it had. It is told each time: it may have been restarted.
+
+        Raises:
+            RolloutError: it has after its timeout, or does not say; it is left running, and takes work again.
+        """
+        while True:
+            self.store.fence()
+            now = time.monotonic()
+            state = wait.look(self._drain(wait.asked), now)
+            if state == drain.IDLE:
+                return wait.first
+            self.store.tell(
+                step="drain", what=service.name, waiting_for=wait.why, elapsed=round(now - wait.started, 1), deadline=self.drain_s
+            )
+            if state == drain.FAIL:
+                left = self._resume(wait.asked)
+                raise self._failure(service, "drain", f"{wait.why}. It {left or 'was left running and takes work again'}")
+            time.sleep(health.next_pause(now - wait.started))
+
+    def _free_card(self, service: compose.Service, expected: torch_verdict.Expectation, pids: list[int], wait: bool) -> None:
+        """Wait until the old container has left the card: one card holds one model."""
         self.store.tell(step="card", what=service.name)
         try:
             gpu.await_release(pids, expected.min_free_mib, self.gpu_release_s, self.engine, self.store.fence, service.cards)

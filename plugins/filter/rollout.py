@@ -47,13 +47,13 @@ def rollout_aftermath(hosts: Sequence[str], hostvars: Mapping[str, Any]) -> list
     return report.aftermath({h: {key: hostvars[h].get(name) or {} for key, name in names.items()} for h in hosts})
 
 
-def rollout_problem(stacks: Any, groups: Mapping[str, Any], sha: str, tag: str, timeout: float = 900) -> str:
+def rollout_problem(
+    stacks: Any, groups: Mapping[str, Any], sha: str, tag: str, timeout: float = 900, drain: str = "", drain_timeout: float = 0
+) -> str:
     """The first thing wrong with what was typed or with the inventory; empty where nothing is."""
-    if float(timeout) < inventory.SHORTEST_CONFIRM_S:
-        return (
-            f"rollout_confirm_timeout is {timeout}: a guard needs at least {inventory.SHORTEST_CONFIRM_S} seconds, or it "
-            "would act before a run can be confirmed."
-        )
+    late = inventory.too_late(float(timeout), float(drain_timeout) if drain == "wait" else 0)
+    if late:
+        return late
     try:
         reference.wanted_tag(str(sha), str(tag))
     except RolloutError as error:

@@ -9,7 +9,7 @@ from pathlib import Path
 import jinja2
 import pytest
 import yaml
-from ansible.module_utils.rollout import compose, inventory, torch_verdict
+from ansible.module_utils.rollout import compose, drain, inventory, torch_verdict
 
 from ktrdr.cli.kinfra import slots
 
@@ -68,6 +68,11 @@ def test_keys_of_x_rollout(name):
     cell = row(name, "x-rollout")[1]
     if isinstance(default, (bool, int, float)):
         assert cell == shown(default if isinstance(default, bool) else f"{default:g}")
+
+
+@pytest.mark.parametrize("name", [*drain._KEYS, *drain.MODES])
+def test_keys_and_modes_of_drain(name):
+    row(name, "x-rollout")
 
 
 @pytest.mark.parametrize("name", [n for n in KTRDR if n.startswith("ktrdr_")])

@@ -59,11 +59,12 @@ def test_the_arguments_arrive(run, base, monkeypatch):
         "switch",
         lambda self, check, wait, settle: (
             seen.append((self.project, self.run, self.torch_limit_s, self.gpu_release_s, check, wait, settle))
+            or seen.append((self.drain_mode, self.drain_s))
             or {"changed": False, "services": []}
         ),
     )
-    run("stack", True, **base, wait=False, torch_timeout=7, gpu_release_timeout=8, settle=True)
-    assert seen == [("app-core", "r1", 7.0, 8.0, True, False, True)]
+    run("stack", True, **base, wait=False, torch_timeout=7, gpu_release_timeout=8, settle=True, drain="wait", drain_timeout=9)
+    assert seen == [("app-core", "r1", 7.0, 8.0, True, False, True), ("wait", 9.0)]
 
 
 def test_a_step_of_a_run_that_lost_the_lock_is_refused(run, docker, base):

@@ -122,7 +122,8 @@ class FakeEngine(Engine):
             return 0, json.dumps(document), ""
         service, project = words[-1], words[2]
         if "stop" in words:
-            self.calls.append(f"stop {service}")
+            grace = f" in {words[words.index('--timeout') + 1]} s" if "--timeout" in words else ""
+            self.calls.append(f"stop {service}{grace}")
             for found in self.made:
                 if self._label(found, "project") == project and self._label(found, "service") == service:
                     found["State"].update(Status="exited", ExitCode=0)

@@ -4,6 +4,7 @@ import json
 
 import pytest
 from ansible.module_utils.rollout import compose
+from ansible.module_utils.rollout.drain import Drain
 from ansible.module_utils.rollout.errors import RolloutError
 from ansible.module_utils.rollout.torch_verdict import Expectation
 
@@ -124,6 +125,21 @@ def test_the_plainest_throw_away_container():
     assert "deploy" not in found
 
 
+@pytest.mark.parametrize(
+    ("period", "seconds"), [("10s", 10), ("1m30s", 90), ("1h0m1s", 3601), ("1.5s", 1.5), ("500ms", 0.5), ("0s", 0)]
+)
+def test_the_grace_period(period, seconds):
+    document = config()
+    assert compose.services(document, FILE)[0].grace == 10
+    document["services"]["web"]["stop_grace_period"] = period
+    assert compose.services(document, FILE)[0].grace == seconds
+
+
+def test_a_drain():
+    (web,) = compose.services(config(drain={"stop": "http://h/drain", "mode": "wait"}), FILE)
+    assert web.drain == Drain("http://h/drain", mode="wait")
+
+
 def test_gates_without_a_number():
     _db, _backend, trainer = compose.services(CONFIG, FILE)
     assert (trainer.deadline, trainer.successes, trainer.window) == (120.0, 3, 1.0)
@@ -164,7 +180,7 @@ def test_the_order_of_keys_does_not_change_the_hash():
         ),
         (
             config(dedline=1),
-            f"{FILE}: x-rollout.web has 'dedline'; known are deadline, health, names_release, successes, torch, window.",
+            f"{FILE}: x-rollout.web has 'dedline'; known are deadline, drain, health, names_release, successes, torch, window.",
         ),
         (config(deadline="90"), f"{FILE}: x-rollout.web.deadline is '90': expected a number of seconds."),
         (config(deadline=True), "x-rollout.web.deadline is True: expected a number of seconds."),
@@ -174,6 +190,8 @@ def test_the_order_of_keys_does_not_change_the_hash():
         (config(health="http://x"), "x-rollout.web.health is 'http://x': expected a list of URLs."),
         (config(health=["ftp://x"]), "x-rollout.web.health has 'ftp://x': expected an http:// URL."),
         (config(health=[None]), "x-rollout.web.health has 'None': expected an http:// URL."),
+        (config(drain="http://x"), "x-rollout.web.drain is 'http://x': expected a mapping with stop, the URL"),
+        (config(drain={"stop": "x"}), "x-rollout.web.drain.stop is 'x': expected an http:// URL."),
         (config(torch=False), "x-rollout.web.torch is False: expected one of absent, cpu, cuda, rocm."),
         (config(torch="gpu"), "x-rollout.web.torch is 'gpu': expected one of absent, cpu, cuda, rocm."),
         (config(torch={"flavour": "cuda", "min_vram": 1}), "x-rollout.web.torch has 'min_vram'; known are flavour, python"),

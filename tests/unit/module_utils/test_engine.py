@@ -375,6 +375,13 @@ def test_up_starts_one_service_from_the_releases_own_files(docker, tmp_path, rec
     ]
 
 
+@pytest.mark.parametrize(("grace", "words"), [(None, "stop web"), (1, "stop --timeout 1 web")])
+def test_stop(docker, tmp_path, grace, words):
+    calls = docker("compose*) ;;\n")
+    Stack(Engine(), "app-core", tmp_path, "docker-compose.core.yml").stop("web", 10, grace)
+    assert calls()[0].endswith(words)
+
+
 def test_config_and_its_failure(docker, tmp_path):
     docker("*f.yml*) echo '{\"services\": {}}';;\n*) echo 'yaml: line 3: mapping' >&2; exit 15;;")
     assert Stack(Engine(), "p", tmp_path, "f.yml").config() == {"services": {}}

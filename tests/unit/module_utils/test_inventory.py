@@ -37,6 +37,28 @@ def without(key):
     return {"core": {k: v for k, v in stack()["core"].items() if k != key}}
 
 
+@pytest.mark.parametrize(
+    ("confirm", "wait", "sentence"),
+    [
+        (10, 0, ""),
+        (900, 899, ""),
+        (
+            9.5,
+            0,
+            "rollout_confirm_timeout is 9.5: a guard needs at least 10 seconds, or it would act before a run can be confirmed.",
+        ),
+        (
+            900,
+            900,
+            "rollout_drain_timeout is 900 and rollout_confirm_timeout 900: the guard would act while a service is still waited for. "
+            "Raise rollout_confirm_timeout: above all that the services of a host may take.",
+        ),
+    ],
+)
+def test_a_guard_that_would_act_too_early(confirm, wait, sentence):
+    assert inventory.too_late(confirm, wait) == sentence
+
+
 @pytest.mark.parametrize("groups", [GROUPS, {**GROUPS, "nas": ["x"], "databases": ["y"], "back": []}])
 def test_a_good_inventory_has_no_problem(groups):
     assert problem(STACKS, groups) == ""

@@ -7,7 +7,7 @@ import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
-from ansible.module_utils.rollout.net import ask, listener
+from ansible.module_utils.rollout.net import ask, listener, tell
 
 
 @pytest.fixture
@@ -57,6 +57,28 @@ def listening():
 def test_ask(serve, status, body, release, reason):
     answer = ask(serve(status, json.dumps(body).encode()))
     assert (answer.status, answer.release, answer.reason) == (status, release, reason)
+
+
+def test_tell():
+    heard = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            heard.append((self.path, self.headers["Content-Type"], json.loads(body)))
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b'{"operations": ["op-1", 2]}')
+
+        def log_message(self, *arguments):
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.handle_request, daemon=True).start()
+        answer = tell(f"http://127.0.0.1:{server.server_address[1]}/drain", {"draining": True})
+    assert heard == [("/drain", "application/json", {"draining": True})]
+    assert (answer.status, answer.operations) == (200, ("op-1", "2"))
+    assert tell(answer.url, {}).status is None
 
 
 @pytest.mark.parametrize("body", [b"", b"ok", b"\xff\xfe", b"[1, 2]", b"{" * 100000])

@@ -403,6 +403,13 @@ def test_screen_of_services(service, text):
     assert text in report.screen({"h1": {**OK, "services": [{**WEB, **service}]}}, [], RUN)
 
 
+def test_what_was_waited_for_stands_below_the_table():
+    rows = [{**WEB, "drain": "waited 12 s for 1 operation"}, {**WEB, "service": "job", "drain": ""}]
+    screen = report.screen({"h1": {**OK, "services": rows}}, [], RUN)
+    assert "\n\nweb (h1): waited 12 s for 1 operation.\n\n" in screen
+    assert "job (h1)" not in screen
+
+
 def test_the_same_release_with_another_configuration():
     result = {**OK, "stable": "sha-bbbbbbb", "services": [{**WEB, "why": "configuration"}]}
     screen = report.screen({"h1": result}, [], RUN)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from ansible.module_utils.rollout import contract, gpu, net, stage, torch_verdict
@@ -352,6 +353,184 @@ def test_settling_does_not_prove_cpu_torch_again(host, torch):
     torch.seen.clear()
     host.switch("sha-aaaaaaa").switch(True, settle=True)
     assert torch.seen == []
+
+
+STOP = "http://127.0.0.1:8000/workers/web/drain"
+
+
+class Work:
+    """A service that can be drained: what is told to it is in ``told``, with the engine's calls up to then in ``after``; it
+    answers with ``at_hand``, look by look, the last for ever."""
+
+    def __init__(self, monkeypatch, engine):
+        self.told, self.after, self.at_hand = [], [], [()]
+        self.engine = engine
+        monkeypatch.setattr(net, "tell", self.tell)
+
+    def tell(self, url, document):
+        assert url == STOP
+        self.told.append(document["draining"])
+        self.after.append(list(self.engine.touched))
+        given = self.at_hand
+        said = given.pop(0) if document["draining"] and len(given) > 1 else given[0]
+        return said if isinstance(said, Answer) else Answer(STOP, 200, operations=said)
+
+
+@pytest.fixture
+def work(host, monkeypatch):
+    return Work(monkeypatch, host.engine)
+
+
+def draining(letter, **keys):
+    return text_of("sha-" + letter * 7, ("web",), drain={"stop": STOP, **keys})
+
+
+def from_a_to_b(host, how="checkpoint", seconds=300.0, back=False, **keys):
+    """Switch from release a to b; what the service's row tells of the drain."""
+    host.rollout("a", text=draining("a", **keys))
+    name = staged(host, "b", text=draining("b", **keys))
+    switch, host.engine.calls = host.switch(name, "run-b"), []
+    switch.drain_mode, switch.drain_s = how, seconds
+    result = switch.switch(False, wait=not back)
+    return next(s["drain"] for s in result["services"] if s["service"] == "web")
+
+
+def test_waiting_until_a_service_is_idle(host, work, clock):
+    work.at_hand = [("op-1",)] * 5 + [()]
+    said = from_a_to_b(host, "wait")
+    assert re.fullmatch(r"waited \d s for 1 operation", said)
+    assert work.told == [True] * 6
+    assert work.after == [[]] * 6, "it was not stopped before"
+    assert host.engine.touched == ["stop web", "up web recreate"]
+
+
+def test_a_service_that_stays_busy_is_left_alone(host, work, clock):
+    work.at_hand = [("op-1",)]
+    sentence, facts = failure(from_a_to_b, host, "wait", 12.0)
+    assert sentence == (
+        "Service web (stack core) does not pass on sha-bbbbbbb: 12 s after it was told to take no more work it still does "
+        "1 operation (op-1). Raise rollout_drain_timeout, or let its work be checkpointed: -e rollout_drain=checkpoint. It was "
+        "left running and takes work again."
+    )
+    assert (facts["gate"], facts["service"]) == ("drain", "web")
+    assert work.told[-2:] == [True, False]
+    assert host.engine.touched == []
+    # The way back finds it as it was, and makes sure.
+    back = host.switch("sha-aaaaaaa", "run-b").switch(False, wait=False)
+    assert not back["changed"]
+    assert work.told[-1] is False
+
+
+def test_a_service_that_cannot_be_asked(host, work, clock):
+    work.at_hand = [Answer(STOP, None, reason="connection refused")]
+    sentence, facts = failure(from_a_to_b, host, "wait")
+    assert f"it is not known what it still does: {STOP} does not answer (connection refused)." in sentence
+    assert sentence.endswith(f"It could not be told to take work again: {STOP} does not answer (connection refused). Restart it.")
+    assert facts["gate"] == "drain"
+    assert 5 <= clock.time < 7, "not its whole timeout"
+
+
+@pytest.mark.parametrize(
+    ("at_hand", "said"),
+    [
+        ((), ""),
+        (("op-1",), "waited 0 s for 1 operation to end or be checkpointed"),
+        (
+            Answer(STOP, 404, reason="unknown"),
+            f"was not told to take no more work: {STOP} answers HTTP 404 unknown. It was stopped all the same",
+        ),
+    ],
+)
+def test_a_checkpoint_stops_the_intake_and_then_the_container(host, work, at_hand, said):
+    work.at_hand = [at_hand]
+    assert from_a_to_b(host) == said
+    assert (work.told, work.after) == ([True], [[]])
+    assert host.engine.touched == ["stop web", "up web recreate"]
+
+
+def test_force_asks_nobody(host, work):
+    assert from_a_to_b(host, "force") == "stopped by force"
+    assert work.told == []
+    assert host.engine.touched == ["stop web in 1 s", "up web recreate"]
+
+
+@pytest.mark.parametrize("mode", ["wait", "force"])
+def test_the_way_back_waits_for_nobody_and_forces_nobody(host, work, mode):
+    work.at_hand = [("op-1",)]
+    assert from_a_to_b(host, "checkpoint", mode=mode, back=True) == "waited 0 s for 1 operation to end or be checkpointed"
+
+
+def test_what_a_gate_says_of_its_drain_wins(host, work, clock):
+    work.at_hand = [("op-1",)]
+    sentence, _facts = failure(lambda: from_a_to_b(host, "checkpoint", 1000.0, mode="wait", timeout=7))
+    assert "7 s after it was told to take no more work" in sentence
+
+
+def test_another_url_says_what_is_at_hand(host, work, answers):
+    url = "http://127.0.0.1:8000/workers/web"
+    answers[:] = [Answer(url, 200, operations=("op-1",)), Answer(url, 200, operations=())]
+    assert from_a_to_b(host, "wait", busy=url).endswith("for 1 operation")
+    assert work.told == [True, True]
+
+
+@pytest.mark.parametrize("status", ["exited", "restarting", "paused"])
+def test_what_does_not_run_is_not_drained(host, work, status):
+    host.rollout("a", text=draining("a"))
+    name = staged(host, "b", text=draining("b"))
+    next(c for c in host.engine.made if c["Id"] == host.engine.running()["web"])["State"]["Status"] = status
+    host.switch(name).switch(False)
+    assert work.told == []
+
+
+def test_neither_check_mode_nor_what_stays_drains(host, work):
+    host.rollout("a", text=draining("a"))
+    host.switch("sha-aaaaaaa", "later").switch(False)
+    host.switch(staged(host, "b", text=draining("b"))).switch(True)
+    assert work.told == []
+
+
+def test_a_drain_comes_before_the_card_is_freed(host, card, work, clock):
+    gate = {"torch": "cuda", "drain": {"stop": STOP}}
+    host.rollout("a", text=text_of("sha-aaaaaaa", ("web",), **gate))
+    name = staged(host, "b", text=text_of("sha-bbbbbbb", ("web",), **gate))
+    card.holders, host.engine.calls = [[OLD], []], []
+    host.switch(name).switch(False)
+    assert work.after == [[]]
+    assert host.engine.touched == ["stop web", "up web recreate"]
+
+
+@pytest.mark.parametrize("heard", [True, False])
+def test_an_interrupted_run_that_left_a_service_draining_is_undone(host, work, heard):
+    host.rollout("a", text=draining("a"))
+    staged(host, "b", text=draining("b"))
+    host.store.append("switching", "run-b", name="sha-bbbbbbb", release="sha-bbbbbbb", stack="core", service="web")
+    work.at_hand = [() if heard else Answer(STOP, 503, reason="no database")]
+    (row,) = [s for s in host.switch("sha-aaaaaaa", "run-c").switch(False)["services"] if s["service"] == "web"]
+    assert work.told == [False]
+    assert row["action"] == "keep"
+    assert row["drain"] == (
+        "" if heard else f"could not be told to take work again: {STOP} answers HTTP 503 no database. Restart it"
+    )
+
+
+def test_waiting_ends_when_the_run_loses_the_lock(host, work):
+    host.rollout("a", text=draining("a"))
+    name = staged(host, "b", text=draining("b"))
+    held(host.store, "run-b")
+    work.at_hand = [("op-1",)]
+    switch, other = host.switch(name, "run-b"), Store(str(host.store.root))
+    switch.drain_mode, tell = "wait", work.tell
+
+    def tell_and_lose(url, document):
+        held(other, "run-x", user="eve", host="desk")
+        return tell(url, document)
+
+    net.tell = tell_and_lose
+    with host.store.step("run-b"):
+        _sentence, facts = failure(switch.switch, False)
+    assert facts == {"fenced": "run"}
+    assert work.told == [True]
+    assert "stop web" not in host.engine.touched
 
 
 def test_back_to_the_release_before(host):

@@ -41,6 +41,10 @@ def play(ansible, tmp_path):
             {"rollout_stacks": {"core": {**STACK, "wave": "frontend"}}},
             "rollout_stacks.core.wave is 'frontend': expected one of the groups backend, cpu_workers, gpu_workers.",
         ),
+        (
+            {"sha": "abc1234", "rollout_drain": "wait", "rollout_drain_timeout": 900},
+            "rollout_drain_timeout is 900 and rollout_confirm_timeout 900: the guard would act while a service is still waited",
+        ),
         ({"sha": "abc1234"}, "Registry localhost:1 does not answer"),
     ],
 )
@@ -61,6 +65,11 @@ def test_a_misspelt_group(play):
 def test_a_wrong_type(play):
     said = play(rollout_keep="many")
     assert "argument 'rollout_keep' is of type str and we were unable to convert to int" in said
+
+
+def test_a_drain_that_is_none(play):
+    said = " ".join(play(rollout_drain="kill").split())
+    assert "value of rollout_drain must be one of: wait, checkpoint, force, got: kill" in said
 
 
 def test_a_rollback_without_history(play):

@@ -81,6 +81,7 @@ COUNTS = [
     ("core", {}),
     ("workers", {}),
     ("workers", {"ktrdr_backtest_workers": 3, "ktrdr_training_workers": 2}),
+    ("workers", {"ktrdr_training_drain": {"mode": "wait", "timeout": 600}}),
     ("workers", {"ktrdr_backtest_workers": 0, "ktrdr_training_workers": 1}),
     ("gpu-worker", {"ktrdr_gpu": True}),
     ("gpu-worker", {"ktrdr_gpu": False}),
@@ -102,6 +103,7 @@ def test_compose_and_the_rollout_accept_every_rendering(render, variables, name,
         assert service.names_release
         assert f":{service.ports[0]}/" in service.health[0]
         assert service.health[1:] == (() if name == "core" else (f"{BACKEND}/api/v1/workers/h1-{service.name}",))
+        assert (service.drain and service.drain.stop) == (f"{service.health[1]}/drain" if service.health[1:] else None)
         assert service.torch.on_gpu == (name == "gpu-worker" and facts["ktrdr_gpu"])
         reserved = read(text)["services"][service.name].get("deploy", {}).get("resources", {}).get("reservations")
         assert bool(reserved) == service.torch.on_gpu
@@ -117,6 +119,17 @@ def test_the_tag_and_secrets_stay_variables(render, name, facts):
         assert text.count("${KTRDR_DATABASE_PASSWORD:?is missing}") == 2
     assert "{{" not in text
     assert "{%" not in text
+
+
+@docker
+def test_each_kind_of_worker_may_be_drained_in_its_own_way(render):
+    facts = {"ktrdr_training_drain": {"timeout": 600, "mode": "wait"}, "ktrdr_gpu_drain": {"mode": "force"}}
+    found = {s.name: s.drain for n in NAMES[1:] for s in compose.services(read(render(n, **facts)), n)}
+    assert {name: (asked.mode, asked.timeout) for name, asked in found.items()} == {
+        "backtest-worker-1": ("", None),
+        "training-worker-1": ("wait", 600),
+        "training-worker-gpu": ("force", None),
+    }
 
 
 @docker
