@@ -66,7 +66,8 @@ def mode(asked: Drain, default: str, forth: bool) -> str:
 
 @dataclass
 class Wait:
-    """The wait of one service to be idle, fed with answers until it says IDLE or FAIL (``why`` then says why).
+    """The wait of one service to be idle, fed with answers until it says IDLE or FAIL (``why`` then says why); ``doing`` is
+    what it was last heard to do.
 
     ``default`` is the run's timeout, in seconds. ``started`` and what is looked at ``now`` are monotonic seconds. ``first``
     is the first answer that told something.
@@ -78,6 +79,7 @@ class Wait:
     first: Optional[Answer] = None
     silent_since: Optional[float] = None
     why: str = field(default="", init=False)
+    doing: str = field(default="its answer", init=False)
 
     def look(self, answer: Answer, now: float) -> str:
         """Take one answer."""
@@ -92,6 +94,7 @@ class Wait:
         self.first, self.silent_since = self.first or answer, None
         if not answer.operations:
             return IDLE
+        self.doing = named(answer.operations)
         self.why = (
             f"{now - self.started:.0f} s after it was told to take no more work it still does {named(answer.operations)}. "
             f"Raise {longer}, or let its work be checkpointed: {checkpoint}"

@@ -28,7 +28,7 @@ HELP = {
     "rollout_last_run_start_timestamp_seconds": "When the last run began.",
     "rollout_last_run_duration_seconds": "How long the last run took, from its plan to its verdict.",
     "rollout_last_run_service_duration_seconds": "From before a service was stopped until its gate held.",
-    "rollout_last_run_service_outage_seconds": "At most how long a service did not answer; only after a good run.",
+    "rollout_last_run_service_outage_seconds": "From a service's stop until it was healthy; only after a good run.",
     "rollout_last_run_service_torch_pass": "Whether a service's torch was what it should be, where the run tried it.",
 }
 
@@ -83,7 +83,7 @@ def _services(verdict: str, result: Mapping[str, Any]) -> Iterator[tuple[str, La
             yield "rollout_last_run_service_duration_seconds", {**labels, "action": service["action"]}, seconds
         # After a run that went back, the way back is not in it.
         if report.good(verdict) and service["action"] in ("keep", "recreate"):
-            yield "rollout_last_run_service_outage_seconds", labels, seconds
+            yield "rollout_last_run_service_outage_seconds", labels, float(service.get("gap") or 0)
         torch = service.get("torch")
         if torch:
             found = {**labels, "found": report.torch_column(torch)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from typing import Any, Iterator
+from typing import Any, Iterator, Optional
 
 
 class Phases:
@@ -24,6 +24,13 @@ class Phases:
             entry["good"] = True
         finally:
             entry["to"] = self._now()
+
+    def out_of_service(self, service: str) -> Optional[float]:
+        """Seconds from the service's stop (or from the start that replaces it) until it was healthy; None where it was not."""
+        mine = [p for p in self._found if p["service"] == service]
+        away = [p["from"] for p in mine if p["phase"] in ("stop", "start")]
+        back = [p["to"] for p in mine if p["phase"] == "health" and p["good"]]
+        return round(back[-1] - away[0], 2) if away and back else None
 
     def facts(self) -> dict[str, Any]:
         """For the module's result: phases, and clock, the seconds until now."""

@@ -296,14 +296,14 @@ def _services(results: Mapping[str, Result], release: str) -> list[str]:
         for service in result.get("services", []):
             if service.get("drain"):
                 notes.append(f"{service['service']} ({host}): {service['drain']}.")
-            seconds = f"{service['seconds']:.1f} s" if service["action"] != "keep" else ""
+            gap = f"{service['gap']:.1f} s" if service.get("gap") is not None else ""
             old = result.get("stable") or "-"
             what = {"keep": "unchanged", "create": "started", "recreate": f"{old} -> {release}", "remove": "removed"}
             if service["action"] == "recreate" and old == release:
                 what["recreate"] = f"restarted ({service['why']})"
             torch = service.get("torch") or {}
-            rows.append([host, service["service"], what[service["action"]], seconds, torch_column(torch) if torch else ""])
-    return [table(["HOST", "SERVICE", "CHANGE", "TOOK", "TORCH"], rows), "\n".join(notes)] if rows else []
+            rows.append([host, service["service"], what[service["action"]], gap, torch_column(torch) if torch else ""])
+    return [table(["HOST", "SERVICE", "CHANGE", "GAP", "TORCH"], rows), "\n".join(notes)] if rows else []
 
 
 def _fault(fault: Mapping[str, Any], revert: bool, log: bool) -> str:

@@ -138,7 +138,7 @@ def _services(
                 "why": str(real.get("why") or row["why"]),
                 "old": old,
                 "new": None if now in ("?", "nothing") else now,
-                "gap": real.get("seconds") if real and action != "keep" else row["gap"] if not done else None,
+                "gap": real.get("gap") if real else row["gap"] if not done else None,
                 "digest": str(row["new"] or row["old"] or ""),
                 "torch": real.get("torch") or None,
                 "drain": real.get("drain") or None,

@@ -215,9 +215,8 @@ def _host(host: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _service(host: str, service: Mapping[str, Any]) -> dict[str, str]:
-    action, drain = _text(service.get("action")), _map(service.get("drain"))
+    action = _text(service.get("action"))
     old, new = _text(service.get("old")), _text(service.get("new"))
-    drained = length(drain.get("seconds"))
     return {
         "host": host,
         "service": _text(service.get("service")),
@@ -228,7 +227,7 @@ def _service(host: str, service: Mapping[str, Any]) -> dict[str, str]:
         "releases": " → ".join(dict.fromkeys(name for name in (old, new) if name)),
         "digest": _text(service.get("digest")),
         "gap": length(service.get("gap")),
-        "drain": f"{drained}, for {_text(drain['for'])}" if drained and drain.get("for") else drained,
+        "drain": _text(service.get("drain")),
     }
 
 

@@ -10,6 +10,7 @@ from ansible.module_utils.rollout import compose, contract, env, gpu, net, plan,
 from ansible.module_utils.rollout.engine import Engine, Stack, validate
 from ansible.module_utils.rollout.errors import RolloutError
 from ansible.module_utils.rollout.files import Store
+from ansible.module_utils.rollout.phases import Phases
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,18 @@ class Order:
 
 
 def stage(store: Store, engine: Engine, order: Order, check: bool) -> dict[str, Any]:
+    """As `_stage`, with what was done when: phases and clock, in the facts of an error too."""
+    phases = Phases()
+    try:
+        with phases.phase("stage"):
+            done = _stage(store, engine, order, check, phases)
+    except RolloutError as error:
+        error.facts.update(phases.facts())
+        raise
+    return {**done, **phases.facts()}
+
+
+def _stage(store: Store, engine: Engine, order: Order, check: bool, phases: Phases) -> dict[str, Any]:
     """Validate, pull by digest, prove the torch contract, write the release directory, record it.
 
     Returns:
@@ -97,11 +110,12 @@ def stage(store: Store, engine: Engine, order: Order, check: bool) -> dict[str, 
     if missing or foreign:
         with session(store, engine, order.login) as logged_in:
             sizes = {r: plan.layers_to_come({r: i}, platform, _local_layers(engine)) for r, i in missing.items()}
-            pull(store, logged_in, order.release, missing, sizes)
+            pull(store, logged_in, order.release, missing, sizes, phases)
             # Images outside the release (a database) are pulled where they are absent, and never anew.
             for reference in foreign:
                 store.tell(step="pull", what=reference)
-                logged_in.pull(reference)
+                with phases.phase("pull", detail=reference):
+                    logged_in.pull(reference)
     images = {r: {"digest": i["digest"], "id": _image_id(engine, f"{r}@{i['digest']}")} for r, i in order.images.items()}
     if not there:
         manifest = {
@@ -115,7 +129,7 @@ def stage(store: Store, engine: Engine, order: Order, check: bool) -> dict[str, 
         }
         store.write_release(name, files, manifest)
     if name not in {s.name for s in ledger.known}:
-        result["torch"] = prove(store, engine, services, configs, images, order.torch_limit_s, host)
+        result["torch"] = prove(store, phases, engine, services, configs, images, order.torch_limit_s, host)
         if name not in ledger.staged:
             store.append("staged", order.run, name=name, release=order.release)
             result["changed"] = True
@@ -151,7 +165,7 @@ def restage(store: Store, engine: Engine, name: str, check: bool, login: Login =
         if not check:
             try:
                 with session(store, engine, login) as logged_in:
-                    pull(store, logged_in, manifest["release"], {repository: image}, {})
+                    pull(store, logged_in, manifest["release"], {repository: image}, {}, Phases())
             except RolloutError as error:
                 raise RolloutError(
                     f"Release {name} cannot be brought back: image {repository}:{manifest['release']} is no longer on "
@@ -200,7 +214,9 @@ def session(store: Store, engine: Engine, login: Login) -> Iterator[Engine]:
         yield logged_in
 
 
-def pull(store: Store, engine: Engine, release: str, images: dict[str, dict[str, Any]], sizes: dict[str, int]) -> None:
+def pull(
+    store: Store, engine: Engine, release: str, images: dict[str, dict[str, Any]], sizes: dict[str, int], phases: Phases
+) -> None:
     """Pull by digest, then put the release's tag on it here: `docker image prune` spares what has a tag.
 
     Args:
@@ -211,7 +227,8 @@ def pull(store: Store, engine: Engine, release: str, images: dict[str, dict[str,
         def told(done: int, repository: str = repository) -> None:
             store.tell(step="pull", what=repository, done=done, total=sizes.get(repository))
 
-        engine.pull(f"{repository}@{image['digest']}", told=told)
+        with phases.phase("pull", detail=repository):
+            engine.pull(f"{repository}@{image['digest']}", told=told)
         engine.checked(["tag", f"{repository}@{image['digest']}", f"{repository}:{release}"], "Tagging an image")
 
 
@@ -240,6 +257,7 @@ def require_gpu_host(engine: Engine, services: dict[str, list[compose.Service]])
 
 def prove(
     store: Store,
+    phases: Phases,
     engine: Engine,
     services: dict[str, list[compose.Service]],
     configs: dict[str, dict[str, Any]],
@@ -262,7 +280,8 @@ def prove(
                 continue
             store.tell(step="torch", what=service.name)
             tried = {**configs[stack]["services"][service.name], "image": f"{repository}@{images[repository]['digest']}"}
-            verdict = contract.in_image(engine, tried, service.torch, limit_s, host)
+            with phases.phase("torch", service.name):
+                verdict = contract.in_image(engine, tried, service.torch, limit_s, host)
             verdicts[repository, service.torch] = verdict
             if not torch_verdict.passed_or_busy(verdict):
                 raise RolloutError(

@@ -5,6 +5,7 @@ Rollout, rollback and revert all come here.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from dataclasses import replace
 from typing import Any, Callable, Optional
@@ -13,6 +14,7 @@ from ansible.module_utils.rollout import compose, contract, drain, gpu, health, 
 from ansible.module_utils.rollout.engine import Engine, Stack
 from ansible.module_utils.rollout.errors import RolloutError
 from ansible.module_utils.rollout.files import Store
+from ansible.module_utils.rollout.phases import Phases
 
 
 class Switch:
@@ -40,6 +42,7 @@ class Switch:
         self.store, self.engine, self.stack_name, self.name, self.run = store, engine, stack, name, run
         self.torch_limit_s, self.gpu_release_s, self.arm = torch_limit_s, gpu_release_s, arm
         self.drain_mode, self.drain_s = drain_mode, drain_s
+        self.phases = Phases()
         self.project = plan.project(application, stack)
         self.manifest = store.manifest(name)
         self.release = str(self.manifest["release"])
@@ -56,6 +59,16 @@ class Switch:
         return wanted, running, compose.changes(wanted, self.image_ids, running)
 
     def switch(self, check: bool, wait: bool = True, settle: bool = False) -> dict[str, Any]:
+        """As `_switch`, with what was done when: phases and clock, in the facts of an error too."""
+        try:
+            with self.phases.phase("settle") if settle else contextlib.nullcontext():
+                done = self._switch(check, wait, settle)
+        except RolloutError as error:
+            error.facts.update(self.phases.facts())
+            raise
+        return {**done, **self.phases.facts()}
+
+    def _switch(self, check: bool, wait: bool, settle: bool) -> dict[str, Any]:
         """Do it, or with ``check`` only find what would be done and hold the gates of what stays.
 
         Without ``wait`` services are started and no gate is held. With ``settle`` a GPU is proven again in what stays: it
@@ -63,7 +76,8 @@ class Switch:
 
         Returns:
             changed, services: for each its action, why, drain (what was waited for before its stop, as a sentence without
-            its subject), torch, and seconds from before its drain until its gate held.
+            its subject), torch, seconds from before its drain until its gate held, and gap, those from its stop until it was
+            healthy (None where it was not away, or no gate was held).
 
         Raises:
             RolloutError: a gate did not hold, or a service could not be started. Facts: service, gate, log.
@@ -99,9 +113,11 @@ class Switch:
             # In check mode what would be changed still runs the old release: its gate says nothing about the new one.
             changing = change.action != "keep"
             if wait and service and ((changing and not check) or (service.released and not changing)):
-                found = self._gate(service, changing, service.name in fresh or changing)
+                with self.phases.phase("health", service.name) if changing else contextlib.nullcontext():
+                    found = self._gate(service, changing, service.name in fresh or changing)
                 if service.torch and (changing or (settle and service.torch.on_gpu)):
-                    torch = self._torch(service, service.torch, found, proven=not changing)
+                    with self.phases.phase("torch", service.name):
+                        torch = self._torch(service, service.torch, found, proven=not changing)
             report.append(
                 {
                     "service": change.service,
@@ -110,10 +126,11 @@ class Switch:
                     "drain": drained,
                     "torch": torch,
                     "seconds": round(time.monotonic() - began, 2) if change.action != "keep" else 0.0,
+                    "gap": self.phases.out_of_service(change.service),
                 }
             )
         if changed and not check:
-            seconds = {r["service"]: r["seconds"] for r in report if r["action"] != "keep"}
+            seconds = {r["service"]: r["gap"] or r["seconds"] for r in report if r["action"] != "keep"}
             self.store.append("switched", self.run, name=self.name, release=self.release, stack=self.stack_name, seconds=seconds)
         return {"changed": changed, "services": report}
 
@@ -155,20 +172,22 @@ class Switch:
         asked = service.drain if any(c.status == "running" for c in old) else None
         mode, began = drain.mode(asked, self.drain_mode, wait) if asked else "", time.monotonic()
         first, told = None, ""
-        if asked and mode == drain.WAIT:
-            first = self._idle(service, drain.Wait(asked, self.drain_s, began))
-        elif asked and mode == drain.CHECKPOINT:
-            first = self._drain(asked)
+        if asked and mode in (drain.WAIT, drain.CHECKPOINT):
+            with self.phases.phase("drain", service.name, mode):
+                waits = mode == drain.WAIT
+                first = self._idle(service, drain.Wait(asked, self.drain_s, began)) if waits else self._drain(asked)
         try:
             card = service.torch if service.torch and service.torch.on_gpu else None
             if old and (asked or card):
                 pids = [pid for found in old for pid in self.engine.processes(found.id)] if card else []
                 grace = drain.FORCED_GRACE_S if mode == drain.FORCE else None
-                self.stack.stop(service.name, service.grace + service.deadline + 120, grace)
+                with self.phases.phase("stop", service.name):
+                    self.stack.stop(service.name, service.grace + service.deadline + 120, grace)
                 told = drain.told(mode, first, time.monotonic() - began) if mode else ""
                 if card:
                     self._free_card(service, card, pids, wait)
-            self.stack.up(service.name, recreate=change.action == "recreate", timeout=service.grace + service.deadline + 120)
+            with self.phases.phase("start", service.name):
+                self.stack.up(service.name, recreate=change.action == "recreate", timeout=service.grace + service.deadline + 120)
         except RolloutError as error:
             raise self._failure(service, "start", str(error)) from error
         return told
@@ -196,7 +215,11 @@ class Switch:
             if state == drain.IDLE:
                 return wait.first
             self.store.tell(
-                step="drain", what=service.name, waiting_for=wait.why, elapsed=round(now - wait.started, 1), deadline=self.drain_s
+                step="drain",
+                what=service.name,
+                waiting_for=wait.doing,
+                elapsed=round(now - wait.started, 1),
+                deadline=self.drain_s,
             )
             if state == drain.FAIL:
                 left = self._resume(wait.asked)

@@ -145,15 +145,15 @@ def succeeded() -> dict[str, Any]:
         *[event(h, None, "settle", 389, 392) for h in ("core", "workers-b", "workers-c", "gpu")],
     ]
     workers = [
-        service("workers", "backtest-worker-1", gap=6.5, torch=cpu, drain={"seconds": 2.2, "for": "1 operation"}),
-        service("workers", "training-worker-1", gap=6.5, torch=cpu, drain={"seconds": 6.4, "for": "1 operation"}),
+        service("workers", "backtest-worker-1", gap=6.5, torch=cpu, drain="waited 2 s for 1 operation"),
+        service("workers", "training-worker-1", gap=6.5, torch=cpu, drain="waited 6 s for 1 operation"),
     ]
     gpu = service(
         "gpu-worker",
         "training-worker-gpu",
         gap=15.0,
         torch=judged("cuda", GPU_PROBE),
-        drain={"seconds": 8, "for": "a checkpoint"},
+        drain="waited 8 s for 1 operation to end or be checkpointed",
     )
     return {
         "schema": 1,

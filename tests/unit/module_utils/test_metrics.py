@@ -28,7 +28,7 @@ def parsed(text):
 
 
 def service(name, action, seconds, **facts):
-    return {"stack": "core", "service": name, "action": action, "seconds": seconds, "torch": None, **facts}
+    return {"stack": "core", "service": name, "action": action, "seconds": seconds, "gap": seconds, "torch": None, **facts}
 
 
 def told(result=None, run=(), entries=()):

@@ -10,6 +10,7 @@ WEB = {
     "why": "image",
     "torch": None,
     "seconds": 2.34,
+    "gap": 2.34,
     "stack": "core",
 }
 OK = {"name": "sha-bbbbbbb", "stable": "sha-aaaaaaa", "changed": True, "services": [WEB]}
@@ -393,7 +394,7 @@ def test_screen(results, lost, run, texts):
 @pytest.mark.parametrize(
     ("service", "text"),
     [
-        ({"action": "keep", "seconds": 0.0}, "unchanged"),
+        ({"action": "keep", "seconds": 0.0, "gap": None}, "unchanged"),
         ({"action": "create"}, "started"),
         ({"action": "remove"}, "removed"),
         ({"torch": {"verdict": "pass", "torch": {"version": "2.5.1+cpu"}}}, "2.5.1+cpu"),

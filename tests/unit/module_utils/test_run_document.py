@@ -31,8 +31,8 @@ PREVIEW = {
     "diff": [{"before_header": "a", "after_header": "b", "before": "1", "after": "2", "more": "x"}],
 }
 DONE = [
-    {"stack": "core", "service": "web", "action": "recreate", "why": "image", "seconds": 3.1, "torch": TORCH},
-    {"stack": "core", "service": "db", "action": "keep", "why": "", "seconds": 0.0, "torch": None},
+    {"stack": "core", "service": "web", "action": "recreate", "why": "image", "seconds": 3.9, "gap": 3.1, "torch": TORCH},
+    {"stack": "core", "service": "db", "action": "keep", "why": "", "seconds": 0.0, "gap": None, "torch": None},
 ]
 WELL = {"stable": OLD, "changed": True, "switched": True, "services": DONE}
 FAULT = {"phase": "switch", "host": "h1", "gate": "health", "service": "web", "msg": "bad", "log": "l", "fenced": "run"}
@@ -79,7 +79,7 @@ def test_a_run_that_succeeded():
 
 
 def test_in_check_mode_the_gap_is_the_expected_one():
-    (host,) = made({"h1": {**WELL, "services": [{**DONE[0], "seconds": 0.0}]}}, check=True)["hosts"]
+    (host,) = made({"h1": {**WELL, "services": [{**DONE[0], "gap": None}]}}, check=True)["hosts"]
     assert (host["services"][0]["gap"], host["state"]) == (2.5, f"would be on {NEW}")
 
 

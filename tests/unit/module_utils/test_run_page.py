@@ -116,7 +116,7 @@ def test_every_class_and_colour_that_is_used_is_defined():
                 "20261125T091051Z-0c9e",
                 "ansible-playbook rollback.yml -e sha=aaaaaa1",
                 f"core backend recreated (image) {OLD} → {NEW} 4.5 s",
-                "2.2 s, for 1 operation",
+                "waited 2 s for 1 operation",
                 "84.1 MB",
                 "GeForce RTX 4090",
                 "23.0 GiB of 23.5 GiB",

@@ -220,7 +220,7 @@ def test_a_host_without_its_driver_is_refused_before_anything_is_pulled(host, mo
         "(driver_mismatch). The fault is the host's. Rolling back will not help: The driver was upgraded and the old one is still "
         "loaded: reboot the host."
     )
-    assert error.value.facts == {"service": "web", "gate": "gpu"}
+    assert {k: error.value.facts.get(k) for k in ("service", "gate")} == {"service": "web", "gate": "gpu"}
     assert host.engine.touched == []
 
 
