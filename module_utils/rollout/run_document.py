@@ -136,8 +136,9 @@ def _services(
                 "service": row["service"],
                 "action": action,
                 "why": str(real.get("why") or row["why"]),
-                "old": old,
-                "new": None if now in ("?", "nothing") else now,
+                # What is not part of the release has none.
+                "old": old if row["new"] or row["old"] else None,
+                "new": now if row["new"] and now not in ("?", "nothing") else None,
                 "gap": real.get("gap") if real else row["gap"] if not done else None,
                 "digest": str(row["new"] or row["old"] or ""),
                 "torch": real.get("torch") or None,

@@ -142,7 +142,7 @@ class CallbackModule(CallbackBase):
 
     def _done(self, result: Any) -> None:
         content = _content(result)
-        if content.get("phases"):
+        if content.get("phases") and "preview" not in content:
             self._touched = self._touched or self._wave not in (None, "stage")
             self._events += run_document.events(_host(result), self._wave or "", content, self._now())
 
@@ -171,12 +171,13 @@ class CallbackModule(CallbackBase):
             document = run_document.ended_early(run, self._verb, self._errors, f"{owner['user']}@{owner['host']}")
         if not document:
             return None
-        busy = {event["host"] for event in self._events}
+        waves = [{**wave, "to": self._now() if wave["to"] is None else wave["to"]} for wave in self._waves]
         return {
             **document,
             "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self._started)),
             "seconds": self._now(),
-            "waves": [{**wave, "to": wave["to"] or self._now()} for wave in self._waves if busy],
+            # Plays in which no host did anything are none.
+            "waves": [w for w in waves if any(w["from"] <= event["to"] <= w["to"] for event in self._events)],
             "events": self._events,
         }
 
