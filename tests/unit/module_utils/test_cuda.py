@@ -66,6 +66,21 @@ def test_what_a_driver_brings(driver, found):
     assert cuda.brought_by(driver) == found
 
 
+# Branch and CUDA, as NVIDIA's release notes have them.
+BRINGS = (
+    "450 11.0, 455 11.1, 460 11.2, 465 11.3, 470 11.4, 495 11.5, 510 11.6, 515 11.7, 520 11.8, 525 12.0, 530 12.1, "
+    "535 12.2, 545 12.3, 550 12.4, 555 12.5, 560 12.6, 565 12.7, 570 12.8, 575 12.9, 580 13.0, 590 13.1"
+)
+
+
+def test_what_every_branch_brings():
+    before = None
+    for branch, brought in (pair.split() for pair in BRINGS.split(",")):
+        assert cuda.brought_by(f"{int(branch) - 1}.99") == before
+        assert cuda.brought_by(f"{branch}.1.2") == brought
+        before = brought
+
+
 @pytest.mark.parametrize(
     ("arch_list", "card", "found"),
     [
@@ -83,6 +98,7 @@ def test_what_a_driver_brings(driver, found):
         (["sm_50", "sm_60"], "5.2", True),
         (["sm_75", "sm_80", "sm_86", "sm_90"], "6.1", False),  # a Pascal card and a new torch
         (["gfx1100", ""], "9.0", False),
+        (["gfx1100", "sm_90"], "9.0", True),
         ([], "9.0", False),
     ],
 )
@@ -101,20 +117,24 @@ HOST = {"cuda": "12.2", "driver": "535.183.01", "arch": "8.6", "brand": "GeForce
         ("CUDA", "cuda>=12.4 driver>=470,driver<536", True),
         ("CUDA", "cuda>=12.4 brand=tesla,driver>=470,driver<536", False),
         ("CUDA", "cuda>=12.4 brand=geforce,driver>=535", True),
+        ("BRAND", "brand=GEFORCE", True),
         ("CUDA", "cuda!=12.2", False),
         ("CUDA", "cuda==12.2.0", True),
         ("CUDA", "cuda<12.2", False),
         ("CUDA", "cuda<=12.2", True),
         ("CUDA", "cuda>12.2", False),
         ("CUDA", "cuda=12.2", True),
+        ("CUDA", "driver<=535.183", False),
+        ("CUDA", "driver>535.183", True),
         ("ARCH", "arch>=9.0", False),
+        ("ARCH", "arch>=10.0", False),  # as numbers
         ("CUDA", "moon>=9.0", True),  # not known: not held against the host
         ("CUDA", "nonsense", True),
         ("CUDA", " ", True),
     ],
 )
 def test_what_an_image_asks_of_its_host(name, value, met):
-    unmet = cuda.unmet({f"NVIDIA_REQUIRE_{name}": value, "PATH": "/bin"}, HOST)
+    unmet = cuda.unmet({f"NVIDIA_REQUIRE_{name}": value, "REQUIRE": "cuda>=99"}, HOST)
     assert (unmet == "") is met
     if not met:
         choices = value.split()
@@ -122,10 +142,17 @@ def test_what_an_image_asks_of_its_host(name, value, met):
         assert unmet == f"NVIDIA_REQUIRE_{name}={choices[0]}{rest}"
 
 
-@pytest.mark.parametrize(("value", "met"), [("true", True), ("1", True), ("false", False), ("0", False), ("", False)])
+@pytest.mark.parametrize(
+    ("value", "met"), [("TRUE", True), ("1", True), ("False", False), ("f", False), ("0", False), ("", False)]
+)
 def test_an_image_may_disable_what_it_asks(value, met):
     asked = {"NVIDIA_REQUIRE_CUDA": "cuda>=99", "NVIDIA_DISABLE_REQUIRE": value}
     assert (cuda.unmet(asked, HOST) == "") is met
+
+
+def test_the_first_by_name_is_told():
+    asked = {"NVIDIA_REQUIRE_DRIVER": "driver>=999", "NVIDIA_REQUIRE_CUDA": "cuda>=99"}
+    assert cuda.unmet(asked, HOST) == "NVIDIA_REQUIRE_CUDA=cuda>=99"
 
 
 def test_nothing_is_held_against_a_host_that_is_not_known():

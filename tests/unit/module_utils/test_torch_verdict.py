@@ -7,17 +7,18 @@ import pytest
 from ansible.module_utils.rollout import torch_verdict
 from ansible.module_utils.rollout.errors import RolloutError
 from ansible.module_utils.rollout.torch_verdict import (
-    BUSY,
     FAIL,
     PASS,
     REASONS,
     UNKNOWN,
     Expectation,
+    asks_too_much,
     expectation,
     host_fault,
     judge,
     passed_or_busy,
     read_probe,
+    readable,
     sentence,
 )
 from hypothesis import given
@@ -127,7 +128,7 @@ ROWS = [
         unstarted(torch=CU13),
         {"host": host("575.64.03")},
         "driver_too_old",
-        "needs driver 580",
+        "(CUDA 13.0 needs driver 580, the host has 575.64.03)",
     ),
     ("driver too old for cuda 12", "cuda", unstarted(), {"host": host("520.61.05")}, "driver_too_old", "needs driver 525"),
     (
@@ -151,6 +152,30 @@ ROWS = [
         "cuda",
         unstarted(driver=inside(cuda_api="12.2")),
         {},
+        "cuda_unavailable",
+        GENERIC,
+    ),
+    (
+        "a newer driver is not too old",
+        "cuda",
+        unstarted(driver=inside(cuda_api="13.0")),
+        {},
+        "cuda_unavailable",
+        GENERIC,
+    ),
+    (
+        "a driver that does not say what it brings is not too old",
+        "cuda",
+        unstarted(torch=CU13, driver=inside(cuda_api=None)),
+        {},
+        "cuda_unavailable",
+        GENERIC,
+    ),
+    (
+        "the host's driver counts more than what the container's library brings",
+        "cuda",
+        unstarted(torch=CU13, driver=inside(cuda_api="12.2")),
+        {"host": host("580.65.06")},
         "cuda_unavailable",
         GENERIC,
     ),
@@ -193,6 +218,22 @@ ROWS = [
         {"host": {**HOST, "cards": [{"name": "P40", "capability": "6.1"}]}, "skipped": "full"},
         "arch_unsupported",
         "P40 is 6.1",
+    ),
+    (
+        "a card of which nothing is known, before anything stops",
+        "cuda",
+        cuda(devices=[]),
+        {"host": {**HOST, "cards": [{"name": "P40", "capability": None}]}, "skipped": "full"},
+        "card_full",
+        "full",
+    ),
+    (
+        "a torch that does not say what it is built for, before anything stops",
+        "cuda",
+        cuda({**CUDA, "arch_list": []}, devices=[]),
+        {"host": HOST, "skipped": "full"},
+        "card_full",
+        "full",
     ),
     ("a kernel fails on a card that is in the list", "cuda", card(error="RuntimeError: x"), {"host": HOST}, "kernel_failed", "x"),
     ("unknown error after suspend", "cuda", unstarted(UNKNOWN_ERROR, driver=inside(cuinit=999)), {}, "uvm_broken", "cuInit 999"),
@@ -254,12 +295,36 @@ ROWS = [
         "/dev/nvidia0: ENODEV",
     ),
     (
+        "no device behind the node, in other words",
+        "cuda",
+        unstarted(node_errors={"/dev/nvidia0": "ENXIO"}, runtime={"device_nodes": []}),
+        {"host": HOST},
+        "cuda_unavailable",
+        "/dev/nvidia0: ENXIO",
+    ),
+    (
+        "a device that does not answer",
+        "cuda",
+        unstarted(node_errors={"/dev/nvidia0": "EIO"}, runtime={"device_nodes": []}),
+        {"host": HOST},
+        "cuda_unavailable",
+        "/dev/nvidia0: EIO",
+    ),
+    (
         "NVML says unknown error at start",
         "cuda",
         None,
         {"error": "nvidia-container-cli: initialization error: nvml error: Unknown Error"},
         "cuda_unavailable",
         "Unknown Error",
+    ),
+    (
+        "NVML does not start",
+        "cuda",
+        None,
+        {"error": "Failed to initialize NVML: Unknown Error"},
+        "cuda_unavailable",
+        "NVML",
     ),
     (
         "driver upgraded: what is loaded and what is installed",
@@ -293,7 +358,35 @@ ROWS = [
         "capability_missing",
         "NVIDIA_DRIVER_CAPABILITIES=utility",
     ),
+    (
+        "the driver's library is there, whatever the capabilities say",
+        "cuda",
+        unstarted(runtime=environment(NVIDIA_DRIVER_CAPABILITIES="utility")),
+        {"host": HOST},
+        "cuda_unavailable",
+        GENERIC,
+    ),
+    (
+        "no gpu in the container, whatever the capabilities say",
+        "cuda",
+        unstarted(
+            driver=inside(libcuda_path=None, cuinit=None),
+            runtime={"device_nodes": [], **environment(NVIDIA_DRIVER_CAPABILITIES="utility")},
+        ),
+        {"host": HOST},
+        "no_device",
+        GENERIC,
+    ),
     ("no gpu in the container", "cuda", unstarted(runtime={"device_nodes": []}), {"host": HOST}, "no_device", GENERIC),
+    (
+        "no gpu in the container, whose nodes are not told",
+        "cuda",
+        unstarted(runtime={"device_nodes": None}),
+        {},
+        "no_device",
+        GENERIC,
+    ),
+    ("cuda starts, and says nothing of devices", "cuda", cuda(devices=None), {"host": HOST}, "no_device", "no device"),
     ("cuda starts without devices", "cuda", cuda(devices=[]), {"host": HOST}, "no_device", "no device"),
     (
         "no gpu in the container: NVIDIA_VISIBLE_DEVICES",
@@ -310,6 +403,22 @@ ROWS = [
         {"host": HOST},
         "no_device",
         "CUDA_VISIBLE_DEVICES=-1",
+    ),
+    (
+        "hidden by an empty CUDA_VISIBLE_DEVICES",
+        "cuda",
+        unstarted(runtime=environment(CUDA_VISIBLE_DEVICES="")),
+        {"host": HOST},
+        "no_device",
+        "CUDA_VISIBLE_DEVICES=",
+    ),
+    (
+        "hidden by NVIDIA_VISIBLE_DEVICES",
+        "cuda",
+        unstarted(runtime=environment(NVIDIA_VISIBLE_DEVICES="none")),
+        {"host": HOST},
+        "no_device",
+        "NVIDIA_VISIBLE_DEVICES=none",
     ),
     ("no driver on the host", "cuda", unstarted(), {"host": host(None, nodes=[])}, "no_driver", "no NVIDIA driver is loaded"),
     (
@@ -351,6 +460,14 @@ ROWS = [
     ),
     ("fewer gpus than expected", asked(devices=2), cuda(), {"host": HOST}, "devices_missing", "1 of 2 devices"),
     ("another gpu than expected", asked(uuids=("GPU-2",)), cuda(), {"host": HOST}, "devices_missing", "no device GPU-2"),
+    (
+        "a gpu without a UUID",
+        asked(uuids=("GPU-2",)),
+        cuda(devices=[{**CARD, "uuid": None}]),
+        {"host": HOST},
+        "devices_missing",
+        "no device GPU-2",
+    ),
     (
         "MIG: one instance, two expected",
         asked(devices=2),
@@ -440,7 +557,7 @@ ROWS = [
         "hang of a card that fell off the bus",
         "cuda",
         cuda(child={"timed_out": True}),
-        {"host": host(xids=[XID31, XID79, {"code": 154, "text": "recovery action changed"}])},
+        {"host": host(xids=[{"code": 154, "text": "recovery action changed"}, XID79, XID31])},
         "gpu_off_bus",
         "fallen off the bus",
     ),
@@ -453,6 +570,14 @@ ROWS = [
         "fallen off the bus",
     ),
     ("off the bus, only the log says so", "cuda", unstarted(), {"host": host(xids=[XID79])}, "gpu_off_bus", "fallen off"),
+    (
+        "an AMD card fails, and NVIDIA's driver is not there",
+        "rocm",
+        cuda(ROCM, devices=[], cuda_error=GENERIC, driver=None),
+        {"host": host(None, nodes=[])},
+        "cuda_unavailable",
+        GENERIC,
+    ),
     ("off the bus at container start", "cuda", None, {"error": "nvml error: GPU is lost"}, "gpu_off_bus", "GPU is lost"),
     ("rocm build where cuda is wanted", "cuda", probe(ROCM), {"host": HOST}, "torch_is_rocm", "(rocm)"),
     ("rocm build where the cpu is wanted", "cpu", probe(ROCM), {}, "torch_is_rocm", "(rocm)"),
@@ -488,12 +613,38 @@ ROWS = [
     ("torch fails on the cpu", "cpu", probe(CPU, cpu={**WELL, "kernel_ok": False, "error": "x"}), {}, "kernel_failed", "x"),
     ("torch says nothing of the cpu", "cpu", probe(CPU, cpu=None), {}, "kernel_failed", "no result"),
     ("kernel_ok is not a truth value", "cpu", probe(CPU, cpu={**WELL, "kernel_ok": "yes"}), {}, "kernel_failed", "no result"),
+    (
+        "a wrong product stays one, whatever is wrong with the host",
+        "cuda",
+        card(kernel_ok=True, max_abs_err=0.11),
+        {"host": host("535.1", installed="550.1")},
+        "wrong_result",
+        "off by 0.11",
+    ),
+    ("an error of another shape", "cpu", probe(CPU, cpu={"error": 5}), {}, "kernel_failed", "(cpu), 5"),
     ("a wrong product", "cuda", card(kernel_ok=True, max_abs_err=0.11), {}, "wrong_result", "off by 0.11"),
     ("a negative difference", "cpu", probe(CPU, cpu={**WELL, "max_abs_err": -0.01}), {}, "wrong_result", "off by -0.01"),
     ("not a number", "cpu", probe(CPU, cpu={**WELL, "max_abs_err": float("nan")}), {}, "wrong_result", "nan"),
     ("no difference", "cpu", probe(CPU, cpu={"kernel_ok": True}), {}, "wrong_result", "None"),
     ("a truth value for a difference", "cpu", probe(CPU, cpu={**WELL, "max_abs_err": False}), {}, "wrong_result", "False"),
     ("cuda fails for an unknown reason", "cuda", unstarted(), {"host": HOST}, "cuda_unavailable", GENERIC),
+    (
+        "a node that the user may not open, whoever that is",
+        "cuda",
+        {**unstarted(node_errors={"/dev/nvidia0": "EACCES"}), "runtime": None},
+        {},
+        "device_denied",
+        "/dev/nvidia0: EACCES for user None",
+    ),
+    ("cuda fails where nothing is known", "cuda", {**unstarted(driver=None), "runtime": None}, {}, "no_device", GENERIC),
+    (
+        "cuda fails where little is known",
+        "cuda",
+        unstarted(driver=None, node_errors=None, runtime={"environment": None}),
+        {},
+        "cuda_unavailable",
+        GENERIC,
+    ),
     ("a device vanishes between two looks", "cuda", unstarted("RuntimeError: x"), {}, "cuda_unavailable", "x"),
     (
         "python dies",
@@ -511,11 +662,13 @@ ROWS = [
         "crashed",
         "exit status -6 (CPU): Aborted",
     ),
+    ("python dies without words", "cpu", probe(child={"answered": False, "stderr": None}), {}, "crashed", "exit status 0"),
     ("python ends without an answer", "absent", probe(child={"answered": False}), {}, "crashed", "exit status 0"),
     ("the kernel kills python", "cpu", probe(child={"answered": False, "exit_status": -9}), {}, "killed", "exit status -9"),
     ("hang where no torch should be", "absent", probe(child={"timed_out": True}, stage="find torch"), {}, "hang", "(find torch)"),
     ("hang of a cpu torch", "cpu", probe(CPU, child={"timed_out": True}), {}, "hang", "no answer in time"),
     ("no python", "cpu", None, {"error": 'exec: "python3": executable file not found in $PATH'}, "no_python", "not found"),
+    ("no python, in plain words", "cpu", None, {"error": "executable file not found in $PATH: unknown"}, "no_python", ""),
     (
         "no python at a path",
         "cpu",
@@ -630,6 +783,53 @@ def test_what_people_report(row, expected, document, known, reason, part):
     assert document is None or reason in ("card_full", "no_answer") or found["checks"][-1]["status"] == FAIL
 
 
+# What the remedy of each speaks of.
+REMEDIES = {
+    "torch_missing": "the image that holds torch",
+    "torch_present": "the image without torch",
+    "torch_is_cpu": "a GPU build of torch",
+    "torch_is_cuda": "this torch is for NVIDIA cards",
+    "torch_is_rocm": "this torch is for AMD cards",
+    "torch_too_old": "min_torch",
+    "cuda_too_old": "min_cuda",
+    "import_failed": "Import torch by hand in the image",
+    "kernel_failed": "cannot compute",
+    "arch_unsupported": "architecture list",
+    "cudnn_mismatch": "cuDNN",
+    "compat_library": "/usr/local/cuda/compat",
+    "crashed": "Python died",
+    "no_python": "x-rollout <service>.torch.python",
+    "wrong_result": "test the card and its memory",
+    "hang": "dmesg",
+    "no_driver": "sudo modprobe nvidia",
+    "driver_mismatch": "reboot the host",
+    "driver_too_old": "a torch for an older CUDA",
+    "requirement_unmet": "an image that asks for less",
+    "no_runtime": "sudo nvidia-ctk runtime configure",
+    "cdi_stale": "sudo nvidia-ctk cdi generate",
+    "gpu_lost": "recreate it",
+    "gpu_off_bus": "power supply",
+    "uvm_broken": "sudo modprobe nvidia_uvm",
+    "cuda_unavailable": "Check nvidia-smi on the host",
+    "no_device": "nvidia device reservation",
+    "devices_missing": "the GPUs that it expects",
+    "device_denied": "group_add",
+    "capability_missing": "NVIDIA_DRIVER_CAPABILITIES",
+    "memory_too_small": "min_memory_mib",
+    "shm_too_small": "shm_size",
+    "killed": "mem_limit",
+    "out_of_memory": "stop what else uses it",
+    "gpu_busy": "compute mode",
+    "card_full": "try again",
+    "no_answer": "Run the check again",
+}
+
+
+def test_every_remedy_is_of_its_reason():
+    assert {reason for reason, (_, _, remedy) in REASONS.items() if remedy} == set(REMEDIES)
+    assert [reason for reason, part in REMEDIES.items() if part not in REASONS[reason][2]] == []
+
+
 def test_every_reason_has_a_row():
     assert {row[4] for row in ROWS} | {"ok"} == set(REASONS)
 
@@ -639,6 +839,7 @@ WSL = host(None, nodes=["/dev/dxg"], runtimes=["runc"], cdi=["/etc/cdi/nvidia.ya
 # The inverse: nothing healthy is called broken, however odd it looks.
 HEALTHY = [
     ("no torch", "absent", probe(), {}),
+    ("no torch, and times of another shape", "absent", probe(ms="x"), {}),
     ("cpu", "cpu", probe(CPU), {}),
     ("cpu, exactly the versions asked for", Expectation("cpu", min_torch="2.13.0", min_shm_mib=64), probe(CPU), {}),
     ("cpu torch with a card beside it", "cpu", probe(CPU, node_errors={"/dev/nvidia0": "EPERM"}), {"host": HOST}),
@@ -650,8 +851,18 @@ HEALTHY = [
         cuda(),
         {},
     ),
+    (
+        "cuda, more than is asked for",
+        asked(min_torch="2.5", min_cuda="11.8", devices=1, min_memory_mib=8000, min_shm_mib=1),
+        cuda(devices=[CARD, CARD]),
+        {},
+    ),
+    ("a card without a name", "cuda", cuda(devices=[{**CARD, "name": None}]), {}),
     ("by UUID as nvidia-smi writes it", asked(uuids=("GPU-5F1C8C2E-0000-0000-0000-000000000001",)), cuda(), {}),
     ("MIG", asked(devices=1, uuids=("MIG-9f1c8c2e-0000-0000-0000-00000000000a",)), cuda(devices=[MIG]), {}),
+    ("MIG, as torch writes it", asked(uuids=("MIG-9F1C8C2E",)), cuda(devices=[{**MIG, "uuid": "9f1c8c2e"}]), {}),
+    ("cpu, in a container that is not told of", "cpu", {**probe(CPU), "runtime": None}, {}),
+    ("an exact product", "cpu", probe(CPU, cpu={**WELL, "max_abs_err": 0}), {}),
     ("an imprecise card (TF32)", "cuda", cuda(devices=[{**CARD, "max_abs_err": 0.1}]), {}),
     ("a card whose code comes from PTX", "cuda", cuda({**CUDA, "arch_list": ["compute_70"]}), {}),
     ("a card that is in no list, and computes", "cuda", cuda({**CUDA, "arch_list": []}), {}),
@@ -681,7 +892,8 @@ def test_nothing_healthy_is_called_broken(row, expected, document, known):
 
 
 def test_the_document_is_whole():
-    found = judge(cuda(ms={"device 0": 41, "CUDA start": 5, "import torch": 900}, warnings=["w"]), contract("cuda"), host=HOST)
+    times = {"device 0": 41, "CUDA start": 5, "import torch": 900}
+    found = judge(cuda(ms=times, warnings=["w"], driver=inside(cuda_api="12.8")), contract("cuda"), host=HOST)
     assert found == {
         "verdict": PASS,
         "reason": "ok",
@@ -715,7 +927,7 @@ def test_the_document_is_whole():
         "driver": {
             "version": "560.35.03",
             "installed": "560.35.03",
-            "cuda_api": "12.6",
+            "cuda_api": "12.8",
             "cuinit": 0,
             "libcuda_path": "/usr/lib/x86_64-linux-gnu/libcuda.so.560.35.03",
         },
@@ -723,6 +935,151 @@ def test_the_document_is_whole():
         "runtime": RUNTIME,
         "warnings": ["w"],
     }
+
+
+TIMES = {"import torch": 1, "CPU": 2, "CUDA start": 3, "device 0": 4, "cuDNN": 5}
+SECOND = {**CARD, "uuid": "MIG-2", "name": "B"}
+TWO = [{**CARD, "uuid": "GPU-1", "name": "A"}, SECOND]
+TORCH = "torch 2.13.0+cu126 (cuda)"
+# What is expected, the probe, what else is known; what is said, and the last check.
+DECIDED = [
+    ("absent", probe(), {}, "no torch", "pass flavour: no torch, expected no torch, None ms"),
+    ("absent", probe(CPU), {}, "torch 2.13.0+cpu", "fail flavour: torch 2.13.0+cpu, expected no torch, None ms"),
+    ("absent", probe(import_error="x"), {}, "torch, broken", "fail flavour: torch, broken, expected no torch, None ms"),
+    ("cpu", probe(), {}, "no torch", "fail flavour: no torch, expected torch for cpu, None ms"),
+    ("cpu", probe(import_error="OSError"), {}, "OSError", "fail import: OSError, expected import torch, 1 ms"),
+    ("cpu", probe(CPU), {}, "torch 2.13.0+cpu (cpu)", "pass result CPU: 1e-06, expected within 0.1, 2 ms"),
+    (
+        "cpu",
+        probe(CPU, cpu=None),
+        {},
+        "torch 2.13.0+cpu (cpu), no result",
+        "fail kernel CPU: no result, expected a product and a convolution, 2 ms",
+    ),
+    (
+        "cpu",
+        probe(CPU, child={"timed_out": True}),
+        {},
+        "no answer in time (done)",
+        "fail answer: no answer in time (done), expected an answer in time, None ms",
+    ),
+    (
+        "cpu",
+        probe(child={"answered": False}),
+        {},
+        "exit status 0 (done)",
+        "fail answer: exit status 0 (done), expected an answer, None ms",
+    ),
+    (
+        "cpu",
+        probe(child={"answered": False, "stderr": "a\nb\nc\n\n"}),
+        {},
+        "exit status 0 (done): c",
+        "fail answer: exit status 0 (done): c, expected an answer, None ms",
+    ),
+    (
+        Expectation("cpu", min_torch="3"),
+        probe(CPU),
+        {},
+        "torch 2.13.0+cpu (cpu), older than 3",
+        "fail torch: 2.13.0+cpu, expected >= 3, None ms",
+    ),
+    (
+        Expectation("cpu", min_shm_mib=65),
+        probe(CPU),
+        {},
+        "torch 2.13.0+cpu (cpu), /dev/shm has 64 MiB of 65",
+        "fail shm: 64 MiB, expected >= 65 MiB, None ms",
+    ),
+    (asked(min_cuda="13"), cuda(), {}, f"{TORCH} for 12.6, older than 13", "fail cuda: 12.6, expected >= 13, None ms"),
+    (
+        "cuda",
+        cuda(),
+        {"skipped": "full"},
+        f"{TORCH}, not tried on the card: full",
+        f"pass flavour: {TORCH}, expected cuda, 1 ms",
+    ),
+    ("cuda", unstarted(), {}, f"{TORCH}, {GENERIC}", f"fail start: {GENERIC}, expected CUDA starts, 3 ms"),
+    ("cuda", cuda(devices=[]), {}, f"{TORCH}, no device", "fail device: 0 devices, expected a device, None ms"),
+    (
+        "cuda",
+        cuda(devices=[{**CARD, "name": "A", "kernel_ok": False, "error": "x"}]),
+        {},
+        f"{TORCH}, x",
+        "fail kernel A: x, expected a product and a convolution, 4 ms",
+    ),
+    ("cuda", cuda(cudnn_error="y"), {}, f"{TORCH}, y", "fail cudnn: y, expected a cuDNN that fits, 5 ms"),
+    ("cuda", cuda(devices=TWO), {}, f"{TORCH} on A, B", "pass result B: 1e-06, expected within 0.1, None ms"),
+    (asked(devices=3), cuda(devices=TWO), {}, f"{TORCH}, 2 of 3 devices", "fail count: 2, expected >= 3, None ms"),
+    (
+        "cuda",
+        cuda(devices=[{**CARD, "name": "A", "max_abs_err": 1}]),
+        {},
+        f"{TORCH}, result off by 1",
+        "fail result A: 1, expected within 0.1, 4 ms",
+    ),
+    (
+        asked(uuids=("GPU-3",)),
+        cuda(devices=TWO),
+        {},
+        f"{TORCH}, no device GPU-3",
+        "fail uuid: GPU-1, MIG-2, expected GPU-3, None ms",
+    ),
+    (
+        asked(min_memory_mib=30000),
+        cuda(devices=TWO),
+        {},
+        f"{TORCH}, A has 24124 MiB of 30000",
+        "fail memory A: 24124 MiB, expected >= 30000 MiB, None ms",
+    ),
+    (
+        "cuda",
+        cuda(devices=[]),
+        {"host": host(None, nodes=[]), "skipped": "full"},
+        f"{TORCH}, no NVIDIA driver is loaded on the host",
+        "fail host: no NVIDIA driver is loaded on the host, expected a host that can run it, None ms",
+    ),
+    (
+        "cuda",
+        cuda(devices=[]),
+        {"host": {**HOST, "cards": [{"name": "P40", "capability": "6.1"}]}, "skipped": "full"},
+        f"{TORCH}, P40 is 6.1",
+        "fail arch: sm_80 sm_86 sm_90, expected 6.1, None ms",
+    ),
+]
+
+
+@pytest.mark.parametrize(("expected", "document", "known", "observed", "check"), DECIDED, ids=[d[4] for d in DECIDED])
+def test_what_decides(expected, document, known, observed, check):
+    found = judge({**document, "ms": TIMES}, contract(expected), **known)
+    assert found["observed"] == observed
+    assert "{status} {id}: {observed}, expected {expected}, {ms} ms".format(**found["checks"][-1]) == check
+
+
+@pytest.mark.parametrize(
+    ("document", "cause"),
+    [
+        (unstarted(OOM), "out_of_memory: the card's memory is taken"),
+        (unstarted("ECC error"), "wrong_result: the card's memory reports an error that it cannot correct"),
+        (unstarted(BUSY_ERROR), "gpu_busy: the card is held by another process"),
+        (unstarted(driver=inside(cuinit=802)), "cuda_unavailable: cuInit 802: does nvidia-fabricmanager run on the host?"),
+        (unstarted(driver=inside(cuinit=999), node_errors={"/dev/a": "ENOENT"}), "uvm_broken: cuInit 999"),
+        (
+            unstarted(node_errors={"/dev/nvidia-uvm-tools": "EIO", "/dev/nvidia-uvm": "EIO"}),
+            "uvm_broken: cuInit 0, /dev/nvidia-uvm: EIO",
+        ),
+        (
+            unstarted(node_errors={"/dev/b": "EACCES", "/dev/a": "EACCES", "/dev/c": "ENOENT"}),
+            "device_denied: /dev/a: EACCES for user 10001, /dev/b: EACCES for user 10001",
+        ),
+        (unstarted(node_errors={"/dev/b": "EPERM", "/dev/a": "EIO"}), "gpu_lost: /dev/a: EIO, /dev/b: EPERM"),
+    ],
+)
+def test_why_cuda_fails(document, cause):
+    found = judge(document, contract("cuda"))
+    reason, _, evidence = cause.partition(": ")
+    assert (found["reason"], found["observed"]) == (reason, f"{TORCH}, {document['cuda_error']} ({evidence})")
+    assert found["checks"][-1] == {"id": "cause", "status": FAIL, "expected": "none", "observed": cause, "ms": None}
 
 
 def test_the_hosts_driver_is_told_where_the_container_says_nothing():
@@ -743,38 +1100,123 @@ def test_a_container_that_would_not_survive_its_restart_is_warned_of():
         "a restart of this container would fail: loaded is 535.183.01, installed 550.90.07 (driver_mismatch). "
         "The driver was upgraded and the old one is still loaded: reboot the host."
     ]
+    assert judge(cuda(), asked(devices=2), host=host("535.183.01", installed="550.90.07"))["warnings"] == []
+    assert judge(cuda(ROCM), contract("rocm"), host=host(None, nodes=[]))["warnings"] == []
+
+
+NO_DRIVER = ("no_driver", "no NVIDIA driver is loaded on the host")
+NO_RUNTIME = ("no_runtime", "Docker has neither the runtime nvidia nor a CDI specification")
 
 
 @pytest.mark.parametrize(
-    ("facts", "reason"),
+    ("facts", "found"),
     [
         ({}, None),
         (HOST, None),
         (WSL, None),
-        ({"driver": {}}, "no_driver"),
+        ({"driver": {}}, NO_DRIVER),
+        ({"driver": None}, NO_DRIVER),
         (host("560.35.03", installed=None), None),
         (host("560.35.03", installed="560.35.3"), None),
-        (host("560.35.03", installed="570.1"), "driver_mismatch"),
+        (host("560.35.03", installed="570.1"), ("driver_mismatch", "loaded is 560.35.03, installed 570.1")),
+        (host("570.1", installed="560.1"), ("driver_mismatch", "loaded is 570.1, installed 560.1")),
         (host(runtimes=None), None),
-        (host(runtimes=[]), "no_runtime"),
+        (host(runtimes=[]), NO_RUNTIME),
         (host(runtimes=[], hook=True), None),
         (host(runtimes=["runc"], hook=True, cdi=["x"], cdi_missing=["y"]), None),
         (host(runtimes=["runc"], cdi=["x"]), None),
-        (host(runtimes=["runc"], cdi=["x"], cdi_missing=["y"]), "cdi_stale"),
+        (
+            host(runtimes=["runc"], cdi=["x", "z"], cdi_missing=["y", "w"]),
+            ("cdi_stale", "x, z names y, which is not there"),
+        ),
         # The runtime makes its own view of the driver.
         (host(cdi=["x"], cdi_missing=["y"]), None),
     ],
 )
-def test_host_fault(facts, reason):
-    found = host_fault(facts)
-    assert (found[0] if found else None) == reason
+def test_host_fault(facts, found):
+    assert host_fault(facts) == found
+
+
+CARDS = [{"capability": "8.6"}, {"capability": "6.1"}]
+
+
+@pytest.mark.parametrize(
+    ("requirement", "torch", "facts", "found"),
+    [
+        ("", CUDA, host(), None),
+        ("", CUDA, {}, None),
+        ("", CU13, host("575.1"), ("driver_too_old", "CUDA 13.0 needs driver 580, the host has 575.1")),
+        # The older driver would not do for either: what torch needs is told first.
+        ("cuda>=13", CU13, host("575.1"), ("driver_too_old", "CUDA 13.0 needs driver 580, the host has 575.1")),
+        ("cuda>=13", CU13, {}, None),
+        # What nvidia-smi says comes first, what the driver's branch brings where it is silent.
+        ("cuda>=12.8", CUDA, {"driver": {"loaded": "560.1", "cuda": "12.8"}}, None),
+        (
+            "cuda>=12.6",
+            CUDA,
+            {"driver": {"loaded": "560.1", "cuda": "12.5"}},
+            ("requirement_unmet", "the image asks for NVIDIA_REQUIRE_CUDA=cuda>=12.6, the host has CUDA 12.5, driver 560.1"),
+        ),
+        ("cuda>=12.6", CUDA, host("560.1"), None),
+        (
+            "driver>=570",
+            CUDA,
+            host("560.1"),
+            ("requirement_unmet", "the image asks for NVIDIA_REQUIRE_CUDA=driver>=570, the host has CUDA 12.6, driver 560.1"),
+        ),
+        ("driver>=560", CUDA, host("560.1"), None),
+        # The first card speaks for all.
+        ("arch>=8.6", CUDA, host("560.1", cards=CARDS), None),
+        (
+            "arch>=9.0",
+            CUDA,
+            host("560.1", cards=CARDS),
+            ("requirement_unmet", "the image asks for NVIDIA_REQUIRE_CUDA=arch>=9.0, the host has CUDA 12.6, driver 560.1"),
+        ),
+        ("arch>=9.0", CUDA, host("560.1", cards=[]), None),
+        ("arch>=9.0", CUDA, host("560.1", cards=None), None),
+    ],
+)
+def test_what_an_image_asks_of_its_host(requirement, torch, facts, found):
+    assert asks_too_much({"NVIDIA_REQUIRE_CUDA": requirement}, torch, facts) == found
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "reason"),
+    [
+        (None, "cuda_unavailable"),
+        ("all", "cuda_unavailable"),
+        ("compute", "cuda_unavailable"),
+        ("utility, compute", "cuda_unavailable"),
+        ("compute,utility,video", "cuda_unavailable"),
+        ("", "capability_missing"),
+        ("utility,video", "capability_missing"),
+    ],
+)
+def test_capabilities(capabilities, reason):
+    document = unstarted(driver=inside(libcuda_path=None), runtime=environment(NVIDIA_DRIVER_CAPABILITIES=capabilities))
+    assert judge(document, contract("cuda"))["reason"] == reason
+
+
+@pytest.mark.parametrize("way", [unstarted, lambda error: card(error=error, capability="6.1")], ids=["at start", "in a kernel"])
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (OOM, "out_of_memory"),
+        ("RuntimeError: CUDA error: CUDA-capable device(s) is/are busy or unavailable", "gpu_busy"),
+        ("RuntimeError: CUDA error: all CUDA-capable devices are busy", "gpu_busy"),
+    ],
+)
+def test_cuda_has_several_words_for_a_card_in_use(error, reason, way):
+    """And none of them is taken for an old card."""
+    assert judge(way(error), contract("cuda"), host=HOST)["reason"] == reason
 
 
 @pytest.mark.parametrize("reason", REASONS)
 def test_only_a_pass_or_a_busy_card_may_be_staged(reason):
     verdict, _fault, _remedy = REASONS[reason]
     allowed = passed_or_busy({"verdict": verdict, "reason": reason})
-    assert allowed == (reason == "ok" or reason in BUSY)
+    assert allowed == (reason in ("ok", "out_of_memory", "gpu_busy", "card_full"))
     assert verdict != FAIL or not allowed
 
 
@@ -849,6 +1291,20 @@ def test_no_garbage_makes_a_broken_one_pass_by_raising(row, garbage):
     assert set(found) >= {"verdict", "reason", "fault", "remedy", "checks"}
 
 
+@pytest.mark.parametrize(
+    ("document", "expected"),
+    [
+        (probe({"cuda": "12.6"}), "absent"),
+        (probe({**CPU, "version": "9" * 5000}), Expectation("cpu", min_torch="2")),
+        (probe({**CPU, "version": ["x"]}, cpu="x"), "cpu"),
+        (probe(CPU, runtime={"shm_bytes": "x"}), Expectation("cpu", min_shm_mib=1)),
+    ],
+    ids=["a key is absent", "a number is too long", "a text is not a mapping", "a text is not a number"],
+)
+def test_what_cannot_be_read_does_not_pass(document, expected):
+    assert judge(document, contract(expected))["verdict"] in (FAIL, UNKNOWN)
+
+
 @given(
     st.sampled_from([("absent", None), ("cpu", CPU), ("cuda", CUDA), ("rocm", ROCM)]),
     st.floats(0, 0.1),
@@ -898,34 +1354,107 @@ def test_read_probe_out_of_garbage(before, after):
 
 
 @pytest.mark.parametrize(
-    ("found", "text"),
+    ("document", "expected", "known", "text"),
     [
         (
-            judge(probe(CPU), Expectation("absent")),
+            probe(CPU),
+            "absent",
+            {},
             "x: expected no torch, found torch 2.13.0+cpu (torch_present). The fault is the image's. "
             "Deploy the image without torch: this is probably a worker's image on the backend.",
         ),
         (
-            judge(unstarted(), Expectation("cuda"), host=host("535.1", installed="550.1")),
+            unstarted(),
+            "cuda",
+            {"host": host("535.1", installed="550.1")},
             f"x: expected torch for cuda, found torch 2.13.0+cu126 (cuda), {GENERIC} (loaded is 535.1, installed 550.1) "
             "(driver_mismatch). The fault is the host's. Rolling back will not help: "
             "The driver was upgraded and the old one is still loaded: reboot the host.",
         ),
         (
-            judge(cuda(), Expectation("cuda", devices=2)),
+            cuda(),
+            asked(devices=2),
+            {},
             "x: expected torch for cuda, found torch 2.13.0+cu126 (cuda), 1 of 2 devices (devices_missing). The fault is the "
             "stack's. Give the service the GPUs that it expects, or expect what it has.",
         ),
         (
-            judge(None, Expectation("cuda")),
+            None,
+            "cuda",
+            {},
             "x: expected torch for cuda, found no answer (no_answer). Run the check again; if it stays, import torch by hand in "
             "the container.",
         ),
-        (judge(probe(CPU), Expectation("cpu")), "x: expected torch for cpu, found torch 2.13.0+cpu (cpu) (ok)."),
+        (
+            {"child": "x"},
+            "cpu",
+            {},
+            "x: expected torch for cpu, found an answer that cannot be read (no_answer). Run the check again; if it stays, "
+            "import torch by hand in the container.",
+        ),
+        (probe(CPU), "cpu", {}, "x: expected torch for cpu, found torch 2.13.0+cpu (cpu) (ok)."),
     ],
 )
-def test_sentence(found, text):
-    assert sentence(found, "x") == text
+def test_sentence(document, expected, known, text):
+    assert sentence(judge(document, contract(expected), **known), "x") == text
+
+
+@pytest.mark.parametrize(
+    ("document", "expected", "known", "text"),
+    [
+        (
+            cuda(devices=TWO, ms={**TIMES, "device 1": 0}, warnings=["v", 5], duration_ms=0),
+            asked(devices=2),
+            {"host": HOST},
+            "PASS  x: expected torch for cuda, found torch 2.13.0+cu126 (cuda) on A, B (ok).\n"
+            "\n"
+            "  pass  answer: one (expected: an answer in time)\n"
+            "  pass  flavour: torch 2.13.0+cu126 (cuda) (expected: cuda, 1 ms)\n"
+            "  pass  start: it does (expected: CUDA starts, 3 ms)\n"
+            "  pass  device: 2 devices (expected: a device)\n"
+            "  pass  kernel A: done (expected: a product and a convolution, 4 ms)\n"
+            "  pass  result A: 1e-06 (expected: within 0.1, 4 ms)\n"
+            "  pass  kernel B: done (expected: a product and a convolution, 0 ms)\n"
+            "  pass  result B: 1e-06 (expected: within 0.1, 0 ms)\n"
+            "  pass  count: 2 (expected: >= 2)\n"
+            "\n"
+            "  driver: 560.35.03 (CUDA 12.6), /usr/lib/x86_64-linux-gnu/libcuda.so.560.35.03\n"
+            "  devices: A GPU-1, 23800 of 24124 MiB free; B MIG-2, 23800 of 24124 MiB free\n"
+            "  runs as: user 10001, Python 3.11.2, x86_64\n"
+            "  took: 0 ms\n"
+            "  warnings: v; 5",
+        ),
+        (
+            {"child": ANSWERED, "torch": CPU},
+            "absent",
+            {},
+            "FAIL  x: expected no torch, found torch 2.13.0+cpu (torch_present). The fault is the image's. Deploy the image "
+            "without torch: this is probably a worker's image on the backend.\n"
+            "\n"
+            "  pass  answer: one (expected: an answer in time)\n"
+            "  fail  flavour: torch 2.13.0+cpu (expected: no torch)",
+        ),
+        (
+            None,
+            "cuda",
+            {"error": "Cannot connect", "host": HOST},
+            "UNKNOWN  x: expected torch for cuda, found Cannot connect (no_answer). Run the check again; if it stays, "
+            "import torch by hand in the container.\n"
+            "\n"
+            "  driver: 560.35.03 (CUDA 12.6), None",
+        ),
+        (
+            None,
+            "cpu",
+            {},
+            "UNKNOWN  x: expected torch for cpu, found no answer (no_answer). Run the check again; if it stays, import torch by "
+            "hand in the container.",
+        ),
+    ],
+    ids=["everything", "checks alone", "facts alone", "nothing"],
+)
+def test_readable(document, expected, known, text):
+    assert readable({**judge(document, contract(expected), **known), "target": "x"}) == text
 
 
 @pytest.mark.parametrize(
@@ -945,10 +1474,20 @@ def test_sentence(found, text):
             },
             Expectation("cuda", python="/p", min_torch="2.13", uuids=("GPU-1",), min_shm_mib=9),
         ),
+        (
+            {"flavour": "rocm", "min_cuda": "6", "devices": 2, "uuids": ("a", "b"), "min_memory_mib": 7, "min_free_mib": 0},
+            Expectation("rocm", min_cuda="6", devices=2, uuids=("a", "b"), min_memory_mib=7, min_free_mib=0),
+        ),
     ],
 )
 def test_expectation(value, found):
     assert expectation(value, "x") == found
+
+
+def test_what_is_not_said_asks_for_nothing():
+    found = Expectation("cuda")
+    assert (found.python, found.min_free_mib) == ("python3", 1024)
+    assert not any((found.min_torch, found.min_cuda, found.devices, found.uuids, found.min_memory_mib, found.min_shm_mib))
 
 
 @pytest.mark.parametrize(
@@ -957,7 +1496,16 @@ def test_expectation(value, found):
         ("gpu", "x is 'gpu': expected one of absent, cpu, cuda, rocm."),
         (7, "x is 7: expected one of absent, cpu, cuda, rocm, or a mapping with flavour."),
         ({}, "x is None: expected one of absent, cpu, cuda, rocm."),
-        ({"flavour": "cuda", "gpus": 1}, "x has 'gpus'; known are flavour, python, min_torch, min_cuda, devices, uuids, "),
+        (
+            {"flavour": "cuda", "gpus": 1},
+            "x has 'gpus'; known are flavour, python, min_torch, min_cuda, devices, uuids, min_memory_mib, min_free_mib, "
+            "min_shm_mib.",
+        ),
+        ({"flavour": 1}, "x.flavour is 1: expected one of absent, cpu, cuda, rocm."),
+        ({"flavour": "cpu", "python": None}, "x.python is None: expected the path of the interpreter."),
+        ({"flavour": "cuda", "min_memory_mib": "1"}, "x.min_memory_mib is '1': expected a whole number of MiB."),
+        ({"flavour": "cuda", "min_free_mib": -1}, "x.min_free_mib is -1: expected a whole number of MiB."),
+        ({"flavour": "cuda", "min_shm_mib": 1.5}, "x.min_shm_mib is 1.5: expected a whole number of MiB."),
         ({"flavour": "cuda", "devices": "1"}, "x.devices is '1': expected a whole number."),
         ({"flavour": "cuda", "devices": True}, "x.devices is True: expected a whole number."),
         ({"flavour": "cuda", "devices": -1}, "x.devices is -1: expected a whole number."),
@@ -969,7 +1517,7 @@ def test_expectation(value, found):
 def test_expectations_that_cannot_be_meant(value, text):
     with pytest.raises(RolloutError) as error:
         expectation(value, "x")
-    assert str(error.value).startswith(text)
+    assert str(error.value) == text
 
 
 @pytest.mark.parametrize(
