@@ -89,7 +89,7 @@ class CallbackModule(CallbackBase):
         if self._waves and self._waves[-1]["to"] is None:
             self._waves[-1]["to"] = now
         if self._wave:
-            self._waves.append({"name": self._wave, "from": now, "to": None})
+            self._waves.append({"name": self._wave, "from": now, "to": None, "busy": False})
 
     def v2_runner_on_ok(self, result: Any) -> None:
         """Take what a task hands over."""
@@ -144,6 +144,8 @@ class CallbackModule(CallbackBase):
         content = _content(result)
         if content.get("phases") and "preview" not in content:
             self._touched = self._touched or self._wave not in (None, "stage")
+            if self._wave:
+                self._waves[-1]["busy"] = True
             self._events += run_document.events(_host(result), self._wave or "", content, self._now())
 
     def _report(self) -> str:
@@ -171,13 +173,13 @@ class CallbackModule(CallbackBase):
             document = run_document.ended_early(run, self._verb, self._errors, f"{owner['user']}@{owner['host']}")
         if not document:
             return None
-        waves = [{**wave, "to": self._now() if wave["to"] is None else wave["to"]} for wave in self._waves]
+        # Plays in which no host did anything are none.
+        waves = [wave for wave in self._waves if wave.pop("busy")]
         return {
             **document,
             "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self._started)),
             "seconds": self._now(),
-            # Plays in which no host did anything are none.
-            "waves": [w for w in waves if any(w["from"] <= event["to"] <= w["to"] for event in self._events)],
+            "waves": [{**wave, "to": self._now() if wave["to"] is None else wave["to"]} for wave in waves],
             "events": self._events,
         }
 

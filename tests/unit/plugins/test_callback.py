@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import json
 import os
+import stat
 from types import SimpleNamespace
 
+import jsonschema
 import pytest
+from ansible.module_utils.rollout import run_document
 
 
 @pytest.fixture
@@ -130,3 +134,118 @@ def test_stdout_is_for_the_document_alone(callback, plugin, monkeypatch, said, c
 )
 def test_wrapped(plugin, text, lines):
     assert plugin.wrapped(text, 10).split("\n") == lines
+
+
+WELL = {"changed": True, "phases": [{"phase": "start", "service": "web", "from": 0.5, "to": 1.0, "good": True}], "clock": 1.5}
+
+
+@pytest.fixture
+def reports(tmp_path, monkeypatch):
+    monkeypatch.setenv("ROLLOUT_REPORTS", str(tmp_path / "reports"))
+    return tmp_path / "reports"
+
+
+@pytest.fixture
+def schema(root):
+    return jsonschema.Draft202012Validator(json.loads((root / "docs/report.schema.json").read_text()))
+
+
+@pytest.fixture
+def typed(plugin, monkeypatch):
+    """A playbook that was typed, with these options."""
+
+    def start(callback, name="rollout.yml", **arguments):
+        monkeypatch.setattr(plugin.context, "CLIARGS", arguments)
+        monkeypatch.setattr(plugin, "load_extra_vars", lambda loader: {})
+        callback.v2_playbook_on_start(SimpleNamespace(_file_name=f"/x/{name}", _loader=None))
+
+    return start
+
+
+def play(name):
+    return SimpleNamespace(get_name=lambda: name)
+
+
+def document(run="r1", **facts):
+    result = {"stable": "sha-aaaaaaa", "changed": True, "services": []}
+    run_facts = {"action": "rollout", "run": run, "release": "sha-bbbbbbb", "who": "ada@desk"}
+    return {**run_document.document({"h1": {**result, **facts}}, [], run_facts, {}), "schema": 1}
+
+
+def finish(callback, said, document):
+    callback.v2_playbook_on_play_start(play("Plan the rollout"))
+    callback.v2_playbook_on_play_start(play("Switch the backend"))
+    callback.v2_runner_item_on_ok(said(WELL))
+    callback.v2_playbook_on_play_start(play("Revert the backend, if anything failed"))
+    callback.v2_playbook_on_play_start(play("Report"))
+    callback.v2_runner_on_ok(said({"ansible_facts": {"rollout_screen": "WELL", "rollout_document": document}}))
+    callback.v2_playbook_on_stats(None)
+
+
+def test_the_plan_is_shown_at_once(callback, said):
+    callback.v2_runner_on_ok(said({"ansible_facts": {"rollout_plan": "ROLLOUT sha-bbbbbbb"}}))
+    assert callback.shown == ["ROLLOUT sha-bbbbbbb"]
+
+
+def test_a_run_leaves_its_report(callback, said, reports, schema, typed):
+    typed(callback)
+    finish(callback, said, document())
+    found = json.loads((reports / "r1/report.json").read_text())
+    schema.validate(found)
+    assert [wave["name"] for wave in found["waves"]] == ["backend"], "a play in which nothing was done is no wave"
+    assert [(e["host"], e["service"], e["phase"]) for e in found["events"]] == [("h1", "web", "start")]
+    assert "Rollout succeeded" in (reports / "r1/report.html").read_text()
+    assert "r1/report.html" in (reports / "index.html").read_text()
+    assert stat.S_IMODE((reports / "r1").stat().st_mode) == 0o700
+    assert callback.shown == [f"\nWELL\n\nReport: {reports}/r1/report.html"]
+
+
+def test_the_list_of_runs_passes_over_what_is_broken(plugin, callback, said, reports, typed):
+    for run in ("r0", "r2"):
+        (reports / run).mkdir(parents=True)
+    (reports / "r0/report.json").write_text('{"run": "r0", ')
+    (reports / "r2/report.json").write_text(json.dumps({**document("r2"), "started": "2020-01-01T00:00:00Z", "seconds": 1}))
+    typed(callback)
+    finish(callback, said, document())
+    index = (reports / "index.html").read_text()
+    assert "r0/report.html" not in index
+    assert index.index("r1/report.html") < index.index("r2/report.html"), "newest first"
+
+
+@pytest.mark.parametrize("touched", [False, True])
+def test_a_run_that_ended_before_its_report(callback, said, reports, schema, typed, touched):
+    typed(callback)
+    callback.v2_playbook_on_play_start(play("Switch the backend"))
+    if touched:
+        callback.v2_runner_item_on_ok(said(WELL))
+    callback.v2_runner_on_failed(said({"msg": "rollout_keep is 'many': expected a number"}))
+    callback.v2_playbook_on_stats(None)
+    files = list(reports.glob("*/report.json"))
+    # Where something was touched and nothing more is known, no verdict is made up.
+    assert len(files) == (0 if touched else 1)
+    for file in files:
+        found = json.loads(file.read_text())
+        schema.validate(found)
+        assert (found["verdict"], found["faults"][0]["msg"]) == ("refused", "rollout_keep is 'many': expected a number")
+
+
+@pytest.mark.parametrize("name", ["status.yml", "gpu_check.yml"])
+def test_what_is_no_run_leaves_none(callback, said, reports, typed, name):
+    typed(callback, name)
+    callback.v2_runner_on_failed(said({"msg": "x"}))
+    callback.v2_playbook_on_stats(None)
+    assert not reports.exists()
+
+
+def test_no_report_is_wanted(callback, said, reports, typed, monkeypatch):
+    monkeypatch.setenv("ROLLOUT_REPORTS", "")
+    typed(callback)
+    finish(callback, said, document())
+    assert callback.shown == ["\nWELL"]
+
+
+def test_a_report_that_cannot_be_written_is_a_sentence(callback, said, reports, typed):
+    reports.write_text("a file in its place")
+    typed(callback)
+    finish(callback, said, document())
+    assert callback.shown == [f"\nWELL\n\nThe report could not be written: Not a directory ({reports}/r1)."]
