@@ -15,7 +15,7 @@ DOCKED := scripts/with-docker.sh
 BECOME = $(shell [ "$$(id -u)" = 0 ] || sudo -n true 2>/dev/null || echo --ask-become-pass)
 
 .PHONY: help setup prepare base registry images dev-image image-sizes demo demo-run demo-down render test test-unit \
-	test-browser test-gpu quality test-images test-molecule test-homelab mutation requirements
+	test-browser test-gpu quality test-images test-molecule test-homelab mutation docs requirements
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -100,6 +100,9 @@ test-homelab: test-images ## The scenario with four hosts over SSH alone
 
 mutation: .venv/bin/pip ## Mutate the torch verdict and NVIDIA's rules; prints the mutants that no test kills (ten minutes)
 	@scripts/mutation.sh
+
+docs: $(SETUP) ## Write the tables of docs/inventory.md from the roles' argument_specs
+	@.venv/bin/python scripts/inventory_docs.py
 
 requirements: $(DEV) ## Pin the requirement files anew (needs uv)
 	@scripts/requirements.sh

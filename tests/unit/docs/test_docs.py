@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
+import subprocess
 from dataclasses import fields
 from pathlib import Path
 
@@ -44,17 +47,12 @@ def shown(value: object) -> str:
     return f"`{str(value).lower() if isinstance(value, bool) else value}`"
 
 
-@pytest.mark.parametrize("name", options("fleet"))
-def test_variables_of_the_rollout(name):
-    facts = options("fleet")[name]
-    kind, default = row(name, "Variables of the rollout")[:2]
-    assert kind == facts["type"]
-    assert default == shown(facts.get("default"))
-
-
-@pytest.mark.parametrize("name", [*options("engine"), *options("guard")])
-def test_variables_of_prepare(name):
-    row(name, "Variables of playbooks/prepare.yml")
+def test_the_variables_are_those_of_the_argument_specs(load):
+    tables = load("scripts/inventory_docs.py")
+    assert tables.written(INVENTORY) == INVENTORY, "run make docs"
+    for role in ("fleet", "plan", "status", "engine", "guard"):
+        for name in options(role):
+            assert f"| `{name}` |" in INVENTORY or name in ("plan_action", "status_view")
 
 
 @pytest.mark.parametrize("name", inventory._KEYS)
@@ -170,3 +168,33 @@ def test_the_worked_example_is_accepted():
     assert [(s.name, s.released) for s in services] == [("cache", False), ("web", True)]
     repositories = [f"{facts['rollout_registry']}/{i}" for i in facts["rollout_stacks"]["web"]["images"]]
     assert compose.repository(services[1].image) in repositories
+
+
+KOKORO = ROOT / "docs/examples/kokoro"
+
+
+def test_the_public_example_is_accepted():
+    hosts = yaml.safe_load((KOKORO / "inventory/hosts.yml").read_text())["all"]["children"]
+    facts = yaml.safe_load((KOKORO / "inventory/group_vars/all/kokoro.yml").read_text())
+    assert inventory.problem(facts["rollout_stacks"], {name: group["hosts"] for name, group in hosts.items()}) == ""
+    flavours = {}
+    for stack, spec in facts["rollout_stacks"].items():
+        file = KOKORO / "compose" / spec["template"].rpartition("/")[2]
+        text = jinja2.Template(file.read_text(), undefined=jinja2.StrictUndefined).render(**facts)
+        config = yaml.safe_load(text)
+        # Compose writes ports out in full before the rollout reads them.
+        del config["services"]["tts"]["ports"]
+        (service,) = compose.services(config, file.name)
+        assert compose.repository(service.image) == f"{facts['rollout_registry']}/{spec['images'][0]}"
+        assert service.torch
+        flavours[stack] = service.torch.flavour
+        if shutil.which("docker"):
+            done = subprocess.run(
+                ["docker", "compose", "--project-name", "check", "--file", "-", "config", "--quiet"],
+                input=text,
+                env={**os.environ, "IMAGE_TAG": "v0.6.0"},
+                capture_output=True,
+                text=True,
+            )
+            assert done.returncode == 0, done.stderr
+    assert flavours == {"cpu": "cpu", "gpu": "cuda"}
