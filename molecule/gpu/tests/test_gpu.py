@@ -101,7 +101,7 @@ def test_card_lost_on_a_later_day(host, run):
     assert f"No CUDA GPUs are available (/dev/nvidia0: EPERM) {LOST}" in said
     said = run("status.yml")
     assert "fail: gpu_lost DRIFT" in said
-    assert "The container's access to its card was taken away (systemctl daemon-reload does): recreate it. What" in said
+    assert "The container's access to its card was taken away (systemctl daemon-reload does): recreate it." in said
 
 
 def test_rollout_of_the_same_release_gives_the_card_back(run, running, runs):
