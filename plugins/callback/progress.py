@@ -137,6 +137,16 @@ class CallbackModule(Default):
         if not self._calm:
             super().v2_on_file_diff(result)
 
+    def v2_playbook_on_no_hosts_matched(self) -> None:
+        """A wave that the inventory has no hosts for is none."""
+        if not self._calm:
+            super().v2_playbook_on_no_hosts_matched()
+
+    def v2_playbook_on_no_hosts_remaining(self) -> None:
+        """The hosts' own lines have said it."""
+        if not self._calm:
+            super().v2_playbook_on_no_hosts_remaining()
+
     def v2_playbook_on_include(self, included_file: Any) -> None:
         """Of no interest to the operator."""
         if not self._calm:
