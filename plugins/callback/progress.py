@@ -118,6 +118,7 @@ class CallbackModule(Default):
     def v2_runner_on_unreachable(self, result: Any) -> None:
         """A host is lost."""
         if self._calm:
+            self._errors.setdefault(_host(result), str(_content(result).get("msg") or "it could not be reached"))
             self._line(_host(result), "lost: it could not be reached", result)
         else:
             super().v2_runner_on_unreachable(result)
