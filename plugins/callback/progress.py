@@ -186,6 +186,8 @@ class CallbackModule(Default):
             seconds = time.monotonic() - began
         took = f"{seconds:7.1f} s" if seconds else ""
         width = min(self._display.columns, 80) - 1
+        # The next of a loop begins here.
+        self._began[host, result.task._uuid] = time.monotonic()
         # Times stand in a column; what is too long for that is not cut: it is what was done.
         text = f"{f'  {host}  {line}':<{width - len(took)}}{took}"
         if self._live:
