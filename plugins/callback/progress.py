@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import json
 import os
@@ -205,6 +206,7 @@ class Live:
         self._lock = threading.Lock()
         self._lines: dict[str, str] = {}
         self._drawn = 0
+        self._closed = False
         self._rates: dict[tuple[str, str], progress.Rate] = {}
         self._logged: dict[str, float] = {}
         self.header = ""
@@ -212,6 +214,8 @@ class Live:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(f"{self._directory}/progress")
         os.environ["ROLLOUT_PROGRESS"] = f"{self._directory}/progress"
+        # A run that is refused or interrupted never gets to its statistics.
+        atexit.register(self.close)
         threading.Thread(target=self._listen, daemon=True).start()
 
     def ended(self, host: str, line: str) -> None:
@@ -227,8 +231,12 @@ class Live:
         """Leave nothing behind."""
         os.environ.pop("ROLLOUT_PROGRESS", None)
         with self._lock:
+            self._closed = True
             self._erase()
             self._lines.clear()
+        # Without it a read that is under way would go on for ever.
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
         shutil.rmtree(self._directory, ignore_errors=True)
 
@@ -249,6 +257,8 @@ class Live:
             rate = self._rates.setdefault((host, str(facts["what"])), progress.Rate()).add(now, int(facts["done"]))
         line = f"  {host}  … {progress.now_at(facts, rate)}"
         with self._lock:
+            if self._closed:
+                return
             if self._terminal:
                 self._erase()
                 self._head()
