@@ -210,9 +210,15 @@ class Live:
         self._rates: dict[tuple[str, str], progress.Rate] = {}
         self._logged: dict[str, float] = {}
         self.header = ""
-        self._directory = tempfile.mkdtemp(prefix="rollout-")
+        self._directory = ""
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._socket.bind(f"{self._directory}/progress")
+        try:
+            self._directory = tempfile.mkdtemp(prefix="rollout-")
+            self._socket.bind(f"{self._directory}/progress")
+        except OSError:
+            # A full disk, or a path longer than a socket's may be: steps are told as they end, and nothing between.
+            self.close()
+            return
         os.environ["ROLLOUT_PROGRESS"] = f"{self._directory}/progress"
         # A run that is refused or interrupted never gets to its statistics.
         atexit.register(self.close)
