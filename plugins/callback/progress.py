@@ -253,7 +253,7 @@ class Live:
                 datagram = self._socket.recv(2**16)
             except OSError:
                 return
-            with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError):
+            with contextlib.suppress(LookupError, ValueError, TypeError, AttributeError, ArithmeticError, RecursionError):
                 self._take(json.loads(datagram))
 
     def _take(self, facts: dict[str, Any]) -> None:
