@@ -171,6 +171,7 @@ class CallbackModule(CallbackBase):
             owner = machine.owner()
             run = time.strftime("%Y%m%dT%H%M%SZ-none", time.gmtime(self._started))
             document = run_document.ended_early(run, self._verb, self._errors, f"{owner['user']}@{owner['host']}")
+            document["check"] = bool(context.CLIARGS.get("check"))
         if not document:
             return None
         # Plays in which no host did anything are none.
