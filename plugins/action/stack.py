@@ -38,7 +38,7 @@ class ActionModule(ActionBase):
         return result
 
     def _watch(self, listener: str, host: str, ended: threading.Event) -> None:
-        root = str(self._task.args["root"])
+        root = str(self._task.args.get("root"))
         home = '"$HOME"/' if root.startswith("~/") else ""
         file = home + shlex.quote(f"{root.removeprefix('~/')}/progress.json")
         look = self._beside()
@@ -48,10 +48,11 @@ class ActionModule(ActionBase):
                 try:
                     said = look._low_level_execute_command(f"cat {file}", sudoable=True)
                     facts = json.loads(said["stdout"]) if said["rc"] == 0 else {}
+                    ours = facts.get("run") == self._task.args.get("run")
                 except Exception:  # whatever a connection may raise: it is only a look
                     misses += 1
                     continue
-                if facts.get("run") == self._task.args.get("run") and not ended.is_set():
+                if ours and not ended.is_set():
                     with contextlib.suppress(OSError):
                         sender.sendto(json.dumps({"host": host, **facts}).encode(), listener)
 
