@@ -192,7 +192,8 @@ def _summaries(reports: Path) -> list[dict[str, Any]]:
     found = []
     for file in reports.glob("*/report.json"):
         try:
-            found.append(run_page.summary(json.loads(file.read_text(encoding="utf-8"))))
+            document = json.loads(file.read_text(encoding="utf-8"))
+            found.append({**run_page.summary(document), "run": document["run"]})
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             continue  # not one of ours, or half of one
     return found
