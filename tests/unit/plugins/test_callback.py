@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import json
 import os
-import stat
+import re
 from types import SimpleNamespace
 
 import jsonschema
 import pytest
-from ansible.module_utils.rollout import run_document
+import run_documents
 
 
 @pytest.fixture
@@ -136,116 +136,264 @@ def test_wrapped(plugin, text, lines):
     assert plugin.wrapped(text, 10).split("\n") == lines
 
 
-WELL = {"changed": True, "phases": [{"phase": "start", "service": "web", "from": 0.5, "to": 1.0, "good": True}], "clock": 1.5}
+def test_the_plan_is_printed_at_once(callback, said):
+    callback.v2_runner_on_ok(said({"ansible_facts": {"rollout_plan": "THE PLAN"}}))
+    assert callback.shown == ["THE PLAN"]
+    callback.v2_playbook_on_stats(None)
+    assert callback.shown == ["THE PLAN"]
 
 
 @pytest.fixture
 def reports(tmp_path, monkeypatch):
+    """Where the reports of this test lie; nothing is there yet."""
     monkeypatch.setenv("ROLLOUT_REPORTS", str(tmp_path / "reports"))
     return tmp_path / "reports"
 
 
 @pytest.fixture
-def schema(root):
-    return jsonschema.Draft202012Validator(json.loads((root / "docs/report.schema.json").read_text()))
+def run(plugin, said, monkeypatch):
+    """A run, told by the callback: steps by play, then its end."""
+
+    def told(*plays, name="rollout.yml", check=False, document=None, started=None):
+        monkeypatch.setattr(plugin.context, "CLIARGS", {"check": check})
+        monkeypatch.setattr(plugin, "load_extra_vars", lambda loader: {})
+        made = plugin.CallbackModule()
+        made.shown, made.clock = [], 0.0
+        made._display = SimpleNamespace(display=made.shown.append, columns=80)
+        made._now = lambda: made.clock
+        made._started = started or 1_767_225_600.0  # 2026-01-01T00:00:00Z
+        made.v2_playbook_on_start(SimpleNamespace(_file_name=f"/x/{name}", _loader=None))
+        for play, *steps in plays:
+            made.clock += 10.0
+            made.v2_playbook_on_play_start(SimpleNamespace(get_name=lambda play=play: play))
+            for event, content, *host in steps:
+                made.clock += 5.0
+                getattr(made, f"v2_{event}")(said(content, *host))
+        if document:
+            made.clock += 1.0
+            made.v2_runner_on_ok(said({"ansible_facts": {"rollout_screen": "THE SCREEN", "rollout_document": document}}))
+        made.clock += 1.0
+        made.v2_playbook_on_stats(None)
+        return made
+
+    return told
+
+
+def end_of(make, **changed):
+    """The document as role report hands it over: without what only the controller's clock knows."""
+    timed = ("started", "seconds", "waves", "events")
+    return {key: value for key, value in make().items() if key not in timed} | changed
+
+
+def phases(*names, service="web", good=True, **more):
+    """What a module returns that took 4 s, one for each phase."""
+    steps = [
+        {"phase": name, "service": service, "detail": "", "from": float(n), "to": n + 1.0, "good": good}
+        for n, name in enumerate(names)
+    ]
+    return {"phases": steps, "clock": 4.0, **more}
 
 
 @pytest.fixture
-def typed(plugin, monkeypatch):
-    """A playbook that was typed, with these options."""
+def only(reports, root):
+    """The one report that there is, which fits the schema."""
 
-    def start(callback, name="rollout.yml", **arguments):
-        monkeypatch.setattr(plugin.context, "CLIARGS", arguments)
-        monkeypatch.setattr(plugin, "load_extra_vars", lambda loader: {})
-        callback.v2_playbook_on_start(SimpleNamespace(_file_name=f"/x/{name}", _loader=None))
+    def read():
+        (file,) = reports.glob("*/report.json")
+        found = json.loads(file.read_text(encoding="utf-8"))
+        schema = json.loads((root / "docs" / "report.schema.json").read_text(encoding="utf-8"))
+        jsonschema.Draft202012Validator(schema).validate(found)
+        assert file.parent.name == found["run"]
+        assert file.parent.stat().st_mode & 0o777 == 0o700
+        assert "<html" in file.with_name("report.html").read_text(encoding="utf-8")
+        assert f"{found['run']}/report.html" in (reports / "index.html").read_text(encoding="utf-8")
+        assert sorted(path.name for path in file.parent.iterdir()) == ["report.html", "report.json"]
+        return found
 
-    return start
-
-
-def play(name):
-    return SimpleNamespace(get_name=lambda: name)
-
-
-def document(run="r1", **facts):
-    result = {"stable": "sha-aaaaaaa", "changed": True, "services": []}
-    run_facts = {"action": "rollout", "run": run, "release": "sha-bbbbbbb", "who": "ada@desk"}
-    return {**run_document.document({"h1": {**result, **facts}}, [], run_facts, {}), "schema": 1}
+    return read
 
 
-def finish(callback, said, document):
-    callback.v2_playbook_on_play_start(play("Plan the rollout"))
-    callback.v2_playbook_on_play_start(play("Switch the backend"))
-    callback.v2_runner_item_on_ok(said(WELL))
-    callback.v2_playbook_on_play_start(play("Revert the backend, if anything failed"))
-    callback.v2_playbook_on_play_start(play("Report"))
-    callback.v2_runner_on_ok(said({"ansible_facts": {"rollout_screen": "WELL", "rollout_document": document}}))
+STAGED = ("Stage on every host", ("runner_on_ok", phases("stage", "pull", service="")))
+SWITCHED = ("Switch the backend", ("runner_item_on_ok", phases("stop", "start", "health")))
+
+
+def test_the_report_of_a_good_run(run, only, reports):
+    end = end_of(run_documents.succeeded)
+    made = run(STAGED, SWITCHED, document=end)
+    found = only()
+    assert {key: found[key] for key in end} == end
+    assert (found["started"], found["seconds"]) == ("2026-01-01T00:00:00Z", 32.0)
+    assert found["waves"] == [{"name": "stage", "from": 10.0, "to": 25.0}, {"name": "backend", "from": 25.0, "to": 32.0}]
+    assert [(e["service"], e["phase"], e["from"], e["to"]) for e in found["events"]] == [
+        (None, "stage", 11.0, 12.0),
+        (None, "pull", 12.0, 13.0),
+        ("web", "stop", 26.0, 27.0),
+        ("web", "start", 27.0, 28.0),
+        ("web", "health", 28.0, 29.0),
+    ]
+    assert made.shown == [f"\nTHE SCREEN\n\nReport: {reports}/{found['run']}/report.html"]
+
+
+def test_the_report_of_a_run_that_failed(run, only):
+    failed = ("Switch the backend", ("runner_on_failed", phases("stop", "start", good=False, msg="no")))
+    reverted = ("Revert the backend, if anything failed", ("runner_on_ok", phases("start")))
+    run(STAGED, failed, reverted, document=end_of(run_documents.reverted))
+    found = only()
+    assert (found["verdict"], found["good"]) == ("reverted", False)
+    assert [(e["phase"], e["good"]) for e in found["events"][2:]] == [("stop", False), ("start", False), ("revert", True)]
+    assert [wave["name"] for wave in found["waves"]] == ["stage", "backend", "revert"]
+
+
+def test_the_report_of_check_mode_has_no_times_of_steps(run, only):
+    looked = ("Stage on every host", ("runner_on_ok", phases("stage", preview={"services": []})))
+    run(looked, document=end_of(run_documents.succeeded, check=True), check=True)
+    found = only()
+    assert (found["check"], found["waves"], found["events"]) == (True, [], [])
+
+
+@pytest.mark.parametrize("check", [False, True])
+@pytest.mark.parametrize("name", ["rollout.yml", "rollback.yml"])
+def test_the_report_of_a_run_that_ended_before_it_began(run, only, reports, name, check):
+    steps = [
+        ("runner_on_failed", {"msg": "argument 'rollout_keep' is of type str"}),
+        ("runner_on_failed", {"msg": "not the first"}),
+        ("runner_on_failed", {}, "h2"),
+        ("runner_on_unreachable", {"msg": "No route to host"}, "h3"),
+        ("runner_on_unreachable", {}, "h4"),
+    ]
+    made = run(("Plan the rollout", *steps), name=name, check=check)
+    found = only()
+    assert (found["verdict"], found["good"], found["action"], found["check"]) == ("refused", False, name[:-4], check)
+    assert found["run"] == "20260101T000000Z-none"
+    assert [(fault["host"], fault["msg"]) for fault in found["faults"]] == [
+        ("h1", "argument 'rollout_keep' is of type str"),
+        ("h2", "failed without a message"),
+        ("h3", "No route to host"),
+        ("h4", "it became unreachable"),
+    ]
+    assert "@" in found["who"]
+    (screen,) = made.shown
+    assert screen.endswith(f"\n\nReport: {reports}/20260101T000000Z-none/report.html")
+
+
+LOST = ("Settle", ("runner_on_unreachable", {"msg": "No route to host"}))
+
+
+@pytest.mark.parametrize(
+    ("plays", "written"),
+    [
+        ([STAGED, LOST], True),
+        # Of these nothing is known but that something was touched.
+        ([STAGED, SWITCHED, LOST], False),
+        ([("Switch the backend", ("runner_on_failed", phases("stop", msg="no")))], False),
+        ([("Revert the backend, if anything failed", ("runner_on_ok", phases("start"))), LOST], False),
+        # Nothing went wrong, nothing was told.
+        ([STAGED], False),
+        ([], False),
+        ([("Plan the rollout", ("runner_on_ok", {"changed": False}))], False),
+    ],
+)
+def test_nothing_is_claimed_of_a_run_that_touched_something_and_had_no_end(run, reports, plays, written):
+    made = run(*plays)
+    assert reports.exists() is written
+    assert ("Report: " in "".join(made.shown)) is written
+
+
+def test_a_failure_that_is_ignored_ends_no_run(callback, said, reports, plugin, monkeypatch):
+    monkeypatch.setattr(plugin.context, "CLIARGS", {})
+    callback.v2_playbook_on_start(SimpleNamespace(_file_name="rollout.yml"))
+    callback.v2_runner_on_failed(said({"msg": "no"}), ignore_errors=True)
     callback.v2_playbook_on_stats(None)
-
-
-def test_the_plan_is_shown_at_once(callback, said):
-    callback.v2_runner_on_ok(said({"ansible_facts": {"rollout_plan": "ROLLOUT sha-bbbbbbb"}}))
-    assert callback.shown == ["ROLLOUT sha-bbbbbbb"]
-
-
-def test_a_run_leaves_its_report(callback, said, reports, schema, typed):
-    typed(callback)
-    finish(callback, said, document())
-    found = json.loads((reports / "r1/report.json").read_text())
-    schema.validate(found)
-    assert [wave["name"] for wave in found["waves"]] == ["backend"], "a play in which nothing was done is no wave"
-    assert [(e["host"], e["service"], e["phase"]) for e in found["events"]] == [("h1", "web", "start")]
-    assert "Rollout succeeded" in (reports / "r1/report.html").read_text()
-    assert "r1/report.html" in (reports / "index.html").read_text()
-    assert stat.S_IMODE((reports / "r1").stat().st_mode) == 0o700
-    assert callback.shown == [f"\nWELL\n\nReport: {reports}/r1/report.html"]
-
-
-def test_the_list_of_runs_passes_over_what_is_broken(plugin, callback, said, reports, typed):
-    for run in ("r0", "r2"):
-        (reports / run).mkdir(parents=True)
-    (reports / "r0/report.json").write_text('{"run": "r0", ')
-    (reports / "r2/report.json").write_text(json.dumps({**document("r2"), "started": "2020-01-01T00:00:00Z", "seconds": 1}))
-    typed(callback)
-    finish(callback, said, document())
-    index = (reports / "index.html").read_text()
-    assert "r0/report.html" not in index
-    assert index.index("r1/report.html") < index.index("r2/report.html"), "newest first"
-
-
-@pytest.mark.parametrize("touched", [False, True])
-def test_a_run_that_ended_before_its_report(callback, said, reports, schema, typed, touched):
-    typed(callback)
-    callback.v2_playbook_on_play_start(play("Switch the backend"))
-    if touched:
-        callback.v2_runner_item_on_ok(said(WELL))
-    callback.v2_runner_on_failed(said({"msg": "rollout_keep is 'many': expected a number"}))
-    callback.v2_playbook_on_stats(None)
-    files = list(reports.glob("*/report.json"))
-    # Where something was touched and nothing more is known, no verdict is made up.
-    assert len(files) == (0 if touched else 1)
-    for file in files:
-        found = json.loads(file.read_text())
-        schema.validate(found)
-        assert (found["verdict"], found["faults"][0]["msg"]) == ("refused", "rollout_keep is 'many': expected a number")
-
-
-@pytest.mark.parametrize("name", ["status.yml", "gpu_check.yml"])
-def test_what_is_no_run_leaves_none(callback, said, reports, typed, name):
-    typed(callback, name)
-    callback.v2_runner_on_failed(said({"msg": "x"}))
-    callback.v2_playbook_on_stats(None)
+    assert callback.shown == []
     assert not reports.exists()
 
 
-def test_no_report_is_wanted(callback, said, reports, typed, monkeypatch):
+def test_waves_are_plays_in_which_a_host_did_something(run, only):
+    batch = ("Switch the CPU workers", ("runner_item_on_ok", phases("stop"), "w1"))
+    kept = ("Switch the GPU workers", ("runner_item_on_ok", {"services": [], "phases": [], "clock": 0.1}))
+    plays = [("Plan the rollout",), STAGED, ("Switch the backend",), batch, batch, kept, ("Settle",), ("Report",)]
+    run(*plays, document=end_of(run_documents.succeeded))
+    assert [(wave["name"], wave["from"], wave["to"]) for wave in only()["waves"]] == [
+        ("stage", 20.0, 35.0),
+        ("cpu_workers", 45.0, 60.0),
+        ("cpu_workers", 60.0, 75.0),
+    ]
+
+
+def test_items_of_a_loop_are_told_once_each(run, only):
+    items = [phases("stop", "start"), phases("stop", good=False, msg="no")]
+    steps = [
+        ("runner_item_on_ok", items[0]),
+        ("runner_item_on_failed", items[1]),
+        ("runner_on_failed", {"results": items, "msg": "One or more items failed"}),
+    ]
+    run(("Switch the backend", *steps), document=end_of(run_documents.reverted))
+    assert [(e["host"], e["phase"], e["good"]) for e in only()["events"]] == [
+        ("h1", "stop", True),
+        ("h1", "start", True),
+        ("h1", "stop", False),
+    ]
+
+
+def test_runs_are_listed_newest_first(run, reports):
+    for day, name in ((2, "b"), (3, "a"), (1, "c")):
+        run(document=end_of(run_documents.succeeded, run=name), started=1_767_225_600.0 + 86_400 * day)
+    listed = re.findall(r'href="(\w)/report.html"', (reports / "index.html").read_text())
+    assert listed == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("text", ['{"run": "half', "", "[]", "{}", "5", '"run"', "null", b"\xff"])
+def test_what_is_no_report_is_passed_over(run, reports, text):
+    (reports / "other").mkdir(parents=True)
+    (reports / "other" / "report.json").write_bytes(text if isinstance(text, bytes) else text.encode())
+    (reports / "unreadable" / "report.json").mkdir(parents=True)
+    made = run(document=end_of(run_documents.succeeded, run="mine"))
+    assert re.findall(r'href="([^"]*/report.html)"', (reports / "index.html").read_text()) == ["mine/report.html"]
+    assert made.shown == [f"\nTHE SCREEN\n\nReport: {reports}/mine/report.html"]
+
+
+def test_the_same_run_twice(run, only):
+    for head in ("first", "second"):
+        run(document=end_of(run_documents.succeeded, head=head))
+    assert only()["head"] == "second"
+
+
+@pytest.mark.parametrize("document", [None, end_of(run_documents.succeeded)])
+def test_no_reports_are_wanted(run, tmp_path, monkeypatch, document):
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("ROLLOUT_REPORTS", "")
-    typed(callback)
-    finish(callback, said, document())
-    assert callback.shown == ["\nWELL"]
+    made = run(("Plan the rollout", ("runner_on_failed", {"msg": "no"})), document=document)
+    assert made.shown == (["\nTHE SCREEN"] if document else [])
+    assert list(tmp_path.iterdir()) == []
 
 
-def test_a_report_that_cannot_be_written_is_a_sentence(callback, said, reports, typed):
-    reports.write_text("a file in its place")
-    typed(callback)
-    finish(callback, said, document())
-    assert callback.shown == [f"\nWELL\n\nThe report could not be written: Not a directory ({reports}/r1)."]
+def test_reports_lie_in_the_project_and_are_named_from_where_one_is(run, plugin, tmp_path, monkeypatch):
+    monkeypatch.setattr(plugin, "_ROOT", tmp_path)
+    monkeypatch.delenv("ROLLOUT_REPORTS", raising=False)
+    monkeypatch.chdir(tmp_path)
+    end = end_of(run_documents.succeeded, run="mine")
+    assert run(document=end).shown == ["\nTHE SCREEN\n\nReport: reports/mine/report.html"]
+    monkeypatch.setenv("ROLLOUT_REPORTS", "elsewhere")
+    assert run(document=end).shown == ["\nTHE SCREEN\n\nReport: elsewhere/mine/report.html"]
+    assert (tmp_path / "elsewhere" / "index.html").is_file()
+
+
+def test_reports_that_cannot_be_written_are_one_sentence(run, reports):
+    reports.write_text("a file")
+    made = run(document=end_of(run_documents.succeeded, run="mine"))
+    assert made.shown == [f"\nTHE SCREEN\n\nThe report could not be written: Not a directory ({reports}/mine)."]
+
+
+def test_a_list_of_runs_that_cannot_be_written_is_one_sentence(run, reports):
+    (reports / "index.html").mkdir(parents=True)
+    (screen,) = run(document=end_of(run_documents.succeeded, run="mine")).shown
+    assert screen.startswith("\nTHE SCREEN\n\nThe report could not be written: Is a directory (")
+    assert (reports / "mine" / "report.json").is_file()
+
+
+@pytest.mark.parametrize("name", ["status.yml", "gpu_check.yml", "unlock.yml", "prepare.yml"])
+def test_other_playbooks_have_no_report(run, reports, name):
+    failed = ("runner_on_failed", {"msg": "no"})
+    screen = ("runner_on_ok", {"ansible_facts": {"rollout_screen": "AS RELEASED"}})
+    assert run(("Look", failed, screen), name=name).shown == ["\nAS RELEASED"]
+    assert not reports.exists()

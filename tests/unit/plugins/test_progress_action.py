@@ -1,159 +1,266 @@
+"""The action beside the modules stack and release: it tells what the host is at, and changes nothing of what they do."""
+
 from __future__ import annotations
 
 import json
+import os
+import shlex
 import socket
+import subprocess
+import tempfile
 import threading
+import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-ARGUMENTS = {"root": "/var/lib/rollout/app", "run": "r1"}
-SAID = {"run": "r1", "step": "gate", "what": "web"}
+POLL_S = 0.02
+RESULT = {"changed": True, "services": [{"service": "web"}], "msg": "as the module said it"}
+FACTS = {"run": "r1", "step": "gate", "what": "web"}
+
+
+@pytest.fixture
+def plugin(load, monkeypatch):
+    loaded = load("plugins/action/stack.py")
+    monkeypatch.setattr(loaded, "POLL_S", POLL_S)
+    return loaded
+
+
+@pytest.fixture
+def listener(monkeypatch):
+    """Where somebody listens; its path is short enough for a socket."""
+    with tempfile.TemporaryDirectory() as directory, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as made:
+        made.bind(f"{directory}/progress")
+        made.settimeout(30)
+        monkeypatch.setenv("ROLLOUT_PROGRESS", f"{directory}/progress")
+        yield made
 
 
 class Connection:
-    transport = "ssh"
+    """One that may be used for one thing at a time."""
 
-    def __init__(self):
-        self.become = SimpleNamespace(name="sudo")
+    _shell = SimpleNamespace(tmpdir="/tmp/x")
 
-    def set_become_plugin(self, become):
+    def __init__(self, become):
         self.become = become
+        self.user = "ada"
+
+    def set_become_plugin(self, plugin):
+        self.become = plugin
 
 
 @pytest.fixture
-def listener(tmp_path, monkeypatch):
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as heard:
-        heard.bind(str(tmp_path / "progress"))
-        heard.settimeout(5)
-        monkeypatch.setenv("ROLLOUT_PROGRESS", str(tmp_path / "progress"))
-        yield heard
+def action(plugin):
+    """An action on fakes. ``module`` runs as the module, ``look`` answers a command on the host; both get the action."""
 
+    def make(module, look=None, become=None, check=False, **args):
+        class Fake(plugin.ActionModule):
+            def _execute_module(self, task_vars=None):
+                before = {thread for thread in threading.enumerate() if thread.daemon}
+                self.seen.update(task_vars=task_vars, watchers=[t for t in before if t not in self.others])
+                module(self)
+                return dict(RESULT)
 
-@pytest.fixture
-def step(load, monkeypatch):
-    """A step on a host: what looking at it says, and what the module does meanwhile."""
-    plugin = load("plugins/action/stack.py")
-    monkeypatch.setattr(plugin, "POLL_S", 0.01)
-    monkeypatch.setattr(plugin.ActionBase, "run", lambda *_a: {"invocation": 1})
-    looks = []
+            def _low_level_execute_command(self, command, sudoable=False):
+                self.looks.append((time.monotonic(), command, sudoable, self._connection))
+                return look(self) if look else {"rc": 0, "stdout": json.dumps(FACTS)}
 
-    def make(look, module=lambda: {"changed": True}, check=False, root=ARGUMENTS["root"]):
-        action = plugin.ActionModule.__new__(plugin.ActionModule)
-        action._task = SimpleNamespace(args={**ARGUMENTS, "root": root}, check_mode=check)
-        action._connection = Connection()
-
-        def low_level(self, command, sudoable=True):
-            looks.append((command, self._connection))
-            return look(len(looks))
-
-        monkeypatch.setattr(plugin.ActionModule, "_low_level_execute_command", low_level)
-        monkeypatch.setattr(plugin.ActionModule, "_execute_module", lambda self, task_vars=None: module())
-        action.looks = looks
-        return action
+        task = SimpleNamespace(async_val=0, check_mode=check, action="stack", args={"root": "/srv/r", "run": "r1", **args})
+        made = Fake(task, Connection(become), None, None, None)
+        made.looks, made.seen, made.others = [], {}, set(threading.enumerate())
+        return made
 
     return make
 
 
-def said(facts, rc=0):
-    return lambda _n: {"rc": rc, "stdout": json.dumps(facts)}
-
-
 def run(action):
-    return action.run(task_vars={"inventory_hostname": "gpu"})
+    return action.run(task_vars={"inventory_hostname": "h1"})
 
 
-def test_what_the_host_says_is_passed_on(step, listener):
-    heard = threading.Event()
-    action = step(said(SAID), lambda: heard.wait(5) and {"changed": True})
-    results = []
-    working = threading.Thread(target=lambda: results.append(run(action)))
-    working.start()
-    assert json.loads(listener.recv(9999)) == {"host": "gpu", **SAID}
-    heard.set()
-    working.join(5)
-    assert results == [{"invocation": 1, "changed": True}]
-    command, connection = action.looks[0]
-    assert command == "cat /var/lib/rollout/app/progress.json"
-    # The module's own is not touched while it is in use.
-    assert connection is not action._connection
-    assert connection.become is not action._connection.become
+def until(condition):
+    for _ in range(3_000):
+        if condition():
+            return
+        time.sleep(0.01)
+    raise AssertionError("it did not come to that")
 
 
-def quiet(listener):
-    listener.settimeout(0.1)
-    with pytest.raises(TimeoutError):
-        listener.recv(9999)
+def after(looks):
+    """A module that takes as long as so many looks."""
+    return lambda action: until(lambda: len(action.looks) >= looks)
 
 
-@pytest.mark.parametrize("facts", [{**SAID, "run": "r0"}, {}, {"step": "gate"}])
-def test_what_another_run_says_is_not(step, listener, facts):
-    done = threading.Event()
-
-    def look(n):
-        if n == 3:
-            done.set()
-        return said(facts)(n)
-
-    run(step(look, lambda: done.wait(5) and {}))
-    quiet(listener)
+def ended(action):
+    for watcher in action.seen["watchers"]:
+        watcher.join(30)
+        assert not watcher.is_alive()
 
 
-def test_three_looks_that_fail_are_enough(step, listener):
-    ended = threading.Event()
-
-    def look(n):
-        if n == 3:
-            threading.Timer(0.1, ended.set).start()
-        raise OSError("connection lost")
-
-    action = step(look, lambda: ended.wait(5) and {})
-    run(action)
-    assert len(action.looks) == 3
-
-
-def test_a_look_that_hangs_delays_nothing(step, listener):
-    hanging, never = threading.Event(), threading.Event()
-
-    def look(_n):
-        hanging.set()
-        never.wait(5)
-        return {"rc": 0, "stdout": "{}"}
-
-    assert run(step(look, lambda: hanging.wait(5) and {"changed": False}))["changed"] is False
-    never.set()
-    quiet(listener)
-
-
-def test_an_error_of_the_module_is_its_own(step, listener):
-    def fail():
-        raise ValueError("unreachable")
-
-    with pytest.raises(ValueError, match="unreachable"):
-        run(step(said(SAID), fail))
-
-
-@pytest.mark.parametrize("check", [True, False])
-def test_without_a_listener_and_in_check_mode_nobody_looks(step, monkeypatch, tmp_path, check):
-    if check:
-        monkeypatch.setenv("ROLLOUT_PROGRESS", str(tmp_path / "progress"))
-    else:
-        monkeypatch.delenv("ROLLOUT_PROGRESS", raising=False)
-    action = step(said(SAID), lambda: threading.Event().wait(0.1) or {}, check=check)
-    run(action)
-    assert action.looks == []
-
-
-def test_a_directory_in_the_users_home(step, listener):
-    heard = threading.Event()
-    action = step(said(SAID), lambda: heard.wait(5) and {}, root="~/my rollout")
-    working = threading.Thread(target=lambda: run(action))
-    working.start()
-    listener.recv(9999)
-    heard.set()
-    working.join(5)
-    assert action.looks[0][0] == "cat \"$HOME\"/'my rollout/progress.json'"
+def sent(listener):
+    """What came so far."""
+    listener.setblocking(False)
+    found = []
+    while True:
+        try:
+            found.append(json.loads(listener.recv(2**16)))
+        except BlockingIOError:
+            return found
 
 
 def test_both_modules_have_it(root):
-    assert (root / "plugins/action/release.py").resolve() == root / "plugins/action/stack.py"
+    release = root / "plugins" / "action" / "release.py"
+    assert release.resolve() == (root / "plugins" / "action" / "stack.py").resolve()
+
+
+def test_the_modules_result_is_returned_untouched(action, listener):
+    made = action(after(3))
+    assert run(made) == RESULT
+    assert made.seen["task_vars"] == {"inventory_hostname": "h1"}
+    ended(made)
+    assert sent(listener)[:2] == [{"host": "h1", **FACTS}] * 2
+
+
+@pytest.mark.usefixtures("listener")
+def test_a_module_that_raises_ends_the_looking_too(action):
+    def module(action):
+        after(1)(action)
+        raise KeyError("gone")
+
+    made = action(module)
+    with pytest.raises(KeyError, match="gone"):
+        run(made)
+    ended(made)
+
+
+@pytest.mark.usefixtures("listener")
+def test_it_looks_once_in_its_interval(action):
+    made = action(after(4))
+    began = time.monotonic()
+    run(made)
+    ended(made)
+    times = [began, *[at for at, *_ in made.looks]]
+    assert all(later - earlier >= POLL_S * 0.9 for earlier, later in zip(times, times[1:]))
+
+
+@pytest.mark.usefixtures("listener")
+def test_a_module_that_is_quick_is_not_looked_at(action, plugin, monkeypatch):
+    monkeypatch.setattr(plugin, "POLL_S", 60.0)
+    made = action(lambda action: None)
+    assert run(made) == RESULT
+    ended(made)
+    assert made.looks == []
+
+
+@pytest.mark.parametrize(("listened", "check"), [(False, False), (True, True), (False, True)])
+@pytest.mark.usefixtures("listener")
+def test_it_looks_only_where_somebody_listens_and_something_is_done(action, monkeypatch, listened, check):
+    if not listened:
+        monkeypatch.delenv("ROLLOUT_PROGRESS")
+    made = action(lambda action: time.sleep(4 * POLL_S), check=check)
+    assert run(made) == RESULT
+    assert made.seen["watchers"] == []
+    assert made.looks == []
+
+
+@pytest.mark.parametrize(
+    ("answers", "host_said"),
+    [
+        # Another run's, none at all, nothing there, then its own.
+        ([{"rc": 0, "stdout": '{"run": "r0"}'}, {"rc": 0, "stdout": "{}"}, {"rc": 1, "stdout": "no such file"}], 0),
+        ([{"rc": 0, "stdout": '{"run": "r0"}'}, {"rc": 0, "stdout": json.dumps(FACTS)}], 1),
+    ],
+)
+def test_what_another_run_left_is_ignored(action, listener, answers, host_said):
+    left = list(answers)
+    made = action(after(len(answers) + 1), lambda action: left.pop(0) if left else {"rc": 0, "stdout": '{"run": "r0"}'})
+    run(made)
+    ended(made)
+    assert sent(listener) == [{"host": "h1", **FACTS}] * host_said
+
+
+def lost(action):
+    raise OSError("the connection is gone")
+
+
+@pytest.mark.parametrize("look", [lost, lambda action: {"rc": 0, "stdout": '{"run": "r'}, lambda action: {}])
+@pytest.mark.usefixtures("listener")
+def test_three_looks_that_fail_are_the_last(action, look):
+    made = action(ended, look)
+    assert run(made) == RESULT
+    assert len(made.looks) == 3
+
+
+@pytest.mark.parametrize("said", ["[]", "5", "null", '"r1"'])
+def test_progress_that_is_none_is_a_look_that_failed(action, listener, said):
+    made = action(ended, lambda action: {"rc": 0, "stdout": said})
+    assert run(made) == RESULT
+    assert len(made.looks) == 3
+    assert sent(listener) == []
+
+
+@pytest.mark.usefixtures("listener")
+def test_a_task_without_root_is_left_to_the_module(action):
+    made = action(ended, lost)
+    del made._task.args["root"]
+    assert run(made) == RESULT
+    assert len(made.looks) == 3
+
+
+def test_a_look_that_hangs_delays_nothing(action, listener):
+    free = threading.Event()
+
+    def hang(action):
+        free.wait(60)
+        return {"rc": 0, "stdout": json.dumps(FACTS)}
+
+    made = action(after(1), hang)
+    assert run(made) == RESULT
+    (watcher,) = made.seen["watchers"]
+    assert watcher.is_alive(), "the module's end waited for it"
+    assert watcher.daemon, "the process's end would wait for it"
+    free.set()
+    ended(made)
+    # It came too late: the step's line stands already.
+    assert sent(listener) == []
+
+
+def test_nobody_listens_any_more(action, listener):
+    made = action(after(3))
+    os.unlink(os.environ["ROLLOUT_PROGRESS"])
+    assert run(made) == RESULT
+    ended(made)
+    assert sent(listener) == []
+
+
+@pytest.mark.parametrize("become", [None, SimpleNamespace(prompt="a password")])
+@pytest.mark.usefixtures("listener")
+def test_it_looks_through_a_connection_of_its_own(action, become):
+    made = action(after(2), become=become)
+    connection = made._connection
+    run(made)
+    ended(made)
+    _at, _command, sudoable, other = made.looks[0]
+    assert sudoable is True
+    assert other is not connection
+    assert (other.user, made._connection, connection.become) == ("ada", connection, become)
+    assert other.become == become
+    assert become is None or other.become is not become
+
+
+@pytest.mark.parametrize("directory", ["r", "a name's $parts/r"])
+@pytest.mark.parametrize("root", ["~/{}", "{home}/{}"])
+@pytest.mark.usefixtures("listener")
+def test_the_file_is_found_as_a_shell_finds_it(action, tmp_path, root, directory):
+    file = tmp_path / directory / "progress.json"
+    file.parent.mkdir(parents=True)
+    file.write_text(json.dumps(FACTS))
+    made = action(after(1), root=root.format(directory, home=tmp_path))
+    run(made)
+    ended(made)
+    command = made.looks[0][1]
+    found = subprocess.run(["sh", "-c", command], capture_output=True, text=True, env={**os.environ, "HOME": str(tmp_path)})
+    assert (found.stdout, found.stderr) == (json.dumps(FACTS), "")
+    if root.startswith("~"):
+        assert command == f'cat "$HOME"/{shlex.quote(f"{directory}/progress.json")}'
+        assert str(Path.home()) not in command
