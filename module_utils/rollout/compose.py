@@ -61,7 +61,7 @@ class Service:
 
 @dataclass(frozen=True)
 class Container:
-    """What `docker inspect` said of the container of one service. ``gpu`` and exit facts serve messages."""
+    """What `docker inspect` said of the container of one service. Exit facts serve messages."""
 
     id: str
     service: str
@@ -160,10 +160,15 @@ def pins(wanted: list[Service], images: dict[str, dict[str, Any]], tag: str) -> 
 
 
 def cards(service: Mapping[str, Any]) -> tuple[str, ...]:
-    """The NVIDIA cards that a service names, by index or UUID; empty where it takes any or all."""
+    """The NVIDIA cards that a service gets, by index or UUID; empty where it gets all. Of a count Docker gives the first ones."""
     reservations = ((service.get("deploy") or {}).get("resources") or {}).get("reservations") or {}
     asked = [*(reservations.get("devices") or []), *(service.get("gpus") or [])]
-    return tuple(str(card) for request in asked if isinstance(request, Mapping) for card in request.get("device_ids") or [])
+    found: list[Any] = []
+    for request in asked:
+        if isinstance(request, Mapping):
+            count = request.get("count")
+            found += request.get("device_ids") or (range(count) if type(count) is int and count > 0 else [])
+    return tuple(str(card) for card in found)
 
 
 # What decides which torch and which devices a container sees. Not its volumes, network, ports and secrets.

@@ -6,10 +6,14 @@ what the service will see.
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import json
+import os
 import secrets
+import shutil
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Mapping, Optional
@@ -100,7 +104,11 @@ def in_image(
     name = f"rollout-probe-{secrets.token_hex(4)}"
     tried = compose.throw_away(service, expected.python, gpu=not skipped)
     document = {"services": {"probe": {**tried, "labels": {LABEL: "torch"}}}}
-    # What a run that was killed left behind.
+    # What a run that was killed left behind; the files hold an environment.
+    for left in Path(tempfile.gettempdir()).glob("rollout-probe-*"):
+        with contextlib.suppress(OSError):
+            if left.stat().st_uid == os.getuid() and time.time() - left.stat().st_mtime > 3600:
+                shutil.rmtree(left)
     engine.run(["container", "prune", "--force", "--filter", f"label={LABEL}", "--filter", "until=1h"])
     # The file holds the service's environment: in a directory that nobody else may enter.
     with tempfile.TemporaryDirectory(prefix="rollout-probe-") as directory:

@@ -81,9 +81,14 @@ class Wait:
     why: str = field(default="", init=False)
     doing: str = field(default="its answer", init=False)
 
+    @property
+    def limit(self) -> float:
+        """Seconds that it may take."""
+        return self.default if self.asked.timeout is None else self.asked.timeout
+
     def look(self, answer: Answer, now: float) -> str:
         """Take one answer."""
-        late = now - self.started >= (self.default if self.asked.timeout is None else self.asked.timeout)
+        late = now - self.started >= self.limit
         there = "in the drain of its gate"
         checkpoint = f"mode: checkpoint {there}" if self.asked.mode else "-e rollout_drain=checkpoint"
         longer = "rollout_drain_timeout" if self.asked.timeout is None else f"the timeout {there}"

@@ -14,6 +14,7 @@ import pty
 import re
 import select
 import shutil
+import signal
 import struct
 import subprocess
 import termios
@@ -57,9 +58,14 @@ class _Tail(threading.Thread):
                     del self.data[: -self.KEPT]
 
     def text(self) -> str:
-        """What it kept, once the stream has ended."""
-        self.join()
+        """What it kept, once the stream has ended; whoever holds it open longer than its command is not waited for."""
+        self.join(5)
         return bytes(self.data[-self.KEPT :]).decode("utf-8", "replace")
+
+
+def _feed(pipe: Any, data: bytes) -> None:
+    with contextlib.suppress(OSError, ValueError), pipe:
+        pipe.write(data)
 
 
 class Engine:
@@ -95,20 +101,25 @@ class Engine:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                env={**scrubbed(os.environ), **({"DOCKER_CONFIG": self.config} if self.config else {}), **(extra or {})},
+                env={**self._environment(), **(extra or {})},
+                start_new_session=True,
             )
         except FileNotFoundError:
             return 127, "", "docker: command not found"
-        with process:
-            out, err = _Tail(process.stdout), _Tail(process.stderr)
-            try:
-                with contextlib.suppress(BrokenPipeError), process.stdin as pipe:  # type: ignore[union-attr]
-                    pipe.write(stdin.encode())
-                code = process.wait(limit)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                return 124, "", f"docker {arguments[0]} gave no answer in {limit:.0f} s"
-            return code, out.text(), err.text()
+        out, err = _Tail(process.stdout), _Tail(process.stderr)
+        threading.Thread(target=_feed, args=(process.stdin, stdin.encode()), daemon=True).start()
+        try:
+            return process.wait(limit), out.text(), err.text()
+        except subprocess.TimeoutExpired:
+            return 124, "", f"docker {arguments[0]} gave no answer in {limit:.0f} s"
+        finally:
+            # Compose is a child of docker: neither outlives the call, nor holds its pipes open.
+            with contextlib.suppress(OSError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+    def _environment(self) -> dict[str, str]:
+        return {**scrubbed(os.environ), **({"DOCKER_CONFIG": self.config} if self.config else {})}
 
     def checked(self, arguments: Sequence[str], doing: str, **options: Any) -> str:
         """Run and return stdout.
@@ -200,10 +211,9 @@ class Engine:
         ours, its = pty.openpty()
         # Wide, so that docker shortens no number.
         fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 200, 0, 0))
-        environment = {**scrubbed(os.environ), **({"DOCKER_CONFIG": self.config} if self.config else {})}
         try:
             process = subprocess.Popen(
-                ["docker", *arguments], stdin=subprocess.DEVNULL, stdout=its, stderr=subprocess.PIPE, env=environment
+                ["docker", *arguments], stdin=subprocess.DEVNULL, stdout=its, stderr=subprocess.PIPE, env=self._environment()
             )
         except FileNotFoundError:
             os.close(ours)

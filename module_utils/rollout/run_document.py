@@ -110,7 +110,7 @@ def _host(name: str, result: Mapping[str, Any], now: str, word: str, check: bool
     return {
         "name": name,
         "old": old,
-        "new": None if now in ("?", "nothing") else now,
+        "new": None if result.get("behind") or now in ("?", "nothing") else now,
         "state": f"would be {state}" if check and report.good(word) else state,
         "to_pull": found.get("to_pull"),
         "free": found.get("free"),

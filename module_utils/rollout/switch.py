@@ -10,7 +10,7 @@ import time
 from dataclasses import replace
 from typing import Any, Callable, Optional
 
-from ansible.module_utils.rollout import compose, contract, drain, gpu, health, net, plan, stage, torch_verdict
+from ansible.module_utils.rollout import compose, contract, drain, env, gpu, health, net, plan, stage, torch_verdict
 from ansible.module_utils.rollout.engine import Engine, Stack
 from ansible.module_utils.rollout.errors import RolloutError
 from ansible.module_utils.rollout.files import Store
@@ -106,9 +106,12 @@ class Switch:
                     self._remove([c for c in running if c.service == change.service])
             elif change.action != "keep" and not check:
                 drained = self._start(service, change, [c for c in running if c.service == service.name], wait)
-            elif not check and service.drain and any(e.get("service") == service.name for e in begun):
-                # It stays, but whoever began to switch it may have left it draining.
+            elif (not check or settle) and service.drain and any(e.get("service") == service.name for e in begun):
+                # It stays, but whoever began to switch it may have left it draining. On the way back the one that it asks may
+                # only be there again when all is proven.
                 drained = self._resume(service.drain)
+                if drained and settle:
+                    raise self._failure(service, "drain", f"it {drained}")
             torch = None
             # In check mode what would be changed still runs the old release: its gate says nothing about the new one.
             changing = change.action != "keep"
@@ -130,7 +133,8 @@ class Switch:
                 }
             )
         if changed and not check:
-            seconds = {r["service"]: r["gap"] or r["seconds"] for r in report if r["action"] != "keep"}
+            # What was only started, or restarted without a gate on the way back, says nothing of a restart.
+            seconds = {r["service"]: r["gap"] for r in report if r["action"] == "recreate" and r["gap"] is not None}
             self.store.append("switched", self.run, name=self.name, release=self.release, stack=self.stack_name, seconds=seconds)
         return {"changed": changed, "services": report}
 
@@ -189,6 +193,8 @@ class Switch:
             with self.phases.phase("start", service.name):
                 self.stack.up(service.name, recreate=change.action == "recreate", timeout=service.grace + service.deadline + 120)
         except RolloutError as error:
+            if error.facts.get("fenced"):
+                raise
             raise self._failure(service, "start", str(error)) from error
         return told
 
@@ -219,7 +225,7 @@ class Switch:
                 what=service.name,
                 waiting_for=wait.doing,
                 elapsed=round(now - wait.started, 1),
-                deadline=self.drain_s,
+                deadline=wait.limit,
             )
             if state == drain.FAIL:
                 left = self._resume(wait.asked)
@@ -231,9 +237,9 @@ class Switch:
         self.store.tell(step="card", what=service.name)
         try:
             gpu.await_release(pids, expected.min_free_mib, self.gpu_release_s, self.engine, self.store.fence, service.cards)
-        except RolloutError:
-            # On the way back there is nothing better than to try.
-            if wait:
+        except RolloutError as error:
+            # On the way back there is nothing better than to try; without the lock, nothing is to be done at all.
+            if wait or error.facts.get("fenced"):
                 raise
 
     def _gate(self, service: compose.Service, changing: bool, fresh: bool) -> compose.Container:
@@ -301,11 +307,24 @@ class Switch:
             self.engine.checked(["stop", found.id], f"Stopping {found.service}")
             self.engine.checked(["rm", found.id], f"Removing {found.service}")
 
+    def _masked(self, text: str) -> str:
+        """What a service says, without the release's secrets: it goes to screens, reports and notifications."""
+        try:
+            values = env.parse(self.store.read(self.name, ".env") or "")
+        except RolloutError:
+            return "(not shown: the release's .env file, which names what to hide, cannot be read)"
+        for name in self.manifest.get("secrets", []):
+            # A shorter one is found everywhere.
+            if len(values.get(name, "")) > 3:
+                text = text.replace(values[name], env.MASK)
+        return text
+
     def _failure(self, service: compose.Service, gate: str, what: str) -> RolloutError:
         found = self._container(service.name, None)
-        log = self.engine.logs(found.id) if found else ""
+        log = self._masked(self.engine.logs(found.id)) if found else ""
+        what = self._masked(what).rstrip(".")
         return RolloutError(
-            f"Service {service.name} (stack {self.stack_name}) does not pass on {self.release}: {what.rstrip('.')}.",
+            f"Service {service.name} (stack {self.stack_name}) does not pass on {self.release}: {what}.",
             service=service.name,
             stack=self.stack_name,
             gate=gate,

@@ -161,6 +161,8 @@ class CallbackModule(CallbackBase):
             write_atomic(reports / "index.html", run_page.index(_summaries(reports)))
         except OSError as error:
             return f"The report could not be written: {error.strerror} ({error.filename or reports})."
+        except Exception as error:  # the verdict must be told whatever becomes of its report
+            return f"The report could not be written: {type(error).__name__}: {error}. This is a defect of the rollout."
         here = Path.cwd()
         return f"Report: {directory.relative_to(here) if directory.is_relative_to(here) else directory}/report.html"
 

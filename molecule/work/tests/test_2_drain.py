@@ -17,7 +17,7 @@ def submit(backend, keys, kind, seconds):
 
 
 def test_a_run_that_is_killed_while_it_waits(machine, backend, watch, type_command):
-    submit(backend, LONG, "backtest", 65)
+    submit(backend, LONG, "backtest", 80)
     wait(lambda: watch.states(LONG) == {"running"}, 30, "they run")
 
     def kill(process):
@@ -48,11 +48,12 @@ def test_the_next_one_takes_over_waits_for_too_long_and_leaves_the_worker_at_wor
 def test_each_kind_of_worker_in_its_own_way(machine, backend, watch, type_command):
     """Another configuration of the workers: backtests may end, trainings are stopped by force."""
 
-    def submit_before_the_switch(_process):
-        staged = machine.ledger()[-1]["seq"]
-        wait(lambda: any(e["event"] == "staged" and e["seq"] > staged for e in machine.ledger()), 90, "the release is staged")
-        # Where LONG has ended by now, the first two are at work in its place.
+    def submit_before_each_switch(_process):
+        before = machine.ledger()[-1]["seq"]
+        wait(lambda: any(e["event"] == "staged" and e["seq"] > before for e in machine.ledger()), 90, "the release is staged")
+        # Where LONG has ended by now, these are at work in its place.
         submit(backend, ["short-1", "short-2"], "backtest", 10)
+        wait(lambda: machine.ledger()[-1].get("service") == "backtest-worker-2", 120, "the training workers come next")
         submit(backend, FORCED, "training", 45)
 
     ports = '"ktrdr_backtest_port": 5103, "ktrdr_training_port": 5105'
@@ -62,7 +63,7 @@ def test_each_kind_of_worker_in_its_own_way(machine, backend, watch, type_comman
         "rollout_drain=wait",
         "-e",
         f'{{"ktrdr_training_drain": {{"mode": "force"}}, {ports}}}',
-        meanwhile=submit_before_the_switch,
+        meanwhile=submit_before_each_switch,
     )
     assert result.rc == 0, result.out[-3000:]
     assert f"backtest-worker-1 ({HOST}): waited" in result.said

@@ -119,6 +119,22 @@ def test_a_throw_away_container_has_what_torch_sees_and_nothing_else(gpu):
         assert found["deploy"] == {"resources": {"limits": resources["limits"]}}
 
 
+@pytest.mark.parametrize(
+    ("devices", "cards"),
+    [
+        ([{"count": 1}], ("0",)),
+        ([{"count": 2}], ("0", "1")),
+        ([{"count": -1}], ()),
+        ([{"device_ids": ["1", "GPU-2"]}], ("1", "GPU-2")),
+        ([{}], ()),
+        ([], ()),
+    ],
+)
+def test_the_cards_that_a_service_gets(devices, cards):
+    assert compose.cards({"deploy": {"resources": {"reservations": {"devices": devices}}}}) == cards
+    assert compose.cards({"gpus": devices}) == cards
+
+
 def test_the_plainest_throw_away_container():
     found = compose.throw_away({"image": "r/a", "ipc": "host"}, "python3", True)
     assert found["ipc"] == "host"

@@ -4,6 +4,8 @@ import contextlib
 import json
 import os
 import stat
+import time
+from pathlib import Path
 
 import pytest
 from ansible.module_utils.rollout import engine as engines
@@ -117,6 +119,23 @@ def test_docker_is_absent(tmp_path, monkeypatch):
 def test_no_answer_in_time(docker):
     docker("*) exec sleep 5;;")
     assert Engine(0.1).run(["ps"]) == (124, "", "docker ps gave no answer in 0 s")
+
+
+def test_a_child_of_docker_that_hangs_is_ended_too(docker, tmp_path):
+    docker(f"*) sleep 30 & echo $! > {tmp_path}/child; wait;;")
+    began = time.monotonic()
+    assert Engine(1.0).run(["compose"])[0] == 124
+    assert time.monotonic() - began < 10
+    # Gone, or dead and waiting for whoever adopted it.
+    status = Path(f"/proc/{(tmp_path / 'child').read_text().strip()}/status")
+    assert not status.exists() or "State:\tZ" in status.read_text()
+
+
+def test_a_child_that_docker_leaves_with_its_pipes_is_not_waited_for(docker):
+    docker("*) sleep 30 & echo done;;")
+    began = time.monotonic()
+    assert Engine(25.0).run(["compose"], stdin="x" * 10**6)[0] == 0
+    assert time.monotonic() - began < 20
 
 
 def test_an_exported_variable_never_reaches_docker(docker, monkeypatch):

@@ -625,3 +625,44 @@ def test_a_failure_says_it_too(host):
     with pytest.raises(RolloutError) as error:
         host.switch(name).switch(False)
     assert done_when(error.value.facts)[-2:] == [("start", "web", True), ("health", "web", False)]
+
+
+@pytest.mark.parametrize("wait", [True, False])
+def test_a_wait_for_the_card_ends_when_the_run_loses_the_lock(host, card, wait):
+    host.rollout("a", text=on_gpu("a"))
+    name = staged(host, "b", text=on_gpu("b"))
+    held(host.store, "run-b")
+    other = Store(str(host.store.root))
+    card.full = ["full"]
+    real, card.take = card.take, lambda given: held(other, "run-x", user="eve", host="desk") and real(given)
+    host.engine.calls = []
+    with host.store.step("run-b"):
+        _sentence, facts = failure(host.switch(name, "run-b").switch, False, wait)
+    assert facts == {"fenced": "run"}
+    assert not any(call.startswith("up ") for call in host.engine.touched), "without the lock nothing is started"
+
+
+def test_what_a_service_says_is_told_without_the_secrets(host, monkeypatch):
+    host.engine.broken = {"web": {"Status": "exited", "ExitCode": 3}}
+    monkeypatch.setattr(host.engine, "logs", lambda container: "no access: postgresql://app:canary-a@db")
+    _sentence, facts = failure(host.switch(staged(host, "a")).switch, False)
+    assert facts["log"] == "no access: postgresql://app:********@db"
+
+
+def test_where_it_is_not_known_what_is_secret_nothing_is_told(host, monkeypatch):
+    name = staged(host, "a")
+    (host.store.directory(name) / ".env").write_text("edited by hand\n")
+    host.engine.broken = {"web": {"Status": "exited", "ExitCode": 3}}
+    monkeypatch.setattr(host.engine, "logs", lambda container: "canary-a")
+    sentence, facts = failure(host.switch(name).switch, False)
+    assert "canary" not in sentence + facts["log"]
+
+
+def test_only_a_restart_behind_its_gate_tells_how_long_the_next_one_takes(host):
+    host.rollout("a")
+    assert host.store.ledger().took == {}, "they were only started"
+    host.switch(staged(host, "b")).switch(False)
+    took = host.store.ledger().took
+    assert set(took) == {"web", "job"}
+    host.switch("sha-aaaaaaa").switch(False, wait=False)
+    assert host.store.ledger().took == took, "the way back holds no gate"

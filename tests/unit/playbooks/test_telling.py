@@ -31,7 +31,10 @@ def test_people_are_told_and_no_secret_is(ansible, tmp_path):
     assert "Not notified: JSON (URL 2 of rollout_notify_urls) did not take it: is it there, is the URL right?" in screen
     assert "Not notified: URL 3 of rollout_notify_urls is none that Apprise knows." in screen
     assert "canary" not in done.stdout + done.stderr
-    assert not any(b"canary" in path.read_bytes() for path in (tmp_path / "state").rglob("*") if path.is_file())
+    # The inventory is where they come from.
+    files = [path for path in tmp_path.rglob("*") if path.is_file() and path.name != "hosts.json"]
+    assert "report.json" in {path.name for path in files}
+    assert not any(b"canary" in path.read_bytes() for path in files)
 
 
 def test_a_receiver_that_hangs_costs_its_limit_and_nothing_else(ansible):
