@@ -48,6 +48,9 @@ def now_at(facts: Mapping[str, Any], rate: Optional[float] = None) -> str:
 
 def _pull(facts: Mapping[str, Any], image: str, rate: Optional[float]) -> str:
     done, total = int(facts.get("done") or 0), facts.get("total")
+    # Docker rounds the sizes that it shows.
+    if total and done >= 0.999 * total:
+        return f"unpacking {image} ({human(int(total))})"
     text = f"pulling {image}" + (f" {human(done)}" if done else "") + (f" of {human(int(total))}" if total else "")
     if rate and done:
         text += f", {human(int(rate))}/s"

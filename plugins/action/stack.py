@@ -13,7 +13,8 @@ from typing import Any, Optional
 
 from ansible.plugins.action import ActionBase
 
-POLL_S = 1.0
+# With the look itself: once a second at least.
+POLL_S = 0.7
 # A host that does not answer three times is left alone; the module's own connection says what is wrong.
 MISSES = 3
 

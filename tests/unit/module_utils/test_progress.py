@@ -70,7 +70,7 @@ GATE = {"step": "gate", "what": "web", "waiting_for": "its container"}
         ({**PULL, "done": 1_500_000, "total": 4_000_000}, None, "pulling web 1.5 MB of 4.0 MB"),
         ({**PULL, "done": 1_500_000, "total": 4_000_000}, 5e5, "pulling web 1.5 MB of 4.0 MB, 500.0 kB/s, 5 s left"),
         # Docker rounds: no time is left, nor less than that.
-        ({**PULL, "done": 4_000_100, "total": 4_000_000}, 5e5, "pulling web 4.0 MB of 4.0 MB, 500.0 kB/s"),
+        ({**PULL, "done": 4_000_100, "total": 4_000_000}, 5e5, "unpacking web (4.0 MB)"),
         ({"step": "torch", "what": "web"}, None, "web: trying torch"),
         ({"step": "card", "what": "web"}, None, "web: waiting until the card is free"),
         (GATE, None, "web: waiting for its container, 0 s"),
