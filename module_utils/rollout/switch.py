@@ -106,18 +106,20 @@ class Switch:
                     self._remove([c for c in running if c.service == change.service])
             elif change.action != "keep" and not check:
                 drained = self._start(service, change, [c for c in running if c.service == service.name], wait)
-            elif (not check or settle) and service.drain and any(e.get("service") == service.name for e in begun):
-                # It stays, but whoever began to switch it may have left it draining. On the way back the one that it asks may
-                # only be there again when all is proven.
+            elif not check and service.drain and any(e.get("service") == service.name for e in begun):
+                # It stays, but whoever began to switch it may have left it draining.
                 drained = self._resume(service.drain)
-                if drained and settle:
-                    raise self._failure(service, "drain", f"it {drained}")
             torch = None
             # In check mode what would be changed still runs the old release: its gate says nothing about the new one.
             changing = change.action != "keep"
             if wait and service and ((changing and not check) or (service.released and not changing)):
                 with self.phases.phase("health", service.name) if changing else contextlib.nullcontext():
                     found = self._gate(service, changing, service.name in fresh or changing)
+                if settle and service.drain and any(e.get("service") == service.name for e in begun):
+                    # Once more, behind its gate: on the way back whom it asks was not there yet.
+                    left = self._resume(service.drain)
+                    if left:
+                        raise self._failure(service, "drain", f"it {left}")
                 if service.torch and (changing or (settle and service.torch.on_gpu)):
                     with self.phases.phase("torch", service.name):
                         torch = self._torch(service, service.torch, found, proven=not changing)

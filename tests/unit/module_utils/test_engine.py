@@ -126,9 +126,11 @@ def test_a_child_of_docker_that_hangs_is_ended_too(docker, tmp_path):
     began = time.monotonic()
     assert Engine(1.0).run(["compose"])[0] == 124
     assert time.monotonic() - began < 10
-    # Gone, or dead and waiting for whoever adopted it.
+    # It was killed: gone in a moment, or dead and waiting for whoever adopted it.
     status = Path(f"/proc/{(tmp_path / 'child').read_text().strip()}/status")
-    assert not status.exists() or "State:\tZ" in status.read_text()
+    while time.monotonic() - began < 20 and status.exists() and "State:\tZ" not in status.read_text():
+        time.sleep(0.01)
+    assert time.monotonic() - began < 20
 
 
 def test_a_child_that_docker_leaves_with_its_pipes_is_not_waited_for(docker):
@@ -308,6 +310,14 @@ def test_what_says_nothing_is_ended(docker, tmp_path):
     assert watched("x", quiet=0.3) == (124, "no byte came for 0 s", "one")
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "pid").read_text()), 0)
+
+
+@pytest.mark.xfail(strict=True, reason="only docker itself is ended; its child holds stderr open, and is waited for")
+def test_what_says_nothing_is_ended_with_its_children(docker):
+    docker("x) printf one; sleep 3;;")
+    began = time.monotonic()
+    assert watched("x", quiet=0.2) == (124, "no byte came for 0 s", "one")
+    assert time.monotonic() - began < 2.5
 
 
 def test_an_absent_docker_cannot_be_watched(tmp_path, monkeypatch):

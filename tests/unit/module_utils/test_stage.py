@@ -6,6 +6,7 @@ import json
 import pytest
 from ansible.module_utils.rollout import contract, gpu, net, stage, torch_verdict
 from ansible.module_utils.rollout.errors import RolloutError
+from ansible.module_utils.rollout.files import Store
 from ansible.module_utils.rollout.torch_verdict import Expectation
 from fake_engine import digest
 from story import JOB, WEB, Host, order
@@ -83,6 +84,60 @@ def test_images_outside_the_release_are_pulled_where_absent_and_never_anew(host)
     put(host, order("a"))
     put(host, order("b"))
     assert host.engine.calls.count("pull postgres:17") == 1
+
+
+@pytest.fixture
+def told(monkeypatch):
+    """What a host says of itself, all of it."""
+    found = []
+    monkeypatch.setattr(Store, "tell", lambda self, **facts: found.append(facts))
+    return found
+
+
+def shown(word):
+    return f"cafa9637794d: Downloading [=> ]  {word}\r"
+
+
+def test_pulls_tell_how_far_they_are(host, told):
+    host.engine.shown = [shown("300B/1kB"), shown("1kB/1kB")]
+    put(host, order("a"))
+    assert told == [
+        {"step": "pull", "what": WEB, "done": 300, "total": 1000},
+        {"step": "pull", "what": WEB, "done": 1000, "total": 1000},
+        {"step": "pull", "what": JOB, "done": 300, "total": 1000},
+        {"step": "pull", "what": JOB, "done": 1000, "total": 1000},
+        # How large it is, no registry was asked.
+        {"step": "pull", "what": "postgres:17"},
+    ]
+
+
+def test_only_what_is_done_is_told(host, told):
+    put(host, order("a"), check=True)
+    assert told == []
+    put(host, order("a"))
+    told.clear()
+    put(host, order("a"))
+    assert told == []
+
+
+@pytest.mark.xfail(strict=True, reason="a layer of two images counts for both, and the second one's bytes never come")
+def test_a_layer_of_two_images_comes_with_the_first(host, told):
+    layers = [{"diff_id": "shared", "size": 900}]
+    images = {
+        r: {"digest": digest("a"), "platforms": {"linux/amd64": [*layers, {"diff_id": r, "size": 100}]}} for r in (WEB, JOB)
+    }
+    host.engine.shown = [shown("1B/2B")]
+    put(host, order("a", images=images))
+    assert [(t["what"], t["total"]) for t in told if "total" in t] == [(WEB, 1000), (JOB, 100)]
+
+
+def test_a_pull_that_brings_an_old_release_back_tells_its_bytes(host, told):
+    host.rollout("a")
+    del host.engine.images[f"{WEB}@{digest('a')}"]
+    host.engine.shown = [shown("300B/1kB")]
+    told.clear()
+    stage.restage(host.store, host.engine, "sha-aaaaaaa", False)
+    assert told == [{"step": "pull", "what": WEB, "done": 300, "total": None}]
 
 
 @pytest.mark.parametrize(
@@ -167,9 +222,10 @@ def torch(monkeypatch, verdict="pass", reason="ok"):
     return asked
 
 
-def test_the_torch_contract_is_proven_once_an_image(host, monkeypatch):
+def test_the_torch_contract_is_proven_once_an_image(host, monkeypatch, told):
     asked = torch(monkeypatch)
     result = put(host, order("a", text_of("v", torch="absent")))
+    assert [t["what"] for t in told if t["step"] == "torch"] == ["web", "job"]
     assert asked == [
         (f"{WEB}@{digest('a')}", Expectation("absent"), None),
         (f"{JOB}@{digest('a')}", Expectation("absent"), None),

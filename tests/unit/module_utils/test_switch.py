@@ -8,6 +8,7 @@ from ansible.module_utils.rollout import contract, gpu, net, stage, torch_verdic
 from ansible.module_utils.rollout.errors import RolloutError
 from ansible.module_utils.rollout.files import Store
 from ansible.module_utils.rollout.health import Answer
+from ansible.module_utils.rollout.switch import Switch
 from story import Host, held, order
 from story import stack as text_of
 
@@ -156,6 +157,41 @@ def test_a_gate_waits_for_a_slow_start(host, answers):
     assert 1 < seconds["web"] < 60
 
 
+@pytest.fixture
+def said_meanwhile(monkeypatch):
+    """What a host says of itself, all of it."""
+    found = []
+    monkeypatch.setattr(Store, "tell", lambda self, **facts: found.append(facts))
+    return found
+
+
+def test_a_gate_tells_what_it_waits_for(host, answers, said_meanwhile):
+    answers[:] = [Answer(URL, 503, None, "starting"), Answer(URL, 200, "sha-aaaaaaa")]
+    name = staged(host, "a", text=text_of("sha-aaaaaaa", ("web",), False, health=[URL], deadline=60, successes=2))
+    said_meanwhile.clear()
+    host.switch(name).switch(False)
+    waited = {"step": "gate", "what": "web", "deadline": 60.0}
+    assert said_meanwhile == [
+        {**waited, "waiting_for": f"{URL}: HTTP 503 starting", "elapsed": 0.0},
+        {**waited, "waiting_for": "2 good answers in a row", "elapsed": 0.0},
+    ]
+
+
+def test_what_holds_at_once_has_nothing_to_tell(host, said_meanwhile):
+    name = staged(host, "a", text=text_of("sha-aaaaaaa", database=False))
+    said_meanwhile.clear()
+    host.switch(name).switch(False)
+    assert said_meanwhile == []
+
+
+@pytest.mark.xfail(strict=True, reason="what a gate waits for is masked in its failure, not while it waits")
+def test_what_a_gate_tells_has_no_secrets(host, answers, said_meanwhile):
+    answers[:] = [Answer(URL, 503, None, "no access: postgresql://app:canary-a@db"), Answer(URL, 200, "sha-aaaaaaa")]
+    name = staged(host, "a", text=text_of("sha-aaaaaaa", ("web",), False, health=[URL], deadline=60))
+    host.switch(name).switch(False)
+    assert said_meanwhile[-1]["waiting_for"] == f"{URL}: HTTP 503 no access: postgresql://app:********@db"
+
+
 @pytest.mark.parametrize(
     ("state", "what"),
     [
@@ -283,6 +319,14 @@ def test_the_old_container_leaves_the_card_before_the_new_one_starts(host, card,
     host.switch(name).switch(False)
     assert host.engine.touched == ["stop web", "up web recreate"]
     assert card.holders == [[]], "looked until it was free"
+
+
+def test_the_card_and_torch_are_told(host, card, said_meanwhile):
+    host.rollout("a", text=on_gpu("a"))
+    name = staged(host, "b", text=on_gpu("b"))
+    said_meanwhile.clear()
+    host.switch(name).switch(False)
+    assert said_meanwhile == [{"step": "card", "what": "web"}, {"step": "torch", "what": "web"}]
 
 
 def test_a_card_that_is_still_held_is_said_with_its_holders(host, card, clock):
@@ -666,3 +710,20 @@ def test_only_a_restart_behind_its_gate_tells_how_long_the_next_one_takes(host):
     assert set(took) == {"web", "job"}
     host.switch("sha-aaaaaaa").switch(False, wait=False)
     assert host.store.ledger().took == took, "the way back holds no gate"
+
+
+def test_what_is_proven_works_again_and_is_told_so_behind_its_gate(host, work, monkeypatch):
+    host.rollout("a", text=draining("a"))
+    name = staged(host, "b", text=draining("b"))
+    host.switch(name, "run-b").switch(False)
+    order_of = []
+    gate = Switch._gate
+    monkeypatch.setattr(Switch, "_gate", lambda *a: order_of.append("gate") or gate(*a))
+    tell = work.tell
+    net.tell = lambda url, document: order_of.append(document["draining"]) or tell(url, document)
+    host.switch(name, "run-b").switch(True, settle=True)
+    assert order_of.index(False) > order_of.index("gate"), "before its gate nobody there may know it yet"
+    work.at_hand = [Answer(STOP, 404, reason="not registered")]
+    sentence, facts = failure(host.switch(name, "run-b").switch, True, True, True)
+    assert facts["gate"] == "drain"
+    assert "it could not be told to take work again" in sentence

@@ -298,6 +298,15 @@ def test_a_line_that_is_written_over_fits_the_terminal(live, capsys):
     assert line.endswith("…, 3 s of 60 s")
 
 
+@pytest.mark.xfail(strict=True, reason="a line feed moves the lines below, and an escape the whole screen")
+def test_what_a_service_says_moves_no_cursor(live, capsys):
+    shown = live(terminal=True)
+    shown._take({**GATE, "waiting_for": "its health: HTTP 503 Traceback:\n\x1b[2J\x07boom"})
+    line = capsys.readouterr().out
+    assert line.isprintable()
+    assert "boom" in line
+
+
 def test_in_a_log_a_line_every_ten_seconds_of_each_host(live, clock, capsys):
     shown = live(terminal=False)
     shown.header = "Stage on every host"
@@ -320,6 +329,26 @@ def test_a_pull_has_its_rate(live, clock, capsys):
         shown._take({**PULL, "done": megabytes * 1_000_000, "total": 4_000_000})
         clock.now += 2.0
     assert capsys.readouterr().out.endswith("  h1  … pulling web 2.0 MB of 4.0 MB, 500.0 kB/s, 4 s left")
+
+
+@pytest.mark.xfail(strict=True, reason="only a step that has something to tell takes its line away")
+@pytest.mark.parametrize(
+    ("ends", "result"),
+    [
+        ("v2_runner_on_ok", said({"changed": True}, action="release")),
+        ("v2_runner_on_skipped", said({"skipped": True})),
+        ("v2_runner_on_failed", said({"msg": "The verdict has said it."})),
+    ],
+)
+def test_a_step_takes_its_line_away_even_where_it_has_nothing_to_tell(begin, monkeypatch, capsys, ends, result):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    callback = begin()
+    callback._screen = True
+    callback._live._take(GATE)
+    callback._live._take(PULL)
+    capsys.readouterr()
+    getattr(callback, ends)(result)
+    assert capsys.readouterr().out == f"{WIPE}{UP}{API}"
 
 
 @pytest.mark.parametrize("terminal", [True, False])
