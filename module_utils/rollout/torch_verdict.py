@@ -149,7 +149,7 @@ def read_probe(stdout: str) -> Optional[dict[str, Any]]:
         if line.startswith("ROLLOUT-PROBE "):
             try:
                 document = json.loads(line[len("ROLLOUT-PROBE ") :])
-            except ValueError:
+            except (ValueError, RecursionError):
                 return None
             return document if isinstance(document, dict) else None
     return None
@@ -180,7 +180,7 @@ def judge(
     try:
         reason, observed = judging.reason()
         warnings = [*(judging.probe.get("warnings") or []), *judging.warnings(reason)]
-    except (AttributeError, KeyError, TypeError, ValueError, IndexError):
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError):
         # The document comes out of the image: it may be anything.
         reason, observed, warnings = "no_answer", "an answer that cannot be read", []
     verdict, fault, remedy = REASONS[reason]
@@ -196,8 +196,8 @@ def judge(
         "checks": judging.checks,
         "torch": judging.probe.get("torch"),
         "driver": judging.driver(),
-        "devices": judging.probe.get("devices") or [],
-        "runtime": judging.probe.get("runtime") or {},
+        "devices": [d for d in _listed(judging.probe.get("devices")) if isinstance(d, Mapping)],
+        "runtime": _mapped(judging.probe.get("runtime")),
         "warnings": warnings,
     }
 
@@ -226,8 +226,7 @@ class _Judging:
         return good
 
     def driver(self) -> dict[str, Any]:
-        facts = self.probe.get("driver")
-        inside = facts if isinstance(facts, Mapping) else {}
+        inside = _mapped(self.probe.get("driver"))
         host = self.host.get("driver") or {}
         return {
             "version": host.get("loaded"),
@@ -294,9 +293,11 @@ class _Judging:
         for index, device in enumerate(devices):
             name = str(device.get("name"))
             reason, why = self._kernel(device, name, f"device {index}")
-            if reason == "kernel_failed" and not cuda.runs_on(torch.get("arch_list") or [], str(device.get("capability"))):
+            built, capability = torch.get("arch_list"), str(device.get("capability"))
+            # The rules are NVIDIA's.
+            if reason == "kernel_failed" and torch.get("cuda") and built and not cuda.runs_on(built, capability):
                 reason = "arch_unsupported"
-                why = f"{name} is {device.get('capability')}, torch is built for {' '.join(torch.get('arch_list') or [])}: {why}"
+                why = f"{name} is {capability}, torch is built for {' '.join(built)}: {why}"
             if reason == "kernel_failed":
                 return self._explained(reason, torch, got, why)
             if reason:
@@ -422,7 +423,7 @@ class _Judging:
         if loaded and cuda.driver_too_old(loaded, built):
             return f"CUDA {built} needs driver {cuda.driver_for(built)}, the host has {loaded}"
         # Without the host's facts the driver's library tells which CUDA it brings; another minor will do.
-        if not loaded and brought and built and cuda.numbers(brought)[:1] < cuda.numbers(built)[:1]:
+        if not loaded and cuda.numbers(brought) and cuda.numbers(brought)[:1] < cuda.numbers(built)[:1]:
             return f"torch is built for CUDA {built}, the driver brings {brought}"
         return ""
 
@@ -469,7 +470,7 @@ def asks_too_much(image: Mapping[str, str], torch: Mapping[str, Any], host: Mapp
         return "driver_too_old", f"CUDA {torch['cuda']} needs driver {cuda.driver_for(torch['cuda'])}, the host has {loaded}"
     cards = host.get("cards") or []
     facts = {
-        "cuda": driver.get("cuda") or (cuda.brought_by(loaded) if loaded else None),
+        "cuda": driver.get("cuda") or cuda.brought_by(loaded),
         "driver": loaded,
         "arch": cards[0].get("capability") if cards else None,
     }
@@ -481,6 +482,8 @@ def asks_too_much(image: Mapping[str, str], torch: Mapping[str, Any], host: Mapp
 
 # What the engine says where a container could not be started -> reason. The first that is found decides.
 _ENGINE_ERRORS = (
+    # The toolkit's own programs, before the container's.
+    ('exec: "nvidia-c', "no_runtime"),
     ("executable file not found", "no_python"),
     ("unsatisfied condition", "requirement_unmet"),
     ("driver/library version mismatch", "driver_mismatch"),
@@ -526,6 +529,14 @@ def _uuid(value: object) -> str:
     return str(value).lower().removeprefix("gpu-").removeprefix("mig-")
 
 
+def _listed(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, (list, tuple)) else []
+
+
+def _mapped(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
 def passed_or_busy(verdict: Mapping[str, Any]) -> bool:
     """Whether it passed, or only the card was busy. Never enough for a gate after a start."""
     return verdict["verdict"] == PASS or verdict["reason"] in BUSY
@@ -534,7 +545,7 @@ def passed_or_busy(verdict: Mapping[str, Any]) -> bool:
 def sentence(verdict: Mapping[str, Any], where: str) -> str:
     """The verdict as sentences: what was expected, what was found, whose fault, what to do, what would not help."""
     fault = f" The fault is the {verdict['fault']}'s." if verdict["fault"] else ""
-    vain = {"host": "Rolling back will not help: ", "stack": ""}.get(str(verdict["fault"]), "")
+    vain = "Rolling back will not help: " if verdict["fault"] == "host" else ""
     remedy = f" {vain}{verdict['remedy']}" if verdict["remedy"] else ""
     return f"{where}: expected {verdict['expected']}, found {verdict['observed']} ({verdict['reason']}).{fault}{remedy}"
 
@@ -561,4 +572,4 @@ def readable(verdict: Mapping[str, Any]) -> str:
         "warnings": "; ".join(str(w) for w in verdict["warnings"]),
     }
     seen = [f"  {name}: {text}" for name, text in facts.items() if text]
-    return "\n".join([*lines, *([""] if seen and verdict["checks"] else []), *seen]).rstrip()
+    return "\n".join([*lines, *([""] if verdict["checks"] else []), *seen]).rstrip()

@@ -687,6 +687,46 @@ ROWS = [
         "",
     ),
     ("no runtime, its hook is absent", "cuda", None, {"error": "exec /usr/bin/nvidia-cdi-hook: no such file"}, "no_runtime", ""),
+    (
+        "no runtime, its program is not on the path",
+        "cuda",
+        None,
+        {"error": 'exec: "nvidia-container-runtime": executable file not found in $PATH'},
+        "no_runtime",
+        "",
+    ),
+    (
+        "no runtime, its hook is not on the path",
+        "cuda",
+        None,
+        {"error": 'exec: "nvidia-container-runtime-hook": executable file not found in $PATH'},
+        "no_runtime",
+        "",
+    ),
+    (
+        "a kernel fails on a card of AMD, whose names NVIDIA's rules do not know",
+        "rocm",
+        cuda(ROCM, driver=None, devices=[{**CARD, "kernel_ok": False, "error": "RuntimeError: HIP error", "capability": "11.0"}]),
+        {},
+        "kernel_failed",
+        "HIP error",
+    ),
+    (
+        "a version that cannot be read proves no driver too old",
+        "cuda",
+        unstarted(driver=inside(cuda_api="bad")),
+        {},
+        "cuda_unavailable",
+        GENERIC,
+    ),
+    (
+        "a size beyond all bounds",
+        Expectation("cpu", min_shm_mib=1),
+        probe(CPU, runtime={"shm_bytes": 10**400}),
+        {},
+        "no_answer",
+        "",
+    ),
     ("no vendor", "cuda", None, {"error": "failed to discover GPU vendor from CDI: no known GPU vendor found"}, "no_runtime", ""),
     ("a library is gone", "cuda", None, {"error": "failed to fulfil mount request: open /usr/lib/libEGL: no"}, "cdi_stale", ""),
     (
@@ -1338,6 +1378,7 @@ def test_recorded_documents(file):
         ("torch says hello\n", None),
         ("ROLLOUT-PROBE {\n", None),
         ("ROLLOUT-PROBE [1]\n", None),
+        ("ROLLOUT-PROBE " + "[" * 100000, None),
         (" ROLLOUT-PROBE {}\n", None),
         ('noise\nROLLOUT-PROBE {"a": 1}\n', {"a": 1}),
         ('ROLLOUT-PROBE {"a": 1}\nROLLOUT-PROBE {"a": 2}\nnoise', {"a": 2}),
@@ -1531,3 +1572,10 @@ def test_expectations_that_cannot_be_meant(value, text):
 )
 def test_flavours(flavour, on_gpu, text):
     assert (Expectation(flavour).on_gpu, str(Expectation(flavour))) == (on_gpu, text)
+
+
+@pytest.mark.parametrize("facts", [{"devices": ["x"]}, {"devices": 5}, {"runtime": 5}, {"runtime": "uid"}, {"driver": 5}])
+def test_an_answer_of_another_shape_can_still_be_told(facts):
+    verdict = judge({**cuda(), **facts}, Expectation("cuda"))
+    said = torch_verdict.readable({**verdict, "target": "x"})
+    assert said.startswith(f"{verdict['verdict'].upper()}  x: expected torch for cuda, found ")
