@@ -22,8 +22,11 @@ ROOT = Path(__file__).resolve().parents[3]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "deploy/environments/homelab/README.md"]
 BIN = Path(sys.executable).parent
 ENV = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "ANSIBLE_NOCOLOR": "1"}
-# How a screen begins: the plan, steps, tables, a verdict on torch; the flow and an example of rollbacks in docs/architecture.md.
-SCREEN = re.compile(r"\s*(ROLLOUT |Switch the |SERVICE  |NAME: expected torch|plan    controller|rollout A, rollout B)")
+# How a screen begins: the plan, steps, tables, a verdict on torch;
+# in docs/architecture.md the flow, an example of rollbacks, and the way that progress takes.
+SCREEN = re.compile(
+    r"\s*(ROLLOUT |Switch the |SERVICE  |NAME: expected torch|plan    controller|rollout A, rollout B|host        stack)"
+)
 # In a line of text these words begin a command.
 OURS = r"ansible|ansible-playbook|ansible-doc|ansible-vault|make|kinfra|scripts/torch-check"
 # What acts on the operator's own host, card or database: not run here. Each is a beginning.

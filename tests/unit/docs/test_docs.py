@@ -21,6 +21,8 @@ PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglo
 INVENTORY = (ROOT / "docs/inventory.md").read_text()
 GPU = (ROOT / "docs/gpu.md").read_text()
 KTRDR = yaml.safe_load((ROOT / "inventory/ktrdr.yml").read_text())
+# What our own playbooks give to roles.
+OURS = ("plan_action", "status_view", "lock_action", "switch_wave", "revert_wave")
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
 
 
@@ -35,7 +37,7 @@ def row(name: str, section: str) -> list[str]:
 
 def options(role: str) -> dict[str, dict[str, object]]:
     spec = yaml.safe_load((ROOT / f"roles/{role}/meta/argument_specs.yml").read_text())
-    return dict(spec["argument_specs"]["main"]["options"])
+    return dict(spec["argument_specs"]["main"].get("options") or {})
 
 
 def shown(value: object) -> str:
@@ -50,9 +52,9 @@ def shown(value: object) -> str:
 def test_the_variables_are_those_of_the_argument_specs(load):
     tables = load("scripts/inventory_docs.py")
     assert tables.written(INVENTORY) == INVENTORY, "run make docs"
-    for role in ("fleet", "plan", "status", "engine", "guard"):
+    for role in sorted(path.name for path in (ROOT / "roles").iterdir()):
         for name in options(role):
-            assert f"| `{name}` |" in INVENTORY or name in ("plan_action", "status_view")
+            assert f"| `{name}` |" in INVENTORY or name in OURS, f"{role}: {name}"
 
 
 @pytest.mark.parametrize("name", inventory._KEYS)
@@ -154,6 +156,25 @@ def test_playbooks_exist(page):
 @pytest.mark.parametrize("path", sorted((ROOT / "docs/decisions").glob("0*.md")), ids=lambda p: p.stem)
 def test_decisions_are_listed(path):
     assert f"]({path.name})" in (ROOT / "docs/decisions/README.md").read_text()
+
+
+PLACES = [
+    *(f"`{file.name}`" for file in sorted((ROOT / "module_utils/rollout").glob("[a-z]*.py"))),
+    *(f"`{file.stem}`" for file in sorted((ROOT / "library").glob("*.py"))),
+    *(f"`{role.name}`" for role in sorted((ROOT / "roles").iterdir())),
+    *(f"plugins/callback/{file.name}" for file in sorted((ROOT / "plugins/callback").glob("*.py"))),
+]
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_the_architecture_names_every_room(place):
+    assert place in (ROOT / "docs/architecture.md").read_text()
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "playbooks").glob("*.yml")), ids=lambda p: p.name)
+def test_the_architecture_names_every_playbook(path):
+    imported = [p.name for p in (ROOT / "playbooks").glob("*.yml") if f"import_playbook: {path.name}" in p.read_text()]
+    assert imported or path.name in (ROOT / "docs/architecture.md").read_text()
 
 
 def test_the_worked_example_is_accepted():

@@ -84,6 +84,25 @@ def test_lines_of_steps():
     assert f"  homelab  … {progress.now_at(gate)}" in shown
 
 
+GATE = {"step": "gate", "what": "backend", "elapsed": 12.0, "deadline": 120.0}
+GPU = "localhost:5000/ktrdr-worker-gpu"
+
+
+@pytest.mark.parametrize(
+    ("facts", "rate"),
+    [
+        ({"step": "pull", "what": GPU, "done": 1_100_000_000, "total": 3_000_000_000}, 5e7),
+        ({"step": "pull", "what": GPU, "done": 3_000_000_000, "total": 3_000_000_000}, None),
+        ({**GATE, "waiting_for": "http://…: HTTP 503 database unavailable"}, None),
+        ({**GATE, "what": "training-worker-1", "waiting_for": "1 operation (op-7)", "elapsed": 40.0, "deadline": 300.0}, None),
+        ({"step": "card", "what": "training-worker-gpu"}, None),
+        ({"step": "torch", "what": "training-worker-1"}, None),
+    ],
+)
+def test_what_is_under_way(facts, rate):
+    assert f"| `… {progress.now_at(facts, rate)}` |" in OPERATIONS
+
+
 def test_the_screen_of_the_gpu_check():
     device = {"name": "Simulated card", "memory_free_mib": 20 * 1024, "memory_total_mib": 24 * 1024}
     verdict = {
