@@ -19,6 +19,8 @@ SOURCES = [
 # Functions that return their sentence, or keep it in a variable, for others to raise or to show.
 SAID = ("problem", "too_late", "same_machine", "empty_waves", "unreachable", "bad_answer", "_fatal", "trouble", "taken_over")
 KEPT = ("look", "send")
+# Functions all of whose sentences the operator may read: what was found at the start, what is off, how it ended.
+TOLD = ("state_notes", "_doing", "interrupted", "before", "_head", "_skew", "_apart", "advice", "aftermath", "_drift", "told")
 # What stands for the same thing in sentence and row.
 HOLE = "…"
 # Words that both must have in common.
@@ -82,6 +84,13 @@ def sentences() -> Iterator[Sentence]:
             if function.name in KEPT:
                 given = [n.value for n in ast.walk(function) if isinstance(n, ast.Assign)]
                 texts += [t for value in given if isinstance(value, ast.JoinedStr) for t in template(value)]
+            if function.name in TOLD:
+                docstring = ast.get_docstring(function, clean=False)
+                inner = {id(part) for n in ast.walk(function) if isinstance(n, ast.JoinedStr) for part in n.values}
+                whole = [n for n in ast.walk(function) if isinstance(n, (ast.JoinedStr, ast.Constant)) and id(n) not in inner]
+                written = [t for n in whole for t in template(n)]
+                # A word or two are parts of a sentence.
+                texts += [t for t in written if t != docstring and len(fixed(words(t))) > 3]
             shown = [c for c in ast.walk(function) if isinstance(c, ast.Call) and ast.unparse(c.func).endswith("display")]
             texts += [t for c in shown if c.args for t in template(c.args[0]) if "REFUSED" in t]
             for text in texts:
