@@ -7,8 +7,10 @@ DOCUMENTATION = r"""
 module: stack
 short_description: Bring a stack of a host to a staged release
 description:
-  - Recreates, one at a time, the services whose image or configuration differs, and waits at each one's gate. A service
-    outside the release (a database) is started where it is absent and never restarted.
+  - Recreates the services whose image or configuration differs, and waits at each one's gate. A service outside the release (a
+    database) is started where it is absent and never restarted.
+  - Where a gate has C(start_first), the new container comes first, requests move to it through the proxy, and then the old one
+    goes.
   - Works alone on the host, and only while O(run) holds the host's lock.
   - In check mode nothing is changed; the gates of services that already run the release are held all the same.
 options:
@@ -47,6 +49,12 @@ options:
         brings the stable release back. Zero arms none.
     type: float
     default: 0
+  together:
+    description:
+      - Services that do not depend on each other stop and start together. Those that drain by waiting, have a GPU or are replaced
+        behind a proxy are one after another in any case.
+    type: bool
+    default: true
   settle:
     description: Prove GPUs again in containers that are kept; a card can be lost in a running container.
     type: bool
@@ -90,8 +98,8 @@ EXAMPLES = r"""
 RETURN = r"""
 services:
   description:
-    - For each service its action (keep, create, recreate, remove), why, drain (what was waited for), torch, and seconds until
-      its gate held.
+    - For each service its action (keep, create, recreate, replace, remove), why, drain (what was waited for), torch, and
+      seconds until its gate held.
   type: list
   elements: dict
   returned: success
@@ -100,7 +108,7 @@ service:
   type: str
   returned: failure of a gate
 gate:
-  description: The gate that failed - gpu, guard, drain, start, container, health or torch.
+  description: The gate that failed - gpu, guard, drain, start, container, health, torch or proxy.
   type: str
   returned: failure of a gate
 fenced:
@@ -144,6 +152,7 @@ def verb(module: AnsibleModule) -> dict[str, Any]:
         arm,
         params["drain"],
         params["drain_timeout"],
+        params["together"],
     )
     with contextlib.nullcontext() if check else store.step(params["run"]):
         return switch.remove(check) if params["state"] == "absent" else switch.switch(check, params["wait"], params["settle"])
@@ -161,6 +170,7 @@ def main() -> None:
             "run": {"type": "str", "required": True},
             "wait": {"type": "bool", "default": True},
             "confirm_timeout": {"type": "float", "default": 0},
+            "together": {"type": "bool", "default": True},
             "settle": {"type": "bool", "default": False},
             "gpu_release_timeout": {"type": "float", "default": 60},
             "torch_timeout": {"type": "float", "default": 60},

@@ -11,11 +11,12 @@ import hashlib
 import json
 import re
 from dataclasses import dataclass, replace
-from typing import Any, Mapping, Optional
+from typing import Any, Callable, Mapping, Optional
 
 from ansible.module_utils.rollout import torch_verdict
 from ansible.module_utils.rollout.drain import Drain, read_drain
 from ansible.module_utils.rollout.errors import RolloutError
+from ansible.module_utils.rollout.proxy import StartFirst, read_start_first, through
 
 CONFIG_LABEL = "rollout.config"
 RELEASE_LABEL = "rollout.release"
@@ -27,6 +28,7 @@ _GATE: dict[str, tuple[tuple[type, ...], str]] = {
     "window": ((int, float), "a number of seconds"),
     "names_release": ((bool,), "true or false"),
     "drain": ((dict,), "a mapping with stop, the URL that stops the intake of work"),
+    "start_first": ((dict,), "a mapping with proxy, the service in front, and port"),
 }
 # A duration as Compose prints it: 1m30s.
 _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
@@ -39,8 +41,9 @@ class Service:
     ``deadline`` is how many seconds it may take from its start until every gate holds; ``successes`` how many good
     samples in a row are needed, over at least ``window`` seconds. ``health`` are URLs, as seen from the host; none
     means that Docker's own health check decides. With ``names_release`` each answer must name the release. ``grace`` are
-    the seconds that Docker gives it to end. ``config_hash`` stands for the whole configuration: the label that the release's
-    pins put on the container, or in a file without pins the hash that they will put there.
+    the seconds that Docker gives it to end. With ``start_first`` its new container comes before the old one goes.
+    ``after`` are the services that it depends on. ``config_hash`` stands for the whole configuration: the label that the
+    release's pins put on the container, or in a file without pins the hash that they will put there.
     """
 
     name: str
@@ -50,9 +53,11 @@ class Service:
     health: tuple[str, ...] = ()
     deadline: float = 120.0
     successes: int = 3
-    window: float = 1.0
+    window: float = 0.2
     names_release: bool = False
     drain: Optional[Drain] = None
+    start_first: Optional[StartFirst] = None
+    after: tuple[str, ...] = ()
     grace: float = 10.0
     ports: tuple[int, ...] = ()
     cards: tuple[str, ...] = ()
@@ -61,7 +66,8 @@ class Service:
 
 @dataclass(frozen=True)
 class Container:
-    """What `docker inspect` said of the container of one service. Exit facts serve messages."""
+    """What `docker inspect` said of a container of one service. Exit facts serve messages; ``addresses`` are those that
+    it has in each network."""
 
     id: str
     service: str
@@ -75,11 +81,14 @@ class Container:
     oom: bool
     started: str
     error: str = ""
+    name: str = ""
+    addresses: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
 class Change:
-    """What a switch does to one service: ``keep``, ``create``, ``recreate`` or ``remove``, and why."""
+    """What a switch does to one service: ``keep``, ``create``, ``recreate``, ``replace`` (the new container before the old one
+    goes) or ``remove``, and why."""
 
     service: str
     action: str
@@ -103,21 +112,56 @@ def services(config: dict[str, Any], file: str) -> list[Service]:
         if name not in specs:
             raise RolloutError(f"{file}: x-rollout names service {name}, which the file does not have.")
     found = [_service(name, spec, name in gates, gates.get(name), file) for name, spec in specs.items()]
+    for service in found:
+        if service.start_first:
+            _two_at_once(service, specs, gates, f"{file}: x-rollout.{service.name}.start_first")
     return sorted(found, key=lambda s: s.released)
 
 
+def _two_at_once(service: Service, specs: Mapping[str, Any], gates: Mapping[str, Any], where: str) -> None:
+    """Refuse start-first where two containers of the service cannot be side by side, or nothing stands in front.
+
+    Raises:
+        RolloutError: names the key and what is in the way.
+    """
+    spec, proxy = specs[service.name], service.start_first.proxy if service.start_first else ""
+    reason = ""
+    if service.torch and service.torch.on_gpu:
+        reason = "a GPU service is stop-first always, because one card holds one model"
+    elif service.drain:
+        reason = "its key drain speaks to one container, and there are two for a while"
+    elif proxy not in specs or proxy in gates:
+        reason = f"proxy '{proxy}' is not a service of this file outside the release"
+    elif service.ports:
+        reason = f"it publishes port {service.ports[0]} itself, which two containers cannot; let {proxy} publish it"
+    elif spec.get("container_name"):
+        reason = f"it has container_name {spec['container_name']}, which two containers cannot have"
+    elif spec.get("network_mode"):
+        reason = f"it has network_mode {spec['network_mode']}, and no address of its own"
+    elif not through(service.health, published(specs[proxy])):
+        reason = f"none of its health URLs goes to a port that {proxy} publishes, so that requests could be seen to arrive"
+    if reason:
+        raise RolloutError(f"{where} is refused: {reason}. Mend that, or set rollout_strategy: stop_first.")
+
+
 def _service(name: str, spec: dict[str, Any], released: bool, gate: Any, file: str) -> Service:
-    ports = tuple(int(p["published"]) for p in spec.get("ports") or [] if str(p.get("published", "")).isdigit())
+    ports = published(spec)
     pinned = (spec.get("labels") or {}).get(CONFIG_LABEL)
     # Not Compose's own config-hash: `up --no-deps` and `config --hash` disagree on a service that has dependencies.
     config_hash = pinned or hashlib.sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()[:16]
     facts: dict[str, Any] = {"ports": ports, "cards": cards(spec), "config_hash": config_hash}
+    facts["after"] = tuple(spec.get("depends_on") or ())
     if "stop_grace_period" in spec:
         facts["grace"] = sum(float(n) * _UNITS[u] for n, u in re.findall(r"([\d.]+)(ms|h|m|s)", spec["stop_grace_period"]))
     plain = Service(name, spec.get("image", ""), released, **facts)
     if not plain.image:
         raise RolloutError(f"{file}: service {name} has no image; a rollout does not build.")
     return replace(plain, **_gate(name, gate or {}, file)) if released else plain
+
+
+def published(spec: Mapping[str, Any]) -> tuple[int, ...]:
+    """The host's ports that a service publishes."""
+    return tuple(int(p["published"]) for p in spec.get("ports") or [] if str(p.get("published", "")).isdigit())
 
 
 def _gate(name: str, gate: Any, file: str) -> dict[str, Any]:
@@ -136,6 +180,8 @@ def _gate(name: str, gate: Any, file: str) -> dict[str, Any]:
     found = {key: tuple(value) if key == "health" else value for key, value in gate.items()}
     if "drain" in gate:
         found["drain"] = read_drain(gate["drain"], f"{where}.drain")
+    if "start_first" in gate:
+        found["start_first"] = read_start_first(gate["start_first"], f"{where}.start_first")
     if "torch" in gate:
         found["torch"] = torch_verdict.expectation(gate["torch"], f"{where}.torch")
     return found
@@ -249,38 +295,79 @@ def container(inspected: dict[str, Any]) -> Container:
         oom=bool(state.get("OOMKilled")),
         started=state.get("StartedAt", ""),
         error=state.get("Error", ""),
+        name=inspected.get("Name", "").lstrip("/"),
+        addresses=tuple(
+            (network, str(facts["IPAddress"]))
+            for network, facts in sorted(((inspected.get("NetworkSettings") or {}).get("Networks") or {}).items())
+            if facts.get("IPAddress")
+        ),
     )
 
 
-def changes(wanted: list[Service], image_ids: dict[str, str], running: list[Container]) -> list[Change]:
+def changes(
+    wanted: list[Service], image_ids: Mapping[str, str], running: list[Container], active: Optional[Mapping[str, str]] = None
+) -> list[Change]:
     """What brings the stack from what runs to what is wanted.
 
     Args:
         image_ids: repository -> the image's id on this host.
         running: the stack's containers, stopped ones too.
+        active: start-first service -> the name of the container that its proxy sends requests to.
     """
     by_service: dict[str, list[Container]] = {}
     for found in running:
         by_service.setdefault(found.service, []).append(found)
-    result = []
-    for service in wanted:
-        found_here = by_service.pop(service.name, [])
-        result.append(_change(service, image_ids.get(repository(service.image)), found_here))
-    return result + [Change(name, "remove", "no longer in the compose file") for name in sorted(by_service)]
+    # What is no longer part of the release goes first: it may hold a port that another one now wants.
+    gone = [
+        Change(name, "remove", "no longer in the compose file") for name in sorted(set(by_service) - {s.name for s in wanted})
+    ]
+    return gone + [
+        _change(s, image_ids.get(repository(s.image)), by_service.get(s.name, []), (active or {}).get(s.name)) for s in wanted
+    ]
 
 
-def _change(service: Service, image_id: Optional[str], found: list[Container]) -> Change:
+def _change(service: Service, image_id: Optional[str], found: list[Container], active: Optional[str]) -> Change:
     if not found:
         return Change(service.name, "create", "absent")
+    if service.start_first:
+        one = next((c for c in found if c.name == active), None)
+        # Without one that the proxy knows there is nothing to be gentle with.
+        if one is None:
+            return Change(service.name, "recreate", "unknown to its proxy")
+        why = differs(service, image_id, one) or (f"{len(found)} containers" if len(found) > 1 else "")
+        return Change(service.name, "replace" if why else "keep", why)
     one = found[0]
     if not service.released:
         return Change(service.name, "keep", "") if one.status == "running" else Change(service.name, "create", one.status)
-    if len(found) > 1:
-        return Change(service.name, "recreate", f"{len(found)} containers")
+    why = f"{len(found)} containers" if len(found) > 1 else differs(service, image_id, one)
+    return Change(service.name, "recreate" if why else "keep", why)
+
+
+def differs(service: Service, image_id: Optional[str], one: Container) -> str:
+    """Why a container is not what is wanted; empty where it is."""
     if one.image_id != image_id:
-        return Change(service.name, "recreate", "image")
+        return "image"
     if one.config_hash != service.config_hash:
-        return Change(service.name, "recreate", "configuration")
-    if one.status != "running":
-        return Change(service.name, "recreate", one.status)
-    return Change(service.name, "keep", "")
+        return "configuration"
+    return one.status if one.status != "running" else ""
+
+
+def tiers(names: list[str], after: Mapping[str, tuple[str, ...]], alone: Callable[[str], bool]) -> list[list[str]]:
+    """Services that are switched together: neighbours of which none depends on another, none is to be ``alone``.
+
+    Args:
+        after: service -> those that it depends on.
+    """
+    out: list[list[str]] = []
+    for name in names:
+        last = out[-1] if out else []
+        if not last or alone(name) or alone(last[-1]) or set(after.get(name, ())) & set(last):
+            out.append([name])
+        else:
+            last.append(name)
+    return out
+
+
+def active_first(running: list[Container], active: Mapping[str, str]) -> list[Container]:
+    """Containers, of a start-first service the one first that its proxy sends requests to."""
+    return sorted(running, key=lambda c: c.name != active.get(c.service))

@@ -19,8 +19,9 @@ import struct
 import subprocess
 import termios
 import threading
+import time
 from pathlib import Path
-from typing import Any, Callable, Mapping, Optional, Sequence
+from typing import Any, Callable, Iterator, Mapping, Optional, Sequence
 
 from ansible.module_utils.rollout import compose as composes
 from ansible.module_utils.rollout import pulls
@@ -66,6 +67,35 @@ class _Tail(threading.Thread):
 def _feed(pipe: Any, data: bytes) -> None:
     with contextlib.suppress(OSError, ValueError), pipe:
         pipe.write(data)
+
+
+class Events:
+    """A stream of the engine's events, of which only that there was one is told."""
+
+    def __init__(self, process: Optional[subprocess.Popen[bytes]]) -> None:
+        self._stream = process.stdout if process else None
+        self._looked = time.monotonic()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for an event, ``seconds`` at most; whether one came."""
+        if self._stream is None:
+            time.sleep(seconds)
+            return False
+        if not select.select([self._stream], [], [], seconds)[0]:
+            return False
+        if not os.read(self._stream.fileno(), 2**16):
+            # The engine ended the stream; `age` then decides alone.
+            self._stream = None
+            return False
+        return True
+
+    def seen(self) -> None:
+        """The containers were looked at just now."""
+        self._looked = time.monotonic()
+
+    def age(self) -> float:
+        """Seconds since they were."""
+        return time.monotonic() - self._looked
 
 
 class Engine:
@@ -270,10 +300,25 @@ class Engine:
                 "rollout_registry_username and rollout_registry_password (vaulted)."
             )
 
-    def processes(self, container: str) -> list[int]:
-        """The host's process ids of a running container; none where it does not run."""
-        code, out, _err = self.run(["top", container, "-eo", "pid"], timeout=20)
-        return [int(line) for line in out.split()[1:] if line.isdigit()] if not code else []
+    @contextlib.contextmanager
+    def events(self, project: str) -> Iterator[Events]:
+        """What happens to the containers of a Compose project meanwhile."""
+        label = f"label=com.docker.compose.project={project}"
+        command = ["docker", "events", "--filter", "type=container", "--filter", label, "--format", "{{.Action}}"]
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=self._environment()
+        )
+        with process:
+            try:
+                yield Events(process)
+            finally:
+                process.kill()
+
+    def processes(self, container: str) -> dict[int, int]:
+        """The host's process ids of a running container, each with its parent's; none where it does not run."""
+        code, out, _err = self.run(["top", container, "-eo", "pid,ppid"], timeout=20)
+        rows = [line.split() for line in out.splitlines()[1:]] if not code else []
+        return {int(pid): int(parent) for pid, parent in rows}
 
     def logs(self, container: str, lines: int = 15) -> str:
         """The last lines that a container wrote."""
@@ -321,17 +366,19 @@ class Stack:
         out = self.engine.checked(self.compose("config", "--format", "json"), f"Reading {self.file}")
         return dict(json.loads(out))
 
-    def stop(self, service: str, timeout: float, grace: Optional[int] = None) -> None:
-        """Stop one service, with its own grace period or ``grace`` seconds."""
+    def stop(self, services: Sequence[str], timeout: float, grace: Optional[int] = None) -> None:
+        """Stop services, each with its own grace period or ``grace`` seconds."""
         limit = [] if grace is None else ["--timeout", str(grace)]
-        self.engine.checked(self.compose("stop", *limit, service), f"Stopping {service}", timeout=timeout)
+        self.engine.checked(self.compose("stop", *limit, *services), f"Stopping {' and '.join(services)}", timeout=timeout)
 
-    def up(self, service: str, recreate: bool, timeout: float) -> None:
-        """Start one service, without its dependencies and without pulling."""
-        flag = "--force-recreate" if recreate else "--no-recreate"
+    def up(self, services: Sequence[str], recreate: bool, timeout: float, scale: int = 0) -> None:
+        """Start services, without their dependencies and without pulling; one alone perhaps with ``scale`` containers."""
+        flags = ["--force-recreate" if recreate else "--no-recreate"]
+        if scale:
+            flags += ["--scale", f"{services[0]}={scale}"]
         self.engine.checked(
-            self.compose("up", "--detach", "--no-deps", "--no-build", "--pull", "never", flag, service),
-            f"Starting {service}",
+            self.compose("up", "--detach", "--no-deps", "--no-build", "--pull", "never", *flags, *services),
+            f"Starting {' and '.join(services)}",
             timeout=timeout,
         )
 

@@ -11,12 +11,15 @@ import shutil
 import tempfile
 import time
 from pathlib import Path
-from typing import Any, Iterator, Optional, Union
+from typing import TYPE_CHECKING, Any, Iterable, Iterator, Optional, Union
 
 from ansible.module_utils.rollout import ledger as ledgers
 from ansible.module_utils.rollout import lock as locks
-from ansible.module_utils.rollout import machine
+from ansible.module_utils.rollout import machine, proxy
 from ansible.module_utils.rollout.errors import RolloutError
+
+if TYPE_CHECKING:
+    from ansible.module_utils.rollout.compose import Service
 
 
 def sha256(text: str) -> str:
@@ -61,8 +64,8 @@ class Store:
     """The state directory of one application on one host.
 
     ``ledger.jsonl``, ``releases/<name>/``, ``lock.json`` (who is at work), ``progress.json`` (at what, while it is),
-    ``guard.pyz`` and, while a guard is armed, ``guard.armed``. Mutexes: one step at a time holds ``.step``, a living guard
-    ``.guard``, a change of the lock ``.lock``.
+    ``proxy/`` (what HAProxy reads), ``guard.pyz`` and, while a guard is armed, ``guard.armed``. Mutexes: one step at a time holds
+    ``.step``, a living guard ``.guard``, a change of the lock ``.lock``.
     """
 
     def __init__(self, root: str) -> None:
@@ -269,6 +272,27 @@ class Store:
             return dict(json.loads(path.read_text(encoding="utf-8")))
         except (OSError, ValueError) as error:
             raise RolloutError(f"Release {name} is incomplete: {path} cannot be read ({error}).") from error
+
+    def servers(self, stack: str, service: str) -> Optional[str]:
+        """The file that says to which container a start-first service's proxy sends requests; None where there is none."""
+        try:
+            return self._servers(stack, service).read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return None
+
+    def write_servers(self, stack: str, service: str, text: str) -> None:
+        """Write that file, in one step. The proxy's user reads it, so everybody may; nothing in it is secret."""
+        self.fence()
+        path = self._servers(stack, service)
+        path.parent.mkdir(mode=0o755, exist_ok=True)
+        write_atomic(path, text, 0o644)
+
+    def active(self, stack: str, services: Iterable[Service]) -> dict[str, str]:
+        """Start-first service -> the name of the container that its proxy sends requests to."""
+        return {s.name: proxy.active(self.servers(stack, s.name)) for s in services if s.start_first}
+
+    def _servers(self, stack: str, service: str) -> Path:
+        return self.root / "proxy" / f"{stack}.{service}.cfg"
 
     def names(self) -> list[str]:
         """The complete releases on this host."""

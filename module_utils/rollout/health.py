@@ -18,7 +18,8 @@ PASS, FAIL, WAIT = "pass", "fail", "wait"
 class Answer:
     """What one URL said: ``status`` is None where nothing answered, then ``reason`` says why.
 
-    ``operations`` is the work at hand, where a drain URL was asked and its answer lists it.
+    ``operations`` is the work at hand, where a drain URL was asked and its answer lists it; ``container`` what a start-first
+    service's proxy says of who answered.
     """
 
     url: str
@@ -26,6 +27,7 @@ class Answer:
     release: Optional[str] = None
     reason: str = ""
     operations: Optional[tuple[str, ...]] = None
+    container: str = ""
 
 
 @dataclass
@@ -134,6 +136,6 @@ def read_answer(url: str, status: int, body: Any) -> Answer:
     return Answer(url, status, release if isinstance(release, str) else None, reason[:300], operations)
 
 
-def next_pause(elapsed: float) -> float:
-    """Seconds until the next sample: 30 ms at first, growing to half a second."""
-    return min(0.5, max(0.03, elapsed / 20))
+def next_pause(elapsed: float, good: bool = False) -> float:
+    """Seconds until the next sample: 30 ms at first, growing to a quarter of a second; again 30 ms once answers are good."""
+    return 0.03 if good else min(0.25, max(0.03, elapsed / 30))

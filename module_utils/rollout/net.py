@@ -9,10 +9,12 @@ import os
 import socket
 import urllib.error
 import urllib.request
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Optional
 
 from ansible.module_utils.rollout.health import Answer, read_answer
+from ansible.module_utils.rollout.proxy import HEADER
 
 # No proxy: a URL of a gate names this host or a neighbour.
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -32,13 +34,18 @@ def _request(url: str, data: Optional[bytes], timeout: float) -> Answer:
     try:
         request = urllib.request.Request(url, data, {"Content-Type": "application/json"} if data else {})
         with _OPENER.open(request, timeout=timeout) as response:
-            return read_answer(url, response.status, _json(response.read(65536)))
+            return _answer(url, response.status, response)
     except urllib.error.HTTPError as error:
         with error:
-            return read_answer(url, error.code, _json(error.read(65536)))
+            return _answer(url, error.code, error)
     except (OSError, ValueError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", error)
         return Answer(url, None, reason=str(getattr(reason, "strerror", None) or reason or type(error).__name__).lower())
+
+
+def _answer(url: str, status: int, response: Any) -> Answer:
+    found = read_answer(url, status, _json(response.read(65536)))
+    return replace(found, container=str(response.headers.get(HEADER) or ""))
 
 
 def _json(body: bytes) -> Any:

@@ -129,6 +129,8 @@ def _stack(
 def _drift(change: compose.Change) -> str:
     if change.action == "remove":
         return "is not part of the release"
+    if change.why.endswith(" containers"):
+        return f"has {change.why}"
     return {
         "absent": "has no container",
         "image": "runs another image than the release's",

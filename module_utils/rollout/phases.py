@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from typing import Any, Iterator, Optional
+from typing import Any, Iterable, Iterator, Optional
 
 
 class Phases:
@@ -17,13 +17,32 @@ class Phases:
     @contextlib.contextmanager
     def phase(self, phase: str, service: str = "", detail: str = "") -> Iterator[None]:
         """Note when what is done inside begins and ends, and whether it ended well."""
-        entry = {"phase": phase, "service": service, "detail": detail, "from": self._now(), "to": 0.0, "good": False}
-        self._found.append(entry)
+        entry = self.begin(phase, service, detail)
+        good = False
         try:
             yield
-            entry["good"] = True
+            good = True
         finally:
-            entry["to"] = self._now()
+            self.end(entry, good)
+
+    @contextlib.contextmanager
+    def together(self, phase: str, services: Iterable[str]) -> Iterator[None]:
+        """The same for services to which it happens at once."""
+        with contextlib.ExitStack() as phases:
+            for service in services:
+                phases.enter_context(self.phase(phase, service))
+            yield
+
+    def begin(self, phase: str, service: str = "", detail: str = "") -> dict[str, Any]:
+        """Note that something begins; `end` takes what this returns."""
+        entry = {"phase": phase, "service": service, "detail": detail, "from": self._now(), "to": None, "good": False}
+        self._found.append(entry)
+        return entry
+
+    def end(self, entry: Optional[dict[str, Any]], good: bool) -> None:
+        """Note that it ended, unless that was noted before."""
+        if entry is not None and entry["to"] is None:
+            entry.update(to=self._now(), good=good)
 
     def out_of_service(self, service: str) -> Optional[float]:
         """Seconds from the service's stop (or from the start that replaces it) until it was healthy; None where it was not."""

@@ -10,7 +10,7 @@ from ansible.module_utils.rollout import compose
 from ansible.module_utils.rollout.plan import UNPACKED_PER_COMPRESSED, human
 from ansible.module_utils.rollout.tables import table
 
-_WORDS = {"keep": "stays", "create": "start", "recreate": "restart", "remove": "remove"}
+_WORDS = {"keep": "stays", "create": "start", "recreate": "restart", "replace": "replace", "remove": "remove"}
 
 
 def rows(
@@ -20,6 +20,7 @@ def rows(
     images: Mapping[str, Mapping[str, Any]],
     before: Mapping[str, Mapping[str, Any]],
     took: Mapping[str, Sequence[float]],
+    active: Mapping[str, str] = {},
 ) -> list[dict[str, Any]]:
     """What is going to happen to the services of a stack.
 
@@ -27,20 +28,22 @@ def rows(
         images: repository -> digest and, where the image is on the host, id of the release to come.
         before: the same of the stable release.
         took: service -> the seconds of its last restarts.
+        active: start-first service -> the container that its proxy sends requests to.
 
     Returns:
         stack, service, action, why, old and new (digests, where they are known), gap (seconds that it is expected to be away,
-        the median of its last restarts; None where it stays or was never restarted).
+        the median of its last restarts, none where the new container comes first; None where it stays or was never restarted).
     """
     ids = {repository: str(image.get("id") or "") for repository, image in images.items()}
     known = {str(image["id"]): str(image["digest"]) for image in before.values() if image.get("id")}
     by_name = {service.name: service for service in wanted}
-    here = {found.service: found for found in running}
+    running = compose.active_first(list(running), active)
+    here = {found.service: found for found in reversed(running)}
     result = []
-    for change in compose.changes(list(wanted), ids, list(running)):
+    for change in compose.changes(list(wanted), ids, running, active):
         service, found = by_name.get(change.service), here.get(change.service)
         image = images.get(compose.repository(service.image)) if service else None
-        seconds = took.get(change.service) if change.action == "recreate" else None
+        seconds = {"recreate": took.get(change.service), "replace": [0.0]}.get(change.action)
         result.append(
             {
                 "stack": stack,
@@ -73,7 +76,11 @@ def screen(hosts: Mapping[str, Mapping[str, Any]], release: str, run: Mapping[st
         if run["diff"]:
             differences += [line for part in found.get("diff") or [] for line in _unified(host, part)]
         for row in preview.get("services") or []:
-            why = f" ({row['why']})" if row["action"] in ("recreate", "create") and row["why"] not in ("image", "absent") else ""
+            why = (
+                f" ({row['why']})"
+                if row["action"] in ("recreate", "replace", "create") and row["why"] not in ("image", "absent")
+                else ""
+            )
             gap = f"~{row['gap']:.1f} s" if row["gap"] is not None else ""
             cells.append([host, row["service"], _WORDS[row["action"]] + why, _digests(row), gap])
     head = f"{str(run['action']).upper()} {release}, run {run['run']}"

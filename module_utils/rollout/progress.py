@@ -86,7 +86,7 @@ def _release(result: Mapping[str, Any]) -> str:
 
 
 def _service(service: Mapping[str, Any]) -> str:
-    word = {"create": "started", "recreate": "restarted", "remove": "removed"}[service["action"]]
+    word = {"create": "started", "recreate": "restarted", "replace": "replaced", "remove": "removed"}[service["action"]]
     return f"{service['service']} {word}"
 
 

@@ -299,8 +299,9 @@ def _services(results: Mapping[str, Result], release: str) -> list[str]:
             gap = f"{service['gap']:.1f} s" if service.get("gap") is not None else ""
             old = result.get("stable") or "-"
             what = {"keep": "unchanged", "create": "started", "recreate": f"{old} -> {release}", "remove": "removed"}
-            if service["action"] == "recreate" and old == release:
+            if old == release:
                 what["recreate"] = f"restarted ({service['why']})"
+            what["replace"] = what["recreate"].replace("restarted", "replaced")
             torch = service.get("torch") or {}
             rows.append([host, service["service"], what[service["action"]], gap, torch_column(torch) if torch else ""])
     return [table(["HOST", "SERVICE", "CHANGE", "GAP", "TORCH"], rows), "\n".join(notes)] if rows else []

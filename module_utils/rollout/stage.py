@@ -194,7 +194,7 @@ def _preview(
     took, found = store.ledger().took, []
     for stack, wanted in services.items():
         running = engine.containers(plan.project(application, stack))
-        found += preview.rows(stack, wanted, running, images, before.get("images", {}), took)
+        found += preview.rows(stack, wanted, running, images, before.get("images", {}), took, store.active(stack, wanted))
     return {"services": found, "to_pull": to_pull, "free": store.free_bytes(data)}
 
 

@@ -1,4 +1,4 @@
-"""The verb `switch`: bring one stack of a host to a release, service by service, each behind its gate.
+"""The verb `switch`: bring one stack of a host to a release, tier by tier, each service behind its gate.
 
 Rollout, rollback and revert all come here.
 """
@@ -10,10 +10,11 @@ import time
 from dataclasses import replace
 from typing import Any, Callable, Optional
 
-from ansible.module_utils.rollout import compose, contract, drain, env, gpu, health, net, plan, stage, torch_verdict
+from ansible.module_utils.rollout import beside, compose, contract, drain, env, gpu, health, net, plan, stage, torch_verdict
 from ansible.module_utils.rollout.engine import Engine, Stack
 from ansible.module_utils.rollout.errors import RolloutError
 from ansible.module_utils.rollout.files import Store
+from ansible.module_utils.rollout.gates import Gates
 from ansible.module_utils.rollout.phases import Phases
 
 
@@ -22,7 +23,7 @@ class Switch:
 
     ``arm`` is called before the first change; what it raises prevents the change. ``gpu_release_s`` is how long a card may
     take to be free after the old container was stopped. ``drain_mode`` and ``drain_s`` hold for services whose gate does
-    not say otherwise.
+    not say otherwise. With ``together`` services that do not depend on each other are switched at once.
     """
 
     def __init__(
@@ -38,25 +39,30 @@ class Switch:
         arm: Callable[[], None] = lambda: None,
         drain_mode: str = drain.CHECKPOINT,
         drain_s: float = 300.0,
+        together: bool = True,
     ) -> None:
         self.store, self.engine, self.stack_name, self.name, self.run = store, engine, stack, name, run
         self.torch_limit_s, self.gpu_release_s, self.arm = torch_limit_s, gpu_release_s, arm
-        self.drain_mode, self.drain_s = drain_mode, drain_s
+        self.drain_mode, self.drain_s, self.together = drain_mode, drain_s, together
         self.phases = Phases()
+        self.by_name: dict[str, compose.Service] = {}
         self.project = plan.project(application, stack)
         self.manifest = store.manifest(name)
         self.release = str(self.manifest["release"])
         self.file = plan.compose_file(stack)
         self.stack = Stack(engine, self.project, store.directory(name), self.file, plan.pins_file(stack))
         self.image_ids = {r: i["id"] for r, i in self.manifest["images"].items()}
+        self.gates = Gates(store, engine, self.project, self.release, self.image_ids, self.phases, self.failure)
 
     def observe(self) -> tuple[list[compose.Service], list[compose.Container], list[compose.Change]]:
         """What is wanted, what runs, and the difference."""
         # A stack that the release does not have yet: all its containers go.
         there = self.stack_name in self.manifest["stacks"]
         wanted = compose.services(self.stack.config(), self.file) if there else []
-        running = self.engine.containers(self.project)
-        return wanted, running, compose.changes(wanted, self.image_ids, running)
+        self.by_name = {s.name: s for s in wanted}
+        active = self.store.active(self.stack_name, wanted)
+        running = compose.active_first(self.engine.containers(self.project), active)
+        return wanted, running, compose.changes(wanted, self.image_ids, running, active)
 
     def switch(self, check: bool, wait: bool = True, settle: bool = False) -> dict[str, Any]:
         """As `_switch`, with what was done when: phases and clock, in the facts of an error too."""
@@ -83,62 +89,77 @@ class Switch:
             RolloutError: a gate did not hold, or a service could not be started. Facts: service, gate, log.
         """
         wanted, running, changes = self.observe()
-        by_name = {s.name: s for s in wanted}
         # In check mode only settling asks the cards.
         if wait and not check:
-            changes = [self._again(change, by_name.get(change.service), running) for change in changes]
+            changes = [self._again(change, self.by_name.get(change.service), running) for change in changes]
         # A container that this run made must not have crashed since; an older one may have, long ago.
         begun = self.store.ledger().open
-        fresh = {e.get("service") for e in begun if e["run"] == self.run}
-        changed = any(c.action != "keep" for c in changes)
-        if changed and not check:
+        fresh = {str(e.get("service")) for e in begun if e["run"] == self.run}
+        changing = [c for c in changes if c.action != "keep"]
+        rows = {c.service: _row(c) for c in changes}
+        if changing and not check:
             if wait:
-                to_start = {c.service for c in changes if c.action != "keep"}
+                to_start = {c.service for c in changing}
                 stage.require_gpu_host(self.engine, {self.stack_name: [s for s in wanted if s.name in to_start]})
             self.arm()
-        report = []
-        for change in changes:
-            service = by_name.get(change.service)
-            began, drained = time.monotonic(), ""
-            if service is None:
-                if not check:
-                    self._record("switching", change.service)
-                    self._remove([c for c in running if c.service == change.service])
-            elif change.action != "keep" and not check:
-                drained = self._start(service, change, [c for c in running if c.service == service.name], wait)
-            elif not check and service.drain and any(e.get("service") == service.name for e in begun):
+            by_name = {c.service: c for c in changing}
+            after = {s.name: s.after for s in wanted}
+            for tier in compose.tiers(list(by_name), after, lambda name: self._alone(by_name[name], wait)):
+                self._tier([by_name[name] for name in tier], running, wait, rows)
+        # In check mode what would be changed still runs the old release: its gate says nothing about the new one.
+        kept = [s for s in wanted if rows[s.name]["action"] == "keep"]
+        begun_here = {str(e.get("service")) for e in begun}
+        for service in kept:
+            if not check and service.drain and service.name in begun_here:
                 # It stays, but whoever began to switch it may have left it draining.
-                drained = self._resume(service.drain)
-            torch = None
-            # In check mode what would be changed still runs the old release: its gate says nothing about the new one.
-            changing = change.action != "keep"
-            if wait and service and ((changing and not check) or (service.released and not changing)):
-                with self.phases.phase("health", service.name) if changing else contextlib.nullcontext():
-                    found = self._gate(service, changing, service.name in fresh or changing)
-                if settle and service.drain and any(e.get("service") == service.name for e in begun):
+                rows[service.name]["drain"] = self._resume(service.drain)
+        if wait:
+            held = self.gates.hold([s for s in kept if s.released], changing=False, fresh=fresh)
+            for service in [s for s in kept if s.released]:
+                if settle and service.drain and service.name in begun_here:
                     # Once more, behind its gate: on the way back whom it asks was not there yet.
                     left = self._resume(service.drain)
                     if left:
-                        raise self._failure(service, "drain", f"it {left}")
-                if service.torch and (changing or (settle and service.torch.on_gpu)):
-                    with self.phases.phase("torch", service.name):
-                        torch = self._torch(service, service.torch, found, proven=not changing)
-            report.append(
-                {
-                    "service": change.service,
-                    "action": change.action,
-                    "why": change.why,
-                    "drain": drained,
-                    "torch": torch,
-                    "seconds": round(time.monotonic() - began, 2) if change.action != "keep" else 0.0,
-                    "gap": self.phases.out_of_service(change.service),
-                }
-            )
-        if changed and not check:
+                        raise self.failure(service, "drain", f"it {left}")
+                if settle and service.torch and service.torch.on_gpu:
+                    rows[service.name]["torch"] = self.prove(service, service.torch, held[service.name], proven=True)
+        if changing and not check:
             # What was only started, or restarted without a gate on the way back, says nothing of a restart.
-            seconds = {r["service"]: r["gap"] for r in report if r["action"] == "recreate" and r["gap"] is not None}
-            self.store.append("switched", self.run, name=self.name, release=self.release, stack=self.stack_name, seconds=seconds)
-        return {"changed": changed, "services": report}
+            gaps = {n: r["gap"] for n, r in rows.items() if r["action"] == "recreate" and r["gap"] is not None}
+            self.store.append("switched", self.run, name=self.name, release=self.release, stack=self.stack_name, seconds=gaps)
+        return {"changed": bool(changing), "services": list(rows.values())}
+
+    def _alone(self, change: compose.Change, wait: bool) -> bool:
+        """Whether a service is switched by itself: by policy, or because its switch is more than a stop and a start."""
+        service = self.by_name.get(change.service)
+        if not self.together or service is None or not service.released or service.start_first:
+            return True
+        waits = service.drain is not None and drain.mode(service.drain, self.drain_mode, wait) == drain.WAIT
+        return waits or bool(service.torch and service.torch.on_gpu)
+
+    def _tier(
+        self, tier: list[compose.Change], running: list[compose.Container], wait: bool, rows: dict[str, dict[str, Any]]
+    ) -> None:
+        """Switch services that go together, and hold their gates; fills their rows."""
+        began = time.monotonic()
+        first = self.by_name.get(tier[0].service)
+        if first is None:
+            self.record("switching", tier[0].service)
+            self.remove_containers([c for c in running if c.service == tier[0].service])
+        elif first.start_first:
+            beside.Beside(self, first, first.start_first).bring(wait, rows[first.name])
+        else:
+            services = [self.by_name[change.service] for change in tier]
+            told = self._start(services, tier, running, wait)
+            found = self.gates.hold(services, changing=True, fresh=set()) if wait else {}
+            for service in services:
+                row = rows[service.name]
+                row.update(drain=told.get(service.name, ""), gap=self.phases.out_of_service(service.name))
+                if wait and service.torch:
+                    row["torch"] = self.prove(service, service.torch, found[service.name], proven=False)
+                row["seconds"] = round(time.monotonic() - began, 2)
+        for change in tier:
+            rows[change.service]["seconds"] = rows[change.service]["seconds"] or round(time.monotonic() - began, 2)
 
     def _again(
         self, change: compose.Change, service: Optional[compose.Service], running: list[compose.Container]
@@ -158,8 +179,8 @@ class Switch:
         released = {s.name for s in wanted if s.released}
         found = [c for c in running if c.service in released]
         if found and not check:
-            self._record("reverting", found[0].service)
-            self._remove(found)
+            self.record("reverting", found[0].service)
+            self.remove_containers(found)
         return {
             "changed": bool(found),
             "services": [
@@ -168,37 +189,56 @@ class Switch:
             ],
         }
 
-    def _record(self, event: str, service: str) -> None:
+    def record(self, event: str, service: str) -> None:
         """Into the ledger before the step: what was begun is known whatever happens."""
         self.store.append(event, self.run, name=self.name, release=self.release, stack=self.stack_name, service=service)
 
-    def _start(self, service: compose.Service, change: compose.Change, old: list[compose.Container], wait: bool) -> str:
-        """Bring a service to the release; returns what its old container was waited for."""
-        self._record("switching", service.name)
-        asked = service.drain if any(c.status == "running" for c in old) else None
-        mode, began = drain.mode(asked, self.drain_mode, wait) if asked else "", time.monotonic()
-        first, told = None, ""
-        if asked and mode in (drain.WAIT, drain.CHECKPOINT):
-            with self.phases.phase("drain", service.name, mode):
-                waits = mode == drain.WAIT
-                first = self._idle(service, drain.Wait(asked, self.drain_s, began)) if waits else self._drain(asked)
+    def _start(
+        self, services: list[compose.Service], tier: list[compose.Change], running: list[compose.Container], wait: bool
+    ) -> dict[str, str]:
+        """Bring services to the release; returns what their old containers were waited for."""
+        began = time.monotonic()
+        modes: dict[str, str] = {}
+        first: dict[str, Optional[health.Answer]] = {}
+        old = {s.name: [c for c in running if c.service == s.name] for s in services}
+        for service in services:
+            self.record("switching", service.name)
+            if not service.released:
+                beside.make_room(self, service, running)
+            elif service.drain and any(c.status == "running" for c in old[service.name]):
+                mode = modes[service.name] = drain.mode(service.drain, self.drain_mode, wait)
+                if mode != drain.FORCE:
+                    with self.phases.phase("drain", service.name, mode):
+                        limit = drain.Wait(service.drain, self.drain_s, began)
+                        first[service.name] = self._idle(service, limit) if mode == drain.WAIT else self._drain(service.drain)
+        longest = max(s.grace + s.deadline for s in services) + 120
+        cards = [(s, s.torch) for s in services if s.torch and s.torch.on_gpu and old[s.name]]
+        pids = {s.name: [pid for found in old[s.name] for pid in self.engine.processes(found.id)] for s, _torch in cards}
+        forced = [s.name for s in services if modes.get(s.name) == drain.FORCE]
+        gently = [s.name for s in services if s.name not in forced and (s.name in modes or s.name in pids)]
         try:
-            card = service.torch if service.torch and service.torch.on_gpu else None
-            if old and (asked or card):
-                pids = [pid for found in old for pid in self.engine.processes(found.id)] if card else []
-                grace = drain.FORCED_GRACE_S if mode == drain.FORCE else None
-                with self.phases.phase("stop", service.name):
-                    self.stack.stop(service.name, service.grace + service.deadline + 120, grace)
-                told = drain.told(mode, first, time.monotonic() - began) if mode else ""
-                if card:
-                    self._free_card(service, card, pids, wait)
-            with self.phases.phase("start", service.name):
-                self.stack.up(service.name, recreate=change.action == "recreate", timeout=service.grace + service.deadline + 120)
+            for names, grace in ((gently, None), (forced, drain.FORCED_GRACE_S)):
+                if names:
+                    with self.phases.together("stop", names):
+                        self.stack.stop(names, longest, grace)
+            seconds = time.monotonic() - began
+            for service, expected in cards:
+                self._free_card(service, expected, pids[service.name], wait)
+            names = [s.name for s in services]
+            with self.phases.together("start", names):
+                self.stack.up(names, recreate=any(c.action == "recreate" for c in tier), timeout=longest)
         except RolloutError as error:
             if error.facts.get("fenced"):
                 raise
-            raise self._failure(service, "start", str(error)) from error
-        return told
+            raise self.failure(self._faulty(services), "start", str(error)) from error
+        return {name: drain.told(mode, first.get(name), seconds) for name, mode in modes.items()}
+
+    def _faulty(self, services: list[compose.Service]) -> compose.Service:
+        """Of services that were to start together, the first whose container does not run."""
+        if len(services) == 1:
+            return services[0]
+        up = {c.service for c in self.engine.containers(self.project) if c.status == "running"}
+        return next((s for s in services if s.name not in up), services[0])
 
     def _drain(self, asked: drain.Drain) -> health.Answer:
         """Tell a service to take no more work; what it still does."""
@@ -231,7 +271,7 @@ class Switch:
             )
             if state == drain.FAIL:
                 left = self._resume(wait.asked)
-                raise self._failure(service, "drain", f"{wait.why}. It {left or 'was left running and takes work again'}")
+                raise self.failure(service, "drain", f"{wait.why}. It {left or 'was left running and takes work again'}")
             time.sleep(health.next_pause(now - wait.started))
 
     def _free_card(self, service: compose.Service, expected: torch_verdict.Expectation, pids: list[int], wait: bool) -> None:
@@ -244,67 +284,24 @@ class Switch:
             if wait or error.facts.get("fenced"):
                 raise
 
-    def _gate(self, service: compose.Service, changing: bool, fresh: bool) -> compose.Container:
-        """Wait until the service's gate holds: for one that was running all along, one good answer is enough.
-
-        Raises:
-            RolloutError: it did not; says what it waited for.
-        """
-        released = service.released
-        gate = health.Gate(
-            service if changing else replace(service, successes=1, window=0.0),
-            self.image_ids.get(compose.repository(service.image)) if released else None,
-            self.release if released and self.release.startswith("sha-") else None,
-            time.monotonic(),
-            fresh,
-        )
-        identity: Optional[str] = None
-        while True:
-            self.store.fence()
-            found = self._container(service.name, identity)
-            identity = found.id if found else None
-            ready = found is not None and found.status == "running"
-            answers = [net.ask(url) for url in service.health] if ready else []
-            now = time.monotonic()
-            state = gate.sample(found, answers, now)
-            if state == health.PASS and found:
-                return found
-            self.store.tell(
-                step="gate",
-                what=service.name,
-                waiting_for=gate.waiting_for,
-                elapsed=round(now - gate.started, 1),
-                deadline=service.deadline,
-            )
-            if state == health.FAIL:
-                waited = now - gate.started
-                late = f"after {waited:.0f} s (its deadline is {service.deadline:.0f} s) it still waits for "
-                crashed = bool(gate.fatal)
-                raise self._failure(
-                    service,
-                    "container" if crashed else "health",
-                    gate.waiting_for if crashed else late + gate.waiting_for,
-                )
-            time.sleep(health.next_pause(now - gate.started))
-
-    def _container(self, service: str, identity: Optional[str]) -> Optional[compose.Container]:
-        if identity:
-            found = [compose.container(c) for c in self.engine.inspect("container", [identity])]
-        else:
-            found = [c for c in self.engine.containers(self.project) if c.service == service]
-        return found[0] if found else None
-
-    def _torch(
+    def prove(
         self, service: compose.Service, expected: torch_verdict.Expectation, found: compose.Container, proven: bool
     ) -> dict[str, Any]:
+        """Hold a running container to its torch contract.
+
+        Raises:
+            RolloutError: it does not keep it.
+        """
         self.store.tell(step="torch", what=service.name)
-        verdict = contract.in_container(self.engine, found.id, expected, self.torch_limit_s)
+        with self.phases.phase("torch", service.name):
+            verdict = contract.in_container(self.engine, found.id, expected, self.torch_limit_s)
         # Where this very container was proven before, a card that it has filled since is no fault.
         if verdict["verdict"] != torch_verdict.PASS and not (proven and torch_verdict.passed_or_busy(verdict)):
-            raise self._failure(service, "torch", torch_verdict.sentence(verdict, "torch contract broken"))
+            raise self.failure(service, "torch", torch_verdict.sentence(verdict, "torch contract broken"))
         return verdict
 
-    def _remove(self, containers: list[compose.Container]) -> None:
+    def remove_containers(self, containers: list[compose.Container]) -> None:
+        """Stop and remove containers, one after another."""
         for found in containers:
             self.engine.checked(["stop", found.id], f"Stopping {found.service}")
             self.engine.checked(["rm", found.id], f"Removing {found.service}")
@@ -321,8 +318,10 @@ class Switch:
                 text = text.replace(values[name], env.MASK)
         return text
 
-    def _failure(self, service: compose.Service, gate: str, what: str) -> RolloutError:
-        found = self._container(service.name, None)
+    def failure(self, service: compose.Service, gate: str, what: str) -> RolloutError:
+        """The sentence for a gate that did not hold, with the last lines of the service's log."""
+        # The newest first: of two it is the one that did not come up.
+        found = next((c for c in self.engine.containers(self.project) if c.service == service.name), None)
         log = self._masked(self.engine.logs(found.id)) if found else ""
         what = self._masked(what).rstrip(".")
         return RolloutError(
@@ -332,3 +331,9 @@ class Switch:
             gate=gate,
             log=log,
         )
+
+
+def _row(change: compose.Change) -> dict[str, Any]:
+    """What is reported of a service, before anything was done."""
+    facts = {"service": change.service, "action": change.action, "why": change.why}
+    return {**facts, "drain": "", "torch": None, "seconds": 0.0, "gap": None}

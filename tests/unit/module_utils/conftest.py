@@ -3,7 +3,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
-from ansible.module_utils.rollout import gpu, switch
+from ansible.module_utils.rollout import beside, engine, gates, gpu, switch
 
 
 @pytest.fixture(autouse=True)
@@ -14,6 +14,6 @@ def clock(monkeypatch):
     def sleep(seconds):
         now.time += seconds
 
-    for module in (switch, gpu):
+    for module in (switch, gates, beside, engine, gpu):
         monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now.time, sleep=sleep))
     return now

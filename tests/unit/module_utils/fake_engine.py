@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 from pathlib import Path
-from typing import Any, Callable, Sequence
+from typing import Any, Callable, Iterator, Sequence
 
 from ansible.module_utils.rollout import compose
-from ansible.module_utils.rollout.engine import Engine
+from ansible.module_utils.rollout.engine import Engine, Events
 from ansible.module_utils.rollout.errors import RolloutError
 
 READING = {"ps", "container inspect", "image inspect", "image ls", "config", "logs", "info", "top"}
@@ -24,7 +25,7 @@ def image_id(letter: str) -> str:
 
 class FakeEngine(Engine):
     """``images``: reference -> id. ``containers``: what `docker inspect` would say. ``broken``: service -> state it takes
-    when it is started. ``shown``: what a pull shows on its terminal. ``calls``: everything that was asked, the words that
+    when it is started. ``shown``: what a pull shows on its terminal. ``top``: process id -> parent, of every container. ``calls``: everything that was asked, the words that
     matter."""
 
     def __init__(self) -> None:
@@ -40,6 +41,7 @@ class FakeEngine(Engine):
         self.configs: list[tuple[str, str]] = []
         self.passwords: list[str] = []
         self.shown: list[str] = []
+        self.top: list[dict[int, int]] = [{4711: 1}]
 
     @property
     def touched(self) -> list[str]:
@@ -89,7 +91,9 @@ class FakeEngine(Engine):
         elif words[0] == "logs":
             return 0, "the last line\n", ""
         elif words[0] == "top":
-            return 0, "PID\n4711\n", ""
+            # Once for each call the processes that come first, the last for ever.
+            processes = self.top.pop(0) if len(self.top) > 1 else self.top[0]
+            return 0, "PID PPID\n" + "".join(f"{pid} {parent}\n" for pid, parent in processes.items()), ""
         return 0, "", ""
 
     def watch(self, arguments: Sequence[str], quiet: float, seen: Callable[[str], None]) -> tuple[int, str]:
@@ -97,6 +101,10 @@ class FakeEngine(Engine):
             seen(piece)
         code, _out, err = self.run(arguments)
         return code, err
+
+    @contextlib.contextmanager
+    def events(self, project: str) -> Iterator[Events]:
+        yield Events(None)
 
     def held_ports(self) -> dict[int, str]:
         return self.ports
@@ -120,22 +128,39 @@ class FakeEngine(Engine):
                     document.setdefault("services", {}).setdefault(name, {}).update(spec)
                 document.update(part)
             return 0, json.dumps(document), ""
-        service, project = words[-1], words[2]
-        if "stop" in words:
-            grace = f" in {words[words.index('--timeout') + 1]} s" if "--timeout" in words else ""
-            self.calls.append(f"stop {service}{grace}")
-            for found in self.made:
-                if self._label(found, "project") == project and self._label(found, "service") == service:
-                    found["State"].update(Status="exited", ExitCode=0)
+        verb = next(v for v in ("stop", "up") if v in words)
+        rest, project = iter(words[words.index(verb) + 1 :]), words[2]
+        options: dict[str, str] = {}
+        services: list[str] = []
+        for word in rest:
+            if word in ("--timeout", "--pull", "--scale"):
+                options[word] = next(rest)
+            elif word.startswith("--"):
+                options[word] = ""
+            else:
+                services.append(word)
+        mine = [c for c in self.made if self._label(c, "project") == project and self._label(c, "service") in services]
+        if verb == "stop":
+            grace = f" in {options['--timeout']} s" if "--timeout" in options else ""
+            self.calls.append(f"stop {' '.join(services)}{grace}")
+            for found in mine:
+                found["State"].update(Status="exited", ExitCode=0)
             return 0, "", ""
-        recreate = "--force-recreate" in words
-        self.calls.append(f"up {service} {'recreate' if recreate else 'create'}")
-        if f"up {service}" in self.fail:
-            return 1, "", self.fail[f"up {service}"]
+        scale = int(options["--scale"].partition("=")[2]) if "--scale" in options else 0
+        how = "recreate" if "--force-recreate" in options else f"beside {scale - 1}" if scale else "create"
+        self.calls.append(f"up {' '.join(services)} {how}")
+        for service in services:
+            if f"up {service}" in self.fail:
+                return 1, "", self.fail[f"up {service}"]
         document = json.loads(self._compose([*words[: words.index("up")], "config"], "", {})[1])
         self.calls.pop()
-        self.made = [c for c in self.made if not (self._label(c, "project") == project and self._label(c, "service") == service)]
-        self.add(project, service, document["services"][service], **self.broken.get(service, {}))
+        if not scale:
+            self.made = [c for c in self.made if c not in mine]
+        # As `docker ps` has them: the newest first.
+        for service in services:
+            self.add(project, service, document["services"][service], **self.broken.get(service, {}))
+            if scale:
+                self.made.insert(0, self.made.pop())
         return 0, "", ""
 
     def add(self, project: str, service: str, spec: dict[str, Any], **state: Any) -> None:
@@ -149,6 +174,8 @@ class FakeEngine(Engine):
         self.made.append(
             {
                 "Id": f"c{self.count}",
+                "Name": f"/{project}-{service}-{self.count}",
+                "NetworkSettings": {"Networks": {project: {"IPAddress": f"10.0.0.{self.count}"}}},
                 "Image": found,
                 "RestartCount": state.pop("restarts", 0),
                 "Config": {

@@ -158,7 +158,7 @@ def test_a_drain():
 
 def test_gates_without_a_number():
     _db, _backend, trainer = compose.services(CONFIG, FILE)
-    assert (trainer.deadline, trainer.successes, trainer.window) == (120.0, 3, 1.0)
+    assert (trainer.deadline, trainer.successes, trainer.window) == (120.0, 3, 0.2)
 
 
 def test_the_hash_follows_the_configuration_and_the_pinned_label_wins():
@@ -196,7 +196,7 @@ def test_the_order_of_keys_does_not_change_the_hash():
         ),
         (
             config(dedline=1),
-            f"{FILE}: x-rollout.web has 'dedline'; known are deadline, drain, health, names_release, successes, torch, window.",
+            f"{FILE}: x-rollout.web has 'dedline'; known are deadline, drain, health, names_release, start_first, successes, torch, window.",
         ),
         (config(deadline="90"), f"{FILE}: x-rollout.web.deadline is '90': expected a number of seconds."),
         (config(deadline=True), "x-rollout.web.deadline is True: expected a number of seconds."),
@@ -303,7 +303,7 @@ def test_an_image_that_is_not_known_here_is_never_kept():
 
 def test_what_is_no_longer_in_the_file_is_removed():
     found = compose.changes([RELEASED], {"r/web": "sha256:new"}, [container(service="z"), container(service="b"), container()])
-    assert [(c.service, c.action) for c in found] == [("web", "keep"), ("b", "remove"), ("z", "remove")]
+    assert [(c.service, c.action) for c in found] == [("b", "remove"), ("z", "remove"), ("web", "keep")]
 
 
 def test_container_of_inspect():

@@ -397,7 +397,7 @@ def test_containers_of_a_project(docker):
 @pytest.mark.parametrize(("recreate", "flag"), [(True, "--force-recreate"), (False, "--no-recreate")])
 def test_up_starts_one_service_from_the_releases_own_files(docker, tmp_path, recreate, flag):
     calls = docker("compose*) exit 0;;")
-    Stack(Engine(), "ktrdr-core", tmp_path, "f.yml", "p.json").up("web", recreate, 5)
+    Stack(Engine(), "ktrdr-core", tmp_path, "f.yml", "p.json").up(["web"], recreate, 5)
     assert calls() == [
         f"compose --project-name ktrdr-core --project-directory {tmp_path} --env-file {tmp_path}/.env --file {tmp_path}/f.yml "
         f"--file {tmp_path}/p.json up --detach --no-deps --no-build --pull never {flag} web"
@@ -407,7 +407,7 @@ def test_up_starts_one_service_from_the_releases_own_files(docker, tmp_path, rec
 @pytest.mark.parametrize(("grace", "words"), [(None, "stop web"), (1, "stop --timeout 1 web")])
 def test_stop(docker, tmp_path, grace, words):
     calls = docker("compose*) ;;\n")
-    Stack(Engine(), "app-core", tmp_path, "docker-compose.core.yml").stop("web", 10, grace)
+    Stack(Engine(), "app-core", tmp_path, "docker-compose.core.yml").stop(["web"], 10, grace)
     assert calls()[0].endswith(words)
 
 

@@ -415,7 +415,9 @@ def test_an_engine_that_fails_is_tried_again(host, now, capsys):
     guard.watch(host.store, host.engine)
     assert images(host) == {"web": "a", "job": "a"}
     said = capsys.readouterr().out.splitlines()
-    assert said[0].startswith("Try 1: Service web (stack core) does not pass on sha-aaaaaaa: Starting web failed: Cannot connect")
+    assert said[0].startswith(
+        "Try 1: Service web (stack core) does not pass on sha-aaaaaaa: Starting web and job failed: Cannot connect"
+    )
     assert said[1].startswith("Try 2: ")
     assert last(host.store)["fault"] == ""
 
@@ -425,7 +427,7 @@ def test_an_engine_that_fails_for_ever_ends_in_failure(host, now, monkeypatch):
     host.rollout("a")
     switched(host)
     host.engine.fail = {"up web": "no"}
-    with pytest.raises(RolloutError, match="Starting web failed: no"):
+    with pytest.raises(RolloutError, match="Starting web and job failed: no"):
         guard.watch(host.store, host.engine)
     assert host.store.ledger().armed, "systemd starts it again"
     assert host.store.armed.exists()

@@ -208,8 +208,9 @@ def test_read_answer(body, release, reason):
     assert read_answer(URL, 200, body) == Answer(URL, 200, release, reason)
 
 
-def test_the_pause_grows_to_half_a_second():
+def test_the_pause_grows_to_a_quarter_of_a_second_and_is_short_again_once_answers_are_good():
     pauses = [next_pause(t) for t in (0.0, 0.5, 2.0, 5.0, 10.0, 1000.0)]
     assert pauses == sorted(pauses)
     assert pauses[0] == 0.03
-    assert pauses[-1] == 0.5
+    assert pauses[-1] == 0.25
+    assert next_pause(1000.0, good=True) == 0.03

@@ -7,6 +7,7 @@ import pytest
 from ansible.module_utils.rollout import contract, gpu, net, stage, torch_verdict
 from ansible.module_utils.rollout.errors import RolloutError
 from ansible.module_utils.rollout.files import Store
+from ansible.module_utils.rollout.gates import Gates
 from ansible.module_utils.rollout.health import Answer
 from ansible.module_utils.rollout.switch import Switch
 from story import Host, held, order
@@ -49,7 +50,7 @@ def test_the_first_switch_creates_all_the_database_first(host):
     host.engine.calls = []
     result = host.switch(name).switch(False)
     assert result["changed"]
-    assert host.engine.touched == ["up db create", "up web create", "up job create"]
+    assert host.engine.touched == ["up db create", "up web job create"]
     assert actions(result) == {"db": "create", "web": "create", "job": "create"}
     assert host.events() == [
         ("staged", name),
@@ -208,8 +209,16 @@ def test_a_crash_fails_at_once(host, clock, state, what):
     assert sentence == f"Service web (stack core) does not pass on sha-aaaaaaa: {what}."
     assert facts["gate"] == "container"
     assert facts["log"] == "the last line"
-    assert "up job create" not in host.engine.calls, "what comes after is left as it was"
     assert clock.time < 10
+
+
+def test_one_after_another_what_comes_after_a_failure_is_left_as_it_was(host):
+    host.engine.broken = {"web": {"Status": "exited", "ExitCode": 3}}
+    name = staged(host, "a")
+    one_by_one = Switch(host.store, host.engine, "app", "core", name, "run", together=False)
+    sentence, _facts = failure(one_by_one.switch, False)
+    assert "it ended with exit status 3" in sentence
+    assert host.engine.touched[-2:] == ["up db create", "up web create"]
 
 
 def test_a_service_that_cannot_be_started(host):
@@ -217,10 +226,10 @@ def test_a_service_that_cannot_be_started(host):
     name = staged(host, "a")
     sentence, facts = failure(host.switch(name).switch, False)
     assert sentence == (
-        "Service web (stack core) does not pass on sha-aaaaaaa: Starting web failed: driver failed: port is already allocated."
+        "Service web (stack core) does not pass on sha-aaaaaaa: Starting web and job failed: driver failed: port is already allocated."
     )
     assert facts == {"service": "web", "stack": "core", "gate": "start", "log": ""}
-    assert host.events()[-1] == ("switching", "web")
+    assert host.events()[-2:] == [("switching", "web"), ("switching", "job")]
 
 
 def test_another_image_than_the_released_one_fails(host):
@@ -650,8 +659,8 @@ def test_it_says_what_was_done_when(host):
         ("start", "db", True),
         ("health", "db", True),
         ("start", "web", True),
-        ("health", "web", True),
         ("start", "job", True),
+        ("health", "web", True),
         ("health", "job", True),
     ]
     assert all(0 <= p["from"] <= p["to"] <= result["clock"] for p in result["phases"])
@@ -668,7 +677,7 @@ def test_a_failure_says_it_too(host):
     host.engine.broken = {"web": {"Status": "exited", "ExitCode": 3}}
     with pytest.raises(RolloutError) as error:
         host.switch(name).switch(False)
-    assert done_when(error.value.facts)[-2:] == [("start", "web", True), ("health", "web", False)]
+    assert done_when(error.value.facts)[-2:] == [("health", "web", False), ("health", "job", False)]
 
 
 @pytest.mark.parametrize("wait", [True, False])
@@ -717,8 +726,8 @@ def test_what_is_proven_works_again_and_is_told_so_behind_its_gate(host, work, m
     name = staged(host, "b", text=draining("b"))
     host.switch(name, "run-b").switch(False)
     order_of = []
-    gate = Switch._gate
-    monkeypatch.setattr(Switch, "_gate", lambda *a: order_of.append("gate") or gate(*a))
+    hold = Gates.hold
+    monkeypatch.setattr(Gates, "hold", lambda *a, **k: order_of.append("gate") or hold(*a, **k))
     tell = work.tell
     net.tell = lambda url, document: order_of.append(document["draining"]) or tell(url, document)
     host.switch(name, "run-b").switch(True, settle=True)

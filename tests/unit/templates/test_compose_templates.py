@@ -26,7 +26,9 @@ docker = pytest.mark.skipif(
 def variables(root):
     """What every inventory has, with what it computes from hosts put in."""
     found = yaml.safe_load((root / "inventory/ktrdr.yml").read_text())
-    return {**found, "ktrdr_backend_url": BACKEND, "ktrdr_backend_seen_from_host": BACKEND}
+    defaults = yaml.safe_load((root / "roles/fleet/defaults/main.yml").read_text())
+    state = {"rollout_strategy": defaults["rollout_strategy"], "rollout_dir": "/var/lib/rollout/ktrdr"}
+    return {**found, **state, "ktrdr_backend_url": BACKEND, "ktrdr_backend_seen_from_host": BACKEND}
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +80,7 @@ def read(text):
 
 
 COUNTS = [
+    ("core", {"rollout_strategy": "start_first"}),
     ("core", {}),
     ("workers", {}),
     ("workers", {"ktrdr_backtest_workers": 3, "ktrdr_training_workers": 2}),
@@ -101,7 +104,8 @@ def test_compose_and_the_rollout_accept_every_rendering(render, variables, name,
         assert service.image.endswith(":sha-abc1234")
         assert service.torch
         assert service.names_release
-        assert f":{service.ports[0]}/" in service.health[0]
+        published = services[service.start_first.proxy].ports if service.start_first else service.ports
+        assert f":{published[0]}/" in service.health[0]
         assert service.health[1:] == (() if name == "core" else (f"{BACKEND}/api/v1/workers/h1-{service.name}",))
         assert (service.drain and service.drain.stop) == (f"{service.health[1]}/drain" if service.health[1:] else None)
         assert service.torch.on_gpu == (name == "gpu-worker" and facts["ktrdr_gpu"])
@@ -114,7 +118,7 @@ def test_compose_and_the_rollout_accept_every_rendering(render, variables, name,
 def test_the_tag_and_secrets_stay_variables(render, name, facts):
     text = render(name, **facts)
     images = [spec["image"] for spec in yaml.safe_load(text)["services"].values()]
-    assert all(image.endswith(":${IMAGE_TAG:-latest}") for image in images if not image.startswith("postgres"))
+    assert all(image.endswith(":${IMAGE_TAG:-latest}") for image in images if not image.startswith(("postgres", "haproxy")))
     if name == "core":
         assert text.count("${KTRDR_DATABASE_PASSWORD:?is missing}") == 2
     assert "{{" not in text

@@ -1,0 +1,100 @@
+"""The proxy in front of a start-first service: what a gate says of it, and what HAProxy reads. Pure.
+
+HAProxy reads one file of ours, whose backend has the service's name and one server: the active container. A new one
+takes the requests over by a reload (SIGUSR2 to HAProxy's master): new connections go to the new container, those that
+are open stay with the old one and with the former worker process until they end (HAProxy management guide, "Stopping
+and restarting HAProxy").
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any, Mapping, Optional
+from urllib.parse import urlsplit, urlunsplit
+
+from ansible.module_utils.rollout.errors import RolloutError
+
+# The answers that come through the proxy name, in this header, the container that gave them.
+HEADER = "X-Rollout-Container"
+# Docker's own name server, the same in every container.
+_DNS = "127.0.0.11:53"
+
+
+@dataclass(frozen=True)
+class StartFirst:
+    """The key ``start_first`` of a gate.
+
+    ``proxy`` is the service of the same stack that stands in front, ``port`` the one on which it asks ours, ``drain`` how many
+    seconds the old container's open connections may take to end.
+    """
+
+    proxy: str
+    port: int
+    drain: float = 30.0
+
+
+def read_start_first(value: Any, where: str) -> StartFirst:
+    """Read the key ``start_first`` of a gate.
+
+    Raises:
+        RolloutError: it cannot be meant; names ``where``, the key and the value.
+    """
+    if not isinstance(value, Mapping):
+        raise RolloutError(f"{where} is {value!r}: expected a mapping with proxy, the service in front, and port.")
+    for key in value:
+        if key not in ("proxy", "port", "drain"):
+            raise RolloutError(f"{where} has '{key}'; known are proxy, port, drain.")
+    for key, meaning in (("proxy", "the service in front"), ("port", "the service's own port")):
+        if key not in value:
+            raise RolloutError(f"{where}.{key} is missing: expected {meaning}.")
+    port, drain = value["port"], value.get("drain", 0)
+    if isinstance(port, bool) or not isinstance(port, int) or not 0 < port < 65536:
+        raise RolloutError(f"{where}.port is {port!r}: expected a port.")
+    if isinstance(drain, bool) or not isinstance(drain, (int, float)) or drain < 0:
+        raise RolloutError(f"{where}.drain is {drain!r}: expected a number of seconds.")
+    return StartFirst(**value)
+
+
+def servers(service: str, port: int, name: str = "", identity: str = "") -> str:
+    """The file that HAProxy reads beside its own configuration.
+
+    Args:
+        name: the active container's; empty where there is none yet.
+        identity: its id, which answers then carry.
+    """
+    lines = [
+        "# Written by the rollout, which then reloads HAProxy. Its next run writes it anew.",
+        f"resolvers {service}",
+        f"    nameserver docker {_DNS}",
+        "    hold valid 1s",
+        f"backend {service}",
+    ]
+    if name:
+        # By name: after a reboot the container has another address.
+        lines.append(f"    http-response set-header {HEADER} {identity[:12]}")
+        lines.append(f"    server {name} {name}:{port} resolvers {service} init-addr libc,none")
+    return "\n".join(lines) + "\n"
+
+
+def active(text: Optional[str]) -> str:
+    """The container that such a file names; empty where it names none."""
+    found = re.search(r"^\s+server (\S+) ", text or "", re.MULTILINE)
+    return found[1] if found else ""
+
+
+def through(urls: tuple[str, ...], published: tuple[int, ...]) -> tuple[str, ...]:
+    """Those URLs that go to one of the ports that the proxy publishes."""
+    return tuple(url for url in urls if urlsplit(url).port in published)
+
+
+def direct(urls: tuple[str, ...], published: tuple[int, ...], address: str, port: int) -> tuple[str, ...]:
+    """The gate's URLs with those that go through the proxy (to a port that it publishes) sent to one container instead."""
+    proxied = through(urls, published)
+    return tuple(urlunsplit(urlsplit(u)._replace(scheme="http", netloc=f"{address}:{port}")) if u in proxied else u for u in urls)
+
+
+def address(mine: tuple[tuple[str, str], ...], its: tuple[tuple[str, str], ...]) -> str:
+    """The address of a container in the first network that it shares with its proxy; empty where it shares none."""
+    shared = {network for network, _ in its}
+    return next((found for network, found in mine if network in shared), "")

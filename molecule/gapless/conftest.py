@@ -1,0 +1,152 @@
+"""The API as its callers see it, and an operator who types commands. Shared by the tests of this scenario."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+HERE = ROOT / "molecule/gapless"
+HOST = "ktrdr-molecule-gapless"
+PORT = 18000
+sys.path.insert(0, str(ROOT))
+
+from bench.probe import Probe, failed, longest_outage  # noqa: E402
+
+
+def wait(condition, seconds: float, what: str):
+    """The first true value of the condition."""
+    ends = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < ends, f"not within {seconds:.0f} s: {what}"
+        time.sleep(0.05)
+    return found
+
+
+def docker(*arguments: str) -> str:
+    return subprocess.run(["docker", *arguments], capture_output=True, text=True, check=True, timeout=120).stdout.strip()
+
+
+def start(playbook: str, *arguments: str) -> subprocess.Popen:
+    """A command that was typed and goes on."""
+    return subprocess.Popen(
+        ["ansible-playbook", "--inventory", str(HERE / "inventory"), playbook, *arguments],
+        cwd=ROOT,
+        env={**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_FORCE_COLOR": "0"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def run(playbook: str, *arguments: str, rc: int = 0) -> str:
+    """Type a command as an operator does: all that it says, in one line."""
+    typed = start(playbook, *arguments)
+    said, _ = typed.communicate(timeout=300)
+    assert typed.returncode == rc, said[-4000:]
+    return " ".join(said.split())
+
+
+@dataclass
+class Callers:
+    """Who uses the API: 50 requests a second, and where asked for a response of 10 s begun every second."""
+
+    address: str
+    long: bool = False
+    slow: list[str] = field(default_factory=list)
+
+    def __enter__(self) -> Callers:
+        self._ended = threading.Event()
+        self._pool = ThreadPoolExecutor(40)
+        self._probe = Probe(f"http://{self.address}:{PORT}/api/v1/health")
+        self._probe.__enter__()
+        self._asking = threading.Thread(target=self._ask_long)
+        self._asking.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._ended.set()
+        self._asking.join()
+        self._pool.shutdown()
+        self._probe.__exit__(None, None, None)
+        self.requests, self.failed = len(self._probe.samples), failed(self._probe.samples)
+        self.outage = longest_outage(self._probe.samples)
+
+    def _ask_long(self) -> None:
+        while self.long and not self._ended.wait(1):
+            self._pool.submit(self._slow)
+
+    def _slow(self) -> None:
+        self.slow.append(get(self.address, "/slow?seconds=10")[0])
+
+
+def get(address: str, path: str, seconds: float = 60) -> tuple[str, bytes]:
+    """``ok`` or what went wrong, and the body."""
+    connection = http.client.HTTPConnection(address, PORT, timeout=seconds)
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        body = answer.read()
+        return ("ok" if answer.status == 200 else f"HTTP {answer.status}"), body
+    except (OSError, http.client.HTTPException) as error:
+        return f"{type(error).__name__}: {error}", b""
+    finally:
+        connection.close()
+
+
+@pytest.fixture
+def address() -> str:
+    return docker("inspect", "--format", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", HOST)
+
+
+@pytest.fixture
+def callers(address):
+    """A new crowd: ``with callers() as crowd: …``."""
+    return lambda long=False: Callers(address, long)
+
+
+class Backends:
+    """The containers of the backend on the host."""
+
+    def all(self) -> dict[str, str]:
+        """Name -> release, the newest first, of those that run or ran."""
+        form = '{{.Names}} {{.Label "rollout.release"}}'
+        rows = docker("exec", HOST, "docker", "ps", "--all", "--filter", "label=com.docker.compose.service=backend", "--format", form)
+        return dict(row.split() for row in rows.splitlines())
+
+    def active(self) -> str:
+        """What HAProxy reads: the container that it asks."""
+        text = docker("exec", HOST, "cat", "/var/lib/rollout/gapless/proxy/core.backend.cfg")
+        return next((line.split()[1] for line in text.splitlines() if line.strip().startswith("server ")), "")
+
+    def answering(self, address: str) -> str:
+        return json.loads(get(address, "/api/v1/health")[1] or "{}").get("release", "")
+
+
+@pytest.fixture
+def backends() -> Backends:
+    return Backends()
+
+
+@pytest.fixture
+def one(backends, address):
+    """Assert that one backend is there, of that release, and that it answers."""
+
+    def check(release: str) -> None:
+        found = backends.all()
+        assert list(found.values()) == [release], found
+        assert backends.active() == next(iter(found))
+        assert backends.answering(address) == release
+
+    return check

@@ -1,0 +1,33 @@
+"""Ten rollouts, ten rollbacks and five reverts, and nobody notices."""
+
+from __future__ import annotations
+
+import pytest
+from conftest import run
+
+A, B = "sha-aaaaaa1", "sha-bbbbbb2"
+
+
+@pytest.mark.parametrize("turn", range(10))
+def test_a_rollout_and_a_rollback_lose_no_request(callers, backends, one, turn):
+    """Half of the turns with responses of 10 s under way, which end by themselves."""
+    for playbook, arguments, release in (("rollout.yml", ("-e", "sha=bbbbbb2"), B), ("rollback.yml", ("-e", "sha=aaaaaa1"), A)):
+        with callers(long=turn % 2 == 0) as crowd:
+            said = run(playbook, *arguments)
+        assert "backend replaced" in said
+        assert (crowd.failed, set(crowd.slow) - {"ok"}) == (0, set()), f"of {crowd.requests}, an outage of {crowd.outage:.2f} s"
+        assert crowd.requests > 100
+        one(release)
+
+
+@pytest.mark.parametrize(
+    ("sha", "service"), [("badbad3", "backend")] * 3 + [("bad3a7e", "worker-1")] * 2, ids=lambda value: str(value)
+)
+def test_a_broken_release_loses_no_request(callers, one, sha, service):
+    """The backend's own failure is seen before a request reaches it; a worker's takes the new backend back."""
+    with callers(long=True) as crowd:
+        said = run("rollout.yml", "-e", f"sha={sha}", "-e", "bench_deadline=4", rc=2)
+    assert f"Service {service} " in said
+    assert "ROLLOUT REVERTED" in said
+    assert (crowd.failed, set(crowd.slow) - {"ok"}) == (0, set()), f"of {crowd.requests}, an outage of {crowd.outage:.2f} s"
+    one(A)

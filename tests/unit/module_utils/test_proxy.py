@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import pytest
+from ansible.module_utils.rollout import proxy
+from ansible.module_utils.rollout.errors import RolloutError
+from hypothesis import given
+from hypothesis import strategies as st
+
+NAMES = st.from_regex(r"[a-z0-9][a-z0-9_.-]{0,40}", fullmatch=True)
+
+
+@given(NAMES, NAMES, st.integers(1, 65535))
+def test_the_active_container_is_the_one_that_was_written(service, name, port):
+    assert proxy.active(proxy.servers(service, port, name, "f" * 64)) == name
+
+
+@pytest.mark.parametrize("text", [None, "", "half a li", proxy.servers("web", 8000)])
+def test_without_a_server_none_is_active(text):
+    assert proxy.active(text) == ""
+
+
+def test_what_haproxy_reads():
+    assert proxy.servers("web", 8000, "app-core-web-2", "0123456789abcdef") == (
+        "# Written by the rollout, which then reloads HAProxy. Its next run writes it anew.\n"
+        "resolvers web\n"
+        "    nameserver docker 127.0.0.11:53\n"
+        "    hold valid 1s\n"
+        "backend web\n"
+        "    http-response set-header X-Rollout-Container 0123456789ab\n"
+        "    server app-core-web-2 app-core-web-2:8000 resolvers web init-addr libc,none\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "sentence"),
+    [
+        (None, "f: x is None: expected a mapping with proxy, the service in front, and port."),
+        ({"proxy": "p", "prot": 1}, "f: x has 'prot'; known are proxy, port, drain."),
+        ({"port": 1}, "f: x.proxy is missing: expected the service in front."),
+        ({"proxy": "p"}, "f: x.port is missing: expected the service's own port."),
+        ({"proxy": "p", "port": "8000"}, "f: x.port is '8000': expected a port."),
+        ({"proxy": "p", "port": True}, "f: x.port is True: expected a port."),
+        ({"proxy": "p", "port": 65536}, "f: x.port is 65536: expected a port."),
+        ({"proxy": "p", "port": 1, "drain": -1}, "f: x.drain is -1: expected a number of seconds."),
+        ({"proxy": "p", "port": 1, "drain": True}, "f: x.drain is True: expected a number of seconds."),
+    ],
+)
+def test_refusals(value, sentence):
+    with pytest.raises(RolloutError) as error:
+        proxy.read_start_first(value, "f: x")
+    assert str(error.value) == sentence
+
+
+def test_only_urls_through_the_proxy_are_sent_to_the_container():
+    urls = ("http://127.0.0.1:8000/health?deep=1", "http://h:9000/workers/x")
+    assert proxy.through(urls, (8000, 8443)) == urls[:1]
+    assert proxy.direct(urls, (8000,), "10.0.0.7", 80) == ("http://10.0.0.7:80/health?deep=1", urls[1])
+
+
+def test_the_address_is_the_one_in_a_shared_network():
+    mine = (("a", "10.0.0.1"), ("b", "10.1.0.1"))
+    assert proxy.address(mine, (("b", "10.1.0.9"),)) == "10.1.0.1"
+    assert proxy.address(mine, ()) == ""
