@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from bench import contestants, engine, picture, report, rounds, stack
+from bench import hosts as fleets
 from bench.measure import adopt_orphans
 
 RESULTS = stack.ROOT / "bench/results"
@@ -39,11 +40,14 @@ def _said(*command: str) -> str:
 def main(
     runs: Annotated[int, typer.Option(min=1, help="How many rounds.")] = 5,
     only: Annotated[str, typer.Option(help="Contestants, separated by commas; all of them unless given.")] = "",
+    hosts: Annotated[int, typer.Option(min=1, help="Over SSH to so many hosts, and to one beside them.")] = 1,
+    ssh: Annotated[bool, typer.Option("--ssh", help="Over SSH also where it is one host.")] = False,
     results: Annotated[Path, typer.Option(help="Where the results go.")] = RESULTS,
 ) -> None:
     """Measure rollouts of one small application: each contestant once a round, in turn."""
     began = datetime.datetime.now(datetime.UTC)
     adopt_orphans()
+    over_ssh = ssh or hosts > 1
     try:
         chosen = rounds.chosen(only)
         stack.require_images()
@@ -51,21 +55,27 @@ def main(
             "began": began.strftime("%Y-%m-%d %H:%M UTC"),
             "commit": _said("git", "describe", "--always", "--dirty"),
             "runs": runs,
-            "picture": "latest.svg",
             "machine": machine(),
             "records": [],
         }
         results.mkdir(parents=True, exist_ok=True)
+        file = results / f"{began:%Y%m%dT%H%M%SZ}.json"
+        if over_ssh:
+            document["records"] = fleets.measure_fleets(sorted({1, hosts}), runs, typer.echo)
+            file.write_text(json.dumps(document, indent=1) + "\n")
+            (results / "latest-hosts.md").write_text(report.fleets_page(document))
+            typer.echo("\n" + report.fleets(document["records"]))
+            return
         for number in range(1, runs + 1):
             document["records"] += rounds.one_round(number, chosen, typer.echo)
             # After every round: what was measured is not lost.
-            (results / f"{began:%Y%m%dT%H%M%SZ}.json").write_text(json.dumps(document, indent=1) + "\n")
-    except stack.BenchError as error:
+            file.write_text(json.dumps(document, indent=1) + "\n")
+    except (stack.BenchError, engine.EngineError) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from error
     finally:
         contestants.clear()
-    (results / "latest.md").write_text(report.page(document))
+    (results / "latest.md").write_text(report.page({**document, "picture": "latest.svg"}))
     (results / "latest.svg").write_text(picture.svg(document["records"]))
     typer.echo("\n" + report.contestants(document["records"]) + "\n\n" + report.targets(document["records"]))
     typer.echo(f"\n{results / 'latest.md'}")

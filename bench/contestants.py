@@ -104,9 +104,9 @@ class PlainAnsible(Compose):
 class Rollout:
     """This project."""
 
-    def __init__(self, name: str, application: str, *options: str) -> None:
+    def __init__(self, name: str, application: str, *options: str, inventory: str = "bench/inventory") -> None:
         self.name, self.application = name, application
-        self.options = ["-e", f"rollout_application={application}", *options]
+        self.options = ["-i", inventory, "-e", f"rollout_application={application}", *options]
         self.projects = stack.projects(application)
         self.reports = stack.WORK / "reports" / application
 
@@ -122,7 +122,7 @@ class Rollout:
 
     def play(self, playbook: str, release: str) -> Tool:
         """One of the commands."""
-        argv = ["ansible-playbook", playbook, "-i", "bench/inventory", *self.options, "-e", f"sha={release.removeprefix('sha-')}"]
+        argv = ["ansible-playbook", playbook, *self.options, "-e", f"sha={release.removeprefix('sha-')}"]
         return Tool(argv, stack.ROOT, {"ROLLOUT_REPORTS": str(self.reports)})
 
     def document(self) -> dict[str, Any]:

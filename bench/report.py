@@ -58,9 +58,8 @@ def contestants(records: Sequence[Record]) -> str:
     rows = []
     for name in here:
         ratios = [stats.ratio(records, name, "wall", other, "wall") for other in beside]
-        rows.append(
-            [f"`{name}`: {WHO[name]}", *_row(records, name, FIGURES), *("-" if r is None else f"{r:.2f}" for r in ratios)]
-        )
+        told = ["-" if ratio is None else f"{ratio:.2f}" for ratio in ratios]
+        rows.append([f"`{name}`: {WHO[name]}", *_row(records, name, FIGURES), *told])
     head = ["contestant", "runs", "wall s", "Docker-healthy s", "failed requests", "longest outage s", "tool CPU s"]
     return table([*head, *(f"to {name}" for name in beside)], rows)
 
@@ -79,17 +78,35 @@ def targets(records: Sequence[Record]) -> str:
     for target in stats.TARGETS:
         judged = stats.judge(records, target)
         value = "-" if judged.value is None else f"{judged.value:.2f}" if target.beside else f"{judged.value:g}"
-        met = (
-            "yes"
-            if judged.met
-            else "no"
-            if judged.met is False
-            else "a run failed"
-            if judged.value is not None
-            else "not measured"
-        )
+        unknown = "not measured" if judged.value is None else "a run failed"
+        met = {None: unknown, True: "yes", False: "no"}[judged.met]
         rows.append([target.text, f"at most {target.factor:g}", value, met])
     return table(["target", "is", "measured", "met"], rows)
+
+
+def fleets(records: Sequence[Record]) -> str:
+    """The rollouts over SSH, and how many times as long they take on several hosts as on one."""
+    names = list(dict.fromkeys(r["what"] for r in records))
+    figures = ("wall", "stage", "settle", "cpu")
+    rows = [[f"`{name}`", *_row(records, name, figures)] for name in names]
+    for name in names[1:]:
+        ratios = [stats.ratio(records, name, figure, names[0], figure) for figure in figures]
+        rows.append([f"`{name}` to `{names[0]}`", "", *("-" if ratio is None else f"{ratio:.2f}" for ratio in ratios)])
+    return table(["fleet", "runs", "wall s", "stage s", "settle s", "controller CPU s"], rows)
+
+
+def fleets_page(document: dict[str, Any]) -> str:
+    """The page of the hosts over SSH."""
+    parts = [
+        "# Benchmark: hosts over SSH",
+        f"{document['began']}, commit {document['commit']}, {document['runs']} rounds, one fleet after the other in each. "
+        "Median (least-most).",
+        "The hosts are containers of one machine, with engines of their own, and share its processors: more hosts have no "
+        "more of them. The number in a name is that of the hosts; one host has all four services, several share them.",
+        fleets(document["records"]),
+        machine(document["machine"]) + ".",
+    ]
+    return "\n\n".join(parts) + "\n"
 
 
 def machine(facts: dict[str, Any]) -> str:

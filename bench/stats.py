@@ -42,19 +42,13 @@ class Judged:
     met: Optional[bool]
 
 
+AGAIN = "rollout-again"
 TARGETS = (
     Target("rollout, to the floor", "rollout", "wall", 1.8, "floor", "wall"),
     Target("rollout, to compose-wait", "rollout", "wall", 0.8, "compose-wait", "wall"),
     Target("rollout, to shell", "rollout", "wall", 0.3, "shell", "wall"),
     Target("rollout, to plain-ansible", "rollout", "wall", 0.5, "plain-ansible", "wall"),
-    Target(
-        "rollout with nothing to do, to plain-ansible with nothing to do",
-        "rollout-again",
-        "wall",
-        0.4,
-        "plain-ansible-again",
-        "wall",
-    ),
+    Target("with nothing to do, to plain-ansible with nothing to do", AGAIN, "wall", 0.4, "plain-ansible-again", "wall"),
     Target("rollback, to rollout", "rollback", "wall", 1.0, "rollout", "wall"),
     Target("revert after the fault is seen, to rollout", "revert", "after_fault", 1.5, "rollout", "wall"),
     Target("controller CPU of rollout, to plain-ansible", "rollout", "cpu", 0.6, "plain-ansible", "cpu"),

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from ansible.module_utils.rollout import compose, inventory
 
-from bench import contestants, rounds, stack
+from bench import contestants, hosts, rounds, stack
 
 
 @pytest.fixture
@@ -60,3 +60,15 @@ def test_contestants_by_name():
     assert rounds.chosen("") == contestants.CONTESTANTS
     with pytest.raises(stack.BenchError, match=r"No contestant is called nobody. There are shell, compose-wait"):
         rounds.chosen("floor,nobody")
+
+
+@pytest.mark.parametrize(
+    ("names", "waves"),
+    [
+        (["a"], {"backend": ["a"], "cpu_workers": ["a"], "gpu_workers": ["a"]}),
+        (["a", "b"], {"backend": ["a"], "cpu_workers": ["b"], "gpu_workers": ["b"]}),
+        (["a", "b", "c", "d"], {"backend": ["a"], "cpu_workers": ["b", "c"], "gpu_workers": ["d"]}),
+    ],
+)
+def test_every_wave_has_a_host_and_every_host_a_wave(names, waves):
+    assert hosts.spread(names) == waves
