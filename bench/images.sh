@@ -25,7 +25,7 @@ if [ "$(known)" != "$from" ]; then
     changes=(--change "LABEL bench.from=$from" --change "LABEL org.opencontainers.image.revision=c01dc01")
     # shellcheck disable=SC2016
     check='["sh", "-c", "KTRDR_PORT=$PORT exec python3 -m ktrdr.healthcheck"]'
-    changes+=(--change "HEALTHCHECK --interval=2s --timeout=2s --retries=3 CMD $check")
+    changes+=(--change "HEALTHCHECK --interval=2s --timeout=5s --retries=3 CMD $check")
     changes+=(--change 'CMD ["python3", "/app/bench_app.py"]' --change 'USER 10001' --change 'WORKDIR /app')
     while IFS= read -r variable; do
         changes+=(--change "ENV $variable")

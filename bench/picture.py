@@ -37,9 +37,9 @@ def svg(records: Sequence[Record]) -> str:
         f'<rect width="{WIDTH}" height="{height}" fill="{PAPER}"/>',
         _text(16, 26, "From one release to the next: four services, one machine", INK, "start", 'font-weight="600"'),
         f'<rect x="16" y="40" width="12" height="12" fill="{OURS}"/>',
-        _text(34, 51, "wall time, seconds (line: least to most)", QUIET),
-        f'<rect x="300" y="40" width="12" height="12" fill="{OUT}"/>',
-        _text(318, 51, "longest outage of the API, seconds", QUIET),
+        _text(34, 51, "wall time, seconds (blue: this project; line: least to most)", QUIET),
+        f'<rect x="420" y="40" width="12" height="12" fill="{OUT}"/>',
+        _text(438, 51, "longest outage of the API, seconds", QUIET),
     ]
     bottom = TOP + ROW * len(rows)
     for mark in marks:

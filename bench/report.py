@@ -78,7 +78,8 @@ def targets(records: Sequence[Record]) -> str:
     for target in stats.TARGETS:
         judged = stats.judge(records, target)
         value = "-" if judged.value is None else f"{judged.value:.2f}" if target.beside else f"{judged.value:g}"
-        unknown = "not measured" if judged.value is None else "a run failed"
+        failed = stats.failures(records, target.what) + stats.failures(records, target.beside)
+        unknown = "a run failed" if failed else "not measured"
         met = {None: unknown, True: "yes", False: "no"}[judged.met]
         rows.append([target.text, f"at most {target.factor:g}", value, met])
     return table(["target", "is", "measured", "met"], rows)
