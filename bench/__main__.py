@@ -6,7 +6,9 @@ import datetime
 import json
 import os
 import platform
+import signal
 import subprocess
+import sys
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
@@ -47,6 +49,8 @@ def main(
     """Measure rollouts of one small application: each contestant once a round, in turn."""
     began = datetime.datetime.now(datetime.UTC)
     adopt_orphans()
+    # Ended from outside, it still takes its containers away.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     over_ssh = ssh or hosts > 1
     try:
         chosen = rounds.chosen(only)
@@ -75,10 +79,13 @@ def main(
         raise typer.Exit(1) from error
     finally:
         contestants.clear()
-    (results / "latest.md").write_text(report.page({**document, "picture": "latest.svg"}))
-    (results / "latest.svg").write_text(picture.svg(document["records"]))
-    typer.echo("\n" + report.contestants(document["records"]) + "\n\n" + report.targets(document["records"]))
-    typer.echo(f"\n{results / 'latest.md'}")
+    found = document["records"]
+    typer.echo("\n\n".join(["", report.contestants(found), report.also(found), report.targets(found)]))
+    # A part of the contestants takes no whole result's place.
+    if not only:
+        (results / "latest.md").write_text(report.page({**document, "picture": "latest.svg"}))
+        (results / "latest.svg").write_text(picture.svg(found))
+        typer.echo(f"\n{results / 'latest.md'}")
     if any("error" in record for record in document["records"]):
         raise typer.Exit(1)
 
