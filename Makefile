@@ -15,7 +15,7 @@ DOCKED := scripts/with-docker.sh
 BECOME = $(shell [ "$$(id -u)" = 0 ] || sudo -n true 2>/dev/null || echo --ask-become-pass)
 
 .PHONY: help setup prepare base registry images dev-image image-sizes demo demo-run demo-down render test test-unit \
-	test-browser test-gpu quality test-images test-molecule test-homelab mutation docs requirements
+	test-browser test-gpu quality test-images test-molecule test-homelab bench mutation docs requirements
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -97,6 +97,10 @@ test-molecule: test-images ## Scenarios on real Docker engines
 
 test-homelab: test-images ## The scenario with four hosts over SSH alone
 	@$(DOCKED) scripts/molecule.sh homelab
+
+bench: registry ## This project beside what people use instead (RUNS=5; ONLY=rollout,floor; HOSTS=4; SSH=1)
+	@$(DOCKED) bench/images.sh
+	@$(DOCKED) .venv/bin/python -m bench --runs $(or $(RUNS),5) --only "$(ONLY)" --hosts $(or $(HOSTS),1) $(if $(SSH),--ssh)
 
 mutation: .venv/bin/pip ## Mutate the torch verdict and NVIDIA's rules; prints the mutants that no test kills (ten minutes)
 	@scripts/mutation.sh

@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# The images of `make bench`: two good releases (aaaaaa1, bbbbbb2), one whose health answers 503 (badbad3), and the second
+# one again in one layer that nothing else has (c01dc01), so that it can be removed from the engine and pulled as a whole.
+. scripts/common.sh
+# shellcheck source=/dev/null
+. "$cache/base.env"
+app=$REGISTRY/bench-app
+build ktrdr-bench:base deploy/docker/Dockerfile.backend . --build-arg "PYTHON_IMAGE=$PYTHON_IMAGE"
+for sha in aaaaaa1 bbbbbb2 badbad3; do
+    broken=0
+    if [ "$sha" = badbad3 ]; then broken=1; fi
+    build "$app:sha-$sha" bench/app/Dockerfile.bench-app bench/app --build-arg FROM=ktrdr-bench:base \
+        --build-arg "REVISION=$sha" --build-arg "BROKEN=$broken"
+    docker push --quiet "$app:sha-$sha" > /dev/null || die "Image $app:sha-$sha could not be pushed."
+done
+
+# A build would keep its layers in the build cache, and the pull would find them there: so it is exported and imported.
+cold=$app:sha-c01dc01
+from=$(docker image inspect --format '{{.Id}}' "$app:sha-bbbbbb2")
+known() { docker image inspect --format '{{index .Config.Labels "bench.from"}}' "$cold" 2> /dev/null || true; }
+if [ "$(known)" != "$from" ]; then docker pull --quiet "$cold" > /dev/null 2>&1 || true; fi
+if [ "$(known)" != "$from" ]; then
+    container=$(docker create "$app:sha-bbbbbb2")
+    trap 'docker rm --force "$container" > /dev/null' EXIT
+    changes=(--change "LABEL bench.from=$from" --change "LABEL org.opencontainers.image.revision=c01dc01")
+    # shellcheck disable=SC2016
+    check='["sh", "-c", "KTRDR_PORT=$PORT exec python3 -m ktrdr.healthcheck"]'
+    changes+=(--change "HEALTHCHECK --interval=2s --timeout=5s --retries=3 CMD $check")
+    changes+=(--change 'CMD ["python3", "/app/bench_app.py"]' --change 'USER 10001' --change 'WORKDIR /app')
+    while IFS= read -r variable; do
+        changes+=(--change "ENV $variable")
+    done < <(docker image inspect --format '{{range .Config.Env}}{{println .}}{{end}}' "$app:sha-bbbbbb2" | grep . |
+        sed 's/^BENCH_RELEASE=.*/BENCH_RELEASE=sha-c01dc01/')
+    docker export "$container" | docker import "${changes[@]}" - "$cold" > /dev/null
+    docker push --quiet "$cold" > /dev/null || die "Image $cold could not be pushed."
+fi
+say "$app: sha-aaaaaa1, sha-bbbbbb2, sha-badbad3, sha-c01dc01"
