@@ -1,19 +1,20 @@
 #!/usr/bin/env bash
-# The images of `make bench`: two good releases (aaaaaa1, bbbbbb2), one whose health answers 503 (badbad3), and the second
-# one again in one layer that nothing else has (c01dc01), so that it can be removed from the engine and pulled as a whole.
+# The images of `make bench`: two good releases (aaaaaa1, bbbbbb2), one whose health answers 503 (badbad3), one of which only
+# worker-1's does (bad3a7e), and with COLD=1, the default, the second one again in one layer that nothing else has (c01dc01), so
+# that it can be removed from the engine and pulled as a whole.
 . scripts/common.sh
 # shellcheck source=/dev/null
 . "$cache/base.env"
 app=$REGISTRY/bench-app
 build ktrdr-bench:base deploy/docker/Dockerfile.backend . --build-arg "PYTHON_IMAGE=$PYTHON_IMAGE"
-for sha in aaaaaa1 bbbbbb2 badbad3; do
-    broken=0
-    if [ "$sha" = badbad3 ]; then broken=1; fi
+for release in aaaaaa1=0 bbbbbb2=0 badbad3=1 bad3a7e=worker-1; do
+    sha=${release%=*} broken=${release#*=}
     build "$app:sha-$sha" bench/app/Dockerfile.bench-app bench/app --build-arg FROM=ktrdr-bench:base \
         --build-arg "REVISION=$sha" --build-arg "BROKEN=$broken"
     docker push --quiet "$app:sha-$sha" > /dev/null || die "Image $app:sha-$sha could not be pushed."
 done
 
+if [ "${COLD:-1}" = 0 ]; then exit 0; fi
 # A build would keep its layers in the build cache, and the pull would find them there: so it is exported and imported.
 cold=$app:sha-c01dc01
 from=$(docker image inspect --format '{{.Id}}' "$app:sha-bbbbbb2")

@@ -6,7 +6,7 @@ BASE=${BASE:-auto}
 if [ "$BASE" = auto ] && [ -s "$cache/base.env" ] && [ "${1:-}" != again ]; then
     # shellcheck source=/dev/null
     . "$cache/base.env"
-    if docker image inspect "$PYTHON_IMAGE" "$DB_SOURCE" "$REGISTRY_IMAGE" > /dev/null 2>&1; then exit 0; fi
+    if docker image inspect "$PYTHON_IMAGE" "$DB_SOURCE" "$REGISTRY_IMAGE" "${PROXY_SOURCE:-none}" > /dev/null 2>&1; then exit 0; fi
     BASE=auto
 fi
 if [ "$BASE" = auto ]; then
@@ -17,7 +17,9 @@ fi
 if [ "$BASE" = hub ]; then
     docker pull --quiet postgres:17-alpine > /dev/null
     docker pull --quiet registry:2 > /dev/null
+    docker pull --quiet haproxy:lts-alpine > /dev/null
     printf '%s\n' PYTHON_IMAGE=python:3.11-slim-bookworm DB_SOURCE=postgres:17-alpine DB_IMAGE=postgres:17-alpine \
+        PROXY_SOURCE=haproxy:lts-alpine PROXY_IMAGE=haproxy:lts-alpine \
         REGISTRY_IMAGE=registry:2 TORCH_WHEELS= > "$cache/base.env"
     exit 0
 fi
@@ -27,6 +29,9 @@ build ktrdr-postgres:debian deploy/docker/debian/Dockerfile.postgres deploy/dock
     --secret "id=sources,src=$cache/build.sources"
 build ktrdr-registry:debian deploy/docker/debian/Dockerfile.registry deploy/docker/debian \
     --secret "id=sources,src=$cache/build.sources"
+build ktrdr-haproxy:debian deploy/docker/debian/Dockerfile.haproxy deploy/docker/debian \
+    --secret "id=sources,src=$cache/build.sources"
 scripts/torch-wheels.sh
 printf '%s\n' PYTHON_IMAGE=ktrdr-base:bookworm DB_SOURCE=ktrdr-postgres:debian "DB_IMAGE=$REGISTRY/postgres:debian" \
+    PROXY_SOURCE=ktrdr-haproxy:debian "PROXY_IMAGE=$REGISTRY/haproxy:debian" \
     REGISTRY_IMAGE=ktrdr-registry:debian "TORCH_WHEELS=$(cat "$cache/torch-wheels")" > "$cache/base.env"

@@ -2,7 +2,8 @@
 # The images that scenarios need: hosts with their own engines, two good releases (aaaaaa1, bbbbbb2), one whose backend
 # never is healthy (badbad3), one that has the backend's image for its CPU workers (fa1aff4) and one whose CPU workers end
 # on host workers-c (c0ffee4); images with a simulated torch, which fails as it is told; and on them an application with two
-# good releases, one that computes wrongly (badca1c) and one that loses its card after a first use (fade0ff).
+# good releases, one that computes wrongly (badca1c) and one that loses its card after a first use (fade0ff); the benchmark's
+# application, and the proxy for it.
 . scripts/common.sh
 scripts/base-images.sh
 scripts/debian-base.sh
@@ -17,6 +18,9 @@ build ktrdr-test-host:bookworm tests/images/Dockerfile.host "$context" --secret 
 build ktrdr-test-homelab:bookworm tests/images/Dockerfile.homelab tests/images --secret "id=sources,src=$cache/build.sources"
 docker tag "$DB_SOURCE" "$REGISTRY/postgres:test"
 docker push --quiet "$REGISTRY/postgres:test" > /dev/null
+docker tag "$PROXY_SOURCE" "$REGISTRY/haproxy:test"
+docker push --quiet "$REGISTRY/haproxy:test" > /dev/null
+COLD=0 bench/images.sh
 for sha in aaaaaa1 bbbbbb2; do
     SHA_GIVEN=1 SHA=$sha LATEST=0 scripts/images.sh
 done

@@ -21,7 +21,7 @@ HOST = "ktrdr-molecule-gapless"
 PORT = 18000
 sys.path.insert(0, str(ROOT))
 
-from bench.probe import Probe, failed, longest_outage  # noqa: E402
+from bench.probe import Probe, failed, longest_outage
 
 
 def wait(condition, seconds: float, what: str):
@@ -122,7 +122,8 @@ class Backends:
     def all(self) -> dict[str, str]:
         """Name -> release, the newest first, of those that run or ran."""
         form = '{{.Names}} {{.Label "rollout.release"}}'
-        rows = docker("exec", HOST, "docker", "ps", "--all", "--filter", "label=com.docker.compose.service=backend", "--format", form)
+        ours = "label=com.docker.compose.service=backend"
+        rows = docker("exec", HOST, "docker", "ps", "--all", "--filter", ours, "--format", form)
         return dict(row.split() for row in rows.splitlines())
 
     def active(self) -> str:
