@@ -40,6 +40,10 @@ options:
     description: Seconds without a sign of life after which the lock expires.
     type: float
     default: 900
+  observe:
+    description: For V(held), return also what M(rollout_host_info) does, without its services.
+    type: bool
+    default: false
   wait:
     description: Seconds to wait for a lock that somebody else holds.
     type: float
@@ -79,6 +83,10 @@ holder:
   description: The run that holds the lock.
   type: str
   returned: when somebody else holds it
+host:
+  description: What M(rollout_host_info) returns.
+  type: dict
+  returned: when observed
 fenced:
   description: What took the lock away, C(guard) or C(run).
   type: str
@@ -88,8 +96,9 @@ fenced:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.rollout import hold
+from ansible.module_utils.rollout import hold, observe
 from ansible.module_utils.rollout import module as frame
+from ansible.module_utils.rollout.engine import Engine
 from ansible.module_utils.rollout.files import Store
 
 
@@ -102,7 +111,8 @@ def verb(module: AnsibleModule) -> dict[str, Any]:
     if params["state"] == "renewed":
         return hold.renew(store, run, params["ttl"], check)
     alive = [str(process) for process in params["owner"].get("alive", [])]
-    return hold.hold(store, run, params["owner"], alive, params["ttl"], params["wait"], check)
+    held = hold.hold(store, run, params["owner"], alive, params["ttl"], params["wait"], check)
+    return {**held, "host": observe.host(store, Engine(), params["application"])} if params["observe"] else held
 
 
 def main() -> None:
@@ -113,6 +123,7 @@ def main() -> None:
             **frame.STORE,
             "state": {"type": "str", "choices": ["held", "renewed", "released"], "default": "held"},
             "run": {"type": "str", "required": True},
+            "observe": {"type": "bool", "default": False},
             "owner": {"type": "dict", "default": {}},
             "ttl": {"type": "float", "default": 900},
             "wait": {"type": "float", "default": 0},

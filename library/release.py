@@ -15,10 +15,12 @@ options:
       - V(staged) makes the release ready on the host. It is validated, its images are pulled by digest, their torch
         contract is proven in a throw-away container, and its directory is written. With O(name), a release that is
         there already is made sure of instead, without a registry where its images are still there.
+      - V(proven) holds every gate of the release in O(name) once more and changes nothing. GPUs are proven again, since a
+        card can be lost in a running container.
       - V(stable) records that every gate on every host held, then removes releases outside the retention.
       - V(abandoned) records that the host is back on its stable release, the one in O(name).
     type: str
-    choices: [staged, stable, abandoned]
+    choices: [staged, proven, stable, abandoned]
     default: staged
   root:
     description: The state directory of the application on the host.
@@ -130,6 +132,15 @@ preview:
       restarts had it), to_pull, free (bytes).
   type: dict
   returned: when staged, in check mode
+ready:
+  description: Whether the release is there, whole, and was stable before, so that staging it would do nothing.
+  type: bool
+  returned: when staged
+services:
+  description: What M(stack) returns, of all stacks.
+  type: list
+  elements: dict
+  returned: when proven
 torch:
   description: The verdict on each image whose contract was proven.
   type: dict
@@ -159,6 +170,8 @@ def verb(module: AnsibleModule) -> dict[str, Any]:
     with contextlib.nullcontext() if check else store.step(params["run"]):
         if params["state"] == "abandoned":
             return {"changed": False} if check else settle.reverted(store, params["run"], params["name"])
+        if params["state"] == "proven":
+            return settle.prove(store, engine, params["application"], params["name"], params["run"], params["torch_timeout"])
         if params["state"] == "stable":
             return settle.confirm(
                 store, engine, params["name"], params["run"], params["action"], params["keep"], check, params["behind"]
@@ -190,7 +203,7 @@ def main() -> None:
         verb,
         {
             **frame.STORE,
-            "state": {"type": "str", "choices": ["staged", "stable", "abandoned"], "default": "staged"},
+            "state": {"type": "str", "choices": ["staged", "proven", "stable", "abandoned"], "default": "staged"},
             "run": {"type": "str", "required": True},
             "name": {"type": "str", "default": ""},
             "release": {"type": "str"},
@@ -206,7 +219,7 @@ def main() -> None:
             "password": {"type": "str", "default": "", "no_log": True},
             "torch_timeout": {"type": "float", "default": 60},
         },
-        required_if=[("state", "stable", ("name",))],
+        required_if=[("state", "stable", ("name",)), ("state", "proven", ("name",))],
     )
 
 

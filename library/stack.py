@@ -43,6 +43,10 @@ options:
     description: Wait at the gates. Without, services are only started.
     type: bool
     default: true
+  ttl:
+    description: First give a sign of life for the lock; without another it expires after so many seconds. Zero gives none.
+    type: float
+    default: 0
   confirm_timeout:
     description:
       - Arm the host's guard before anything is changed. Unless the release is confirmed in that many seconds, the guard
@@ -125,7 +129,7 @@ import contextlib
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.rollout import drain, guard
+from ansible.module_utils.rollout import drain, guard, hold
 from ansible.module_utils.rollout import module as frame
 from ansible.module_utils.rollout.engine import Engine
 from ansible.module_utils.rollout.files import Store
@@ -155,6 +159,8 @@ def verb(module: AnsibleModule) -> dict[str, Any]:
         params["together"],
     )
     with contextlib.nullcontext() if check else store.step(params["run"]):
+        if params["ttl"]:
+            hold.renew(store, params["run"], params["ttl"], check)
         return switch.remove(check) if params["state"] == "absent" else switch.switch(check, params["wait"], params["settle"])
 
 
@@ -169,6 +175,7 @@ def main() -> None:
             "name": {"type": "str", "required": True},
             "run": {"type": "str", "required": True},
             "wait": {"type": "bool", "default": True},
+            "ttl": {"type": "float", "default": 0},
             "confirm_timeout": {"type": "float", "default": 0},
             "together": {"type": "bool", "default": True},
             "settle": {"type": "bool", "default": False},

@@ -23,7 +23,7 @@ from ansible.module_utils.rollout.switch import Switch
 
 PACKAGE = "ansible.module_utils.rollout"
 POLL_S = 1.0
-START_S = 5.0
+START_S = 20.0
 RETRY_S = 10.0
 RETRIES = 180
 

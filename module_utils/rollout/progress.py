@@ -70,6 +70,11 @@ def done_lines(action: str, result: Mapping[str, Any]) -> list[tuple[str, Union[
         kept = [s["service"] for s in result["services"] if s["action"] == "keep"]
         changed = [(_service(s), s["seconds"]) for s in result["services"] if s["action"] != "keep"]
         return changed or ([(f"{', '.join(kept)}: as it should be", None)] if kept else [])
+    if action == "release" and "services" in result:
+        stacks: dict[str, list[str]] = {}
+        for service in result["services"]:
+            stacks.setdefault(service["stack"], []).append(service["service"])
+        return [(f"{', '.join(names)}: as it should be", None) for names in stacks.values()]
     line = _release(result) if action == "release" else ""
     return [(line, None)] if line else []
 

@@ -31,8 +31,6 @@ def with_fault(result: Result, phase: str, host: str, failed: Any) -> dict[str, 
     if one.get("unreachable"):
         return _lost(result, phase, host, str(one.get("msg") or "no message"))
     message = str(one.get("msg") or "failed without a message")
-    if phase == "settle" and not one.get("failed", True):
-        message = "what runs is no longer what was switched"
     if one.get("argument_errors"):
         message = "; ".join(str(e) for e in one["argument_errors"])
     if "sudo" in message and "assword" in message:
@@ -78,8 +76,10 @@ def present(result: Result, host: str, task: Result, optional: Sequence[str]) ->
     return lost if result.get("fault") else {**lost, "fault": {**lost["fault"], "msg": lost["fault"]["msg"] + advice}}
 
 
-def with_staged(result: Result, staged: Mapping[str, Any], host: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """``result`` with what staging found on the host of that name."""
+def with_staged(
+    result: Result, staged: Mapping[str, Any], host: Mapping[str, Any], name: str, preview: Mapping[str, Any]
+) -> dict[str, Any]:
+    """``result`` with what staging found on the host of that name; whether it is settled, its ``preview`` says."""
     if failed(staged):
         return with_fault(result, "stage", name, staged)
     ledger = host.get("ledger") or {}
@@ -88,6 +88,7 @@ def with_staged(result: Result, staged: Mapping[str, Any], host: Mapping[str, An
         **result,
         "name": staged["name"],
         "staged": bool(staged.get("changed")),
+        "settled": bool((preview.get("preview") or {}).get("settled")),
         "to_pull": staged.get("to_pull", 0),
         "stable": stable.get("release"),
         # An interrupted run is closed by this one, even where the stable release already runs again.
@@ -103,6 +104,12 @@ def with_switched(result: Result, task: Result, name: str) -> dict[str, Any]:
     changed = bool(result.get("changed")) or any(r.get("changed") for r in done)
     both = {**result, "changed": changed, "services": [*result.get("services", []), *services]}
     return noted({**both, "switched": True}, "switch", name, task)
+
+
+def with_settled(result: Result, name: str, task: Result) -> dict[str, Any]:
+    """``result`` after the last gates on the host of that name; where nothing was switched, with what these saw."""
+    seen = result.get("services") or task.get("services") or []
+    return noted({**result, "services": list(seen)}, "settle", name, task)
 
 
 def must_revert(results: Iterable[Result]) -> bool:

@@ -6,7 +6,36 @@ from typing import Any, Sequence
 
 from ansible.module_utils.rollout import ledger as ledgers
 from ansible.module_utils.rollout.engine import Engine
+from ansible.module_utils.rollout.errors import RolloutError
 from ansible.module_utils.rollout.files import Store
+from ansible.module_utils.rollout.phases import Phases
+from ansible.module_utils.rollout.switch import Switch
+
+
+def prove(store: Store, engine: Engine, application: str, name: str, run: str, torch_limit_s: float) -> dict[str, Any]:
+    """Hold every gate of every stack of a release once more.
+
+    Returns:
+        changed (never), services (as `Switch.switch` has them, each with its stack), phases and clock.
+
+    Raises:
+        RolloutError: a gate does not hold, or what runs is not the release.
+    """
+    phases, services = Phases(), []
+    with phases.phase("settle"):
+        for stack in store.manifest(name)["stacks"]:
+            found = Switch(store, engine, application, stack, name, run, torch_limit_s).switch(True, settle=True)
+            services += [{**service, "stack": stack} for service in found["services"]]
+            for service in found["services"]:
+                if service["action"] != "keep":
+                    why = service["why"] or service["action"]
+                    raise RolloutError(
+                        f"Service {service['service']} (stack {stack}) is no longer what was switched: {why}.",
+                        service=service["service"],
+                        stack=stack,
+                        **phases.facts(),
+                    )
+    return {"changed": False, "services": services, **phases.facts()}
 
 
 def confirm(

@@ -94,6 +94,7 @@ def _stage(store: Store, engine: Engine, order: Order, check: bool, phases: Phas
         "changed": not there,
         "to_pull": 0,
         "torch": {},
+        "ready": False,
         "diff": plan.diff(old, files, secret, (before or "nothing", name)),
     }
     missing = {r: i for r, i in order.images.items() if not engine.image(f"{r}@{i['digest']}")}
@@ -101,12 +102,15 @@ def _stage(store: Store, engine: Engine, order: Order, check: bool, phases: Phas
         result["to_pull"] = plan.layers_to_come(missing, platform, _local_layers(engine))
         plan.require_space(result["to_pull"], store.free_bytes(facts["data"]), facts["data"])
         result["changed"] = True
+    foreign = [s.image for stack in services.values() for s in stack if not s.released and not engine.image(s.image)]
+    # What was stable once is proven.
+    proven = name in {s.name for s in ledger.known}
+    result["ready"] = proven and not result["changed"] and not foreign
     if check:
         ids = {r: {**i, "id": _image_id(engine, f"{r}@{i['digest']}")} for r, i in order.images.items()}
         result["preview"] = _preview(store, engine, order.application, services, ids, manifest, facts["data"], result["to_pull"])
         return result
     store.require_writable()
-    foreign = [s.image for stack in services.values() for s in stack if not s.released and not engine.image(s.image)]
     if missing or foreign:
         with session(store, engine, order.login) as logged_in:
             sizes = {r: plan.layers_to_come({r: i}, platform, _local_layers(engine)) for r, i in missing.items()}
@@ -128,7 +132,7 @@ def _stage(store: Store, engine: Engine, order: Order, check: bool, phases: Phas
             "secrets": sorted(order.secrets),
         }
         store.write_release(name, files, manifest)
-    if name not in {s.name for s in ledger.known}:
+    if not proven:
         result["torch"] = prove(store, phases, engine, services, configs, images, order.torch_limit_s, host)
         if name not in ledger.staged:
             store.append("staged", order.run, name=name, release=order.release)
@@ -171,7 +175,7 @@ def restage(store: Store, engine: Engine, name: str, check: bool, login: Login =
                     f"Release {name} cannot be brought back: image {repository}:{manifest['release']} is no longer on "
                     f"this host, and: {error}"
                 ) from error
-    result: dict[str, Any] = {"name": name, "changed": changed, "to_pull": 0, "torch": {}, "diff": []}
+    result: dict[str, Any] = {"name": name, "changed": changed, "ready": not changed, "to_pull": 0, "torch": {}, "diff": []}
     if check:
         stable = store.ledger().stable
         before = store.manifest(stable.name) if stable else {}
@@ -191,11 +195,15 @@ def _preview(
     data: str,
     to_pull: int,
 ) -> dict[str, Any]:
-    took, found = store.ledger().took, []
+    ledger, found = store.ledger(), []
+    cards = False
     for stack, wanted in services.items():
+        cards = cards or any(s.torch and s.torch.on_gpu for s in wanted)
         running = engine.containers(plan.project(application, stack))
-        found += preview.rows(stack, wanted, running, images, before.get("images", {}), took, store.active(stack, wanted))
-    return {"services": found, "to_pull": to_pull, "free": store.free_bytes(data)}
+        found += preview.rows(stack, wanted, running, images, before.get("images", {}), ledger.took, store.active(stack, wanted))
+    # A kept GPU service is tried first, and recreated where its container lost its card; an interrupted run may have left more.
+    settled = not cards and not ledger.open and not ledger.armed and all(row["action"] == "keep" for row in found)
+    return {"services": found, "to_pull": to_pull, "free": store.free_bytes(data), "settled": settled}
 
 
 @contextlib.contextmanager

@@ -156,6 +156,7 @@ class FilterModule:
             "rollout_fault": report.with_fault,
             "rollout_staged": report.with_staged,
             "rollout_switched": report.with_switched,
+            "rollout_settled": report.with_settled,
             "rollout_must_revert": report.must_revert,
             "rollout_verdict": rollout_verdict,
             "rollout_since": rollout_since,

@@ -51,11 +51,6 @@ def fault(phase, host="h1", **facts):
             fault("switch", gate="health", service="web", stack="core", log="l") | {"msg": "web: no"},
         ),
         (
-            "settle",
-            {"failed": False, "changed": True},
-            fault("settle") | {"msg": "what runs is no longer what was switched"},
-        ),
-        (
             "plan",
             {"msg": "Validation failed", "argument_errors": ["a is no int", "b"]},
             fault("plan") | {"msg": "a is no int; b"},
@@ -165,11 +160,14 @@ def test_the_first_fault_stays_and_a_revert_does_not_hide_it():
     [(None, True), ({"name": "n.2", "release": "n"}, True), ({"name": "n", "release": "n"}, False)],
 )
 def test_with_staged(stable, changed):
-    found = report.with_staged({"x": 1}, {"name": "n", "changed": True}, {"ledger": {"stable": stable}}, "h1")
+    found = report.with_staged(
+        {"x": 1}, {"name": "n", "changed": True}, {"ledger": {"stable": stable}}, "h1", {"preview": {"settled": True}}
+    )
     assert found == {
         "x": 1,
         "name": "n",
         "staged": True,
+        "settled": True,
         "to_pull": 0,
         "stable": stable and "n",
         "changed": changed,
@@ -179,16 +177,24 @@ def test_with_staged(stable, changed):
 
 def test_an_interrupted_run_is_closed_even_where_its_release_is_the_stable_one():
     ledger = {"stable": {"name": "n", "release": "n"}, "interrupted": {"event": "switching"}}
-    assert report.with_staged({}, {"name": "n"}, {"ledger": ledger}, "h1")["changed"] is True
+    assert report.with_staged({}, {"name": "n"}, {"ledger": ledger}, "h1", {})["changed"] is True
 
 
 def test_a_host_that_was_lost_while_staging():
-    assert report.with_staged({"x": 1}, CUT, {}, "h1") == {
+    assert report.with_staged({"x": 1}, CUT, {}, "h1", {}) == {
         "x": 1,
         "fault": {"phase": "stage", "host": "h1", "msg": REFUSED},
         "out": True,
         "lost": True,
     }
+
+
+def test_with_settled():
+    switched = {"services": [WEB]}
+    seen = {"services": [{"service": "web", "action": "keep", "stack": "core"}]}
+    assert report.with_settled(switched, "h1", seen) == switched, "the last look does not hide what was done"
+    assert report.with_settled({"services": []}, "h1", seen) == seen
+    assert report.with_settled({}, "h1", {"failed": True, "msg": "no"})["fault"]["phase"] == "settle"
 
 
 def test_with_switched():

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import contextlib
 import json
+from dataclasses import replace
 
 import pytest
-from ansible.module_utils.rollout import contract, gpu, net, stage, torch_verdict
+from ansible.module_utils.rollout import compose, contract, gpu, net, settle, stage, torch_verdict
+from ansible.module_utils.rollout.engine import Stack
 from ansible.module_utils.rollout.errors import RolloutError
 from ansible.module_utils.rollout.files import Store
 from ansible.module_utils.rollout.torch_verdict import Expectation
@@ -309,11 +311,47 @@ def test_restage(host):
     assert stage.restage(host.store, host.engine, "sha-aaaaaaa", False) == {
         "name": "sha-aaaaaaa",
         "changed": False,
+        "ready": True,
         "to_pull": 0,
         "torch": {},
         "diff": [],
     }
     assert host.engine.touched == []
+
+
+def test_what_is_there_whole_and_was_stable_is_ready_and_settled_where_it_runs(host):
+    host.rollout("a")
+    again = stage.stage(host.store, host.engine, order("a"), True)
+    assert (again["ready"], again["preview"]["settled"]) == (True, True)
+    other = stage.stage(host.store, host.engine, order("b"), True)
+    assert (other["ready"], other["preview"]["settled"]) == (False, False)
+    put(host, order("b"))
+    assert not stage.stage(host.store, host.engine, order("b"), True)["ready"], "it was never proven"
+    host.rollout("b")
+    back = stage.restage(host.store, host.engine, "sha-aaaaaaa", True)
+    assert (back["ready"], back["preview"]["settled"]) == (True, False)
+
+
+@pytest.mark.parametrize("event", ["switching", "armed"])
+def test_after_an_interrupted_run_it_is_not_settled(host, event):
+    host.rollout("a")
+    host.store.append(event, "run-x", name="sha-aaaaaaa", release="sha-aaaaaaa", service="web", stack="core")
+    assert stage.stage(host.store, host.engine, order("a"), True)["preview"]["settled"] is False
+
+
+@pytest.mark.parametrize(("torch", "settled"), [("cpu", True), ("cuda", False)])
+def test_a_service_with_a_card_is_tried_anew_though_nothing_differs(host, torch, settled):
+    text = text_of("sha-aaaaaaa", ("web",), database=False)
+    put(host, order("a", text))
+    host.switch("sha-aaaaaaa", "run-a").switch(False)
+    settle.confirm(host.store, host.engine, "sha-aaaaaaa", "run-a", "rollout", 5, False)
+    files = ("docker-compose.core.yml", "docker-compose.core.pins.json")
+    found = Stack(host.engine, "app-core", host.store.directory("sha-aaaaaaa"), *files).config()
+    wanted = [replace(s, torch=Expectation(torch)) for s in compose.services(found, "f")]
+    images = host.store.manifest("sha-aaaaaaa")["images"]
+    found = stage._preview(host.store, host.engine, "app", {"core": wanted}, images, {}, "/", 0)
+    assert [row["action"] for row in found["services"]] == ["keep"]
+    assert found["settled"] is settled
 
 
 @pytest.mark.parametrize("check", [False, True])

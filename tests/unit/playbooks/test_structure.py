@@ -13,7 +13,10 @@ ROOT_PLAYBOOKS = ["rollback.yml", "rollout.yml", "status.yml"]
 
 
 def roles_of(play):
-    return [role if isinstance(role, str) else role["role"] for role in play.get("roles", [])]
+    """The roles of a play, whether it names them or imports them."""
+    named = [role if isinstance(role, str) else role["role"] for role in play.get("roles", [])]
+    imported = [task.get("ansible.builtin.import_role", {}).get("name") for task in play.get("tasks", [])]
+    return named + [role for role in imported if role]
 
 
 def plays(root):
