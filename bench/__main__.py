@@ -54,7 +54,7 @@ def main(
     over_ssh = ssh or hosts > 1
     try:
         chosen = rounds.chosen(only)
-        stack.require_images()
+        images = stack.images()
         document: dict[str, Any] = {
             "began": began.strftime("%Y-%m-%d %H:%M UTC"),
             "commit": _said("git", "describe", "--always", "--dirty"),
@@ -74,6 +74,8 @@ def main(
             document["records"] += rounds.one_round(number, chosen, typer.echo)
             # After every round: what was measured is not lost.
             file.write_text(json.dumps(document, indent=1) + "\n")
+            if stack.images() != images:
+                raise stack.BenchError("Somebody built the images again meanwhile: these figures are of no use. Measure again.")
     except (stack.BenchError, engine.EngineError) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from error

@@ -53,7 +53,7 @@ class Service(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self):
         if self.path == "/hangs":
-            time.sleep(0.5)
+            time.sleep(2)
         self.send_response(self.status)
         self.end_headers()
 
@@ -71,31 +71,30 @@ def service():
         thread.join()
 
 
-def asked(url: str, seconds: float) -> list[Sample]:
-    with Probe(url, rate=50, limit_s=0.2) as probe:
+def asked(url: str, seconds: float, limit_s: float) -> list[Sample]:
+    with Probe(url, rate=50, limit_s=limit_s) as probe:
         time.sleep(seconds)
-    return probe.samples
+    return sorted(probe.samples, key=lambda s: s.sent)
 
 
 def test_good_answers(service):
-    found = asked(f"{service}/", 0.5)
-    assert len(found) >= 10
+    found = asked(f"{service}/", 0.5, 30)
+    assert len(found) > 1
     assert failed(found) == 0
 
 
 def test_a_bad_status_is_a_failed_request(service, monkeypatch):
     monkeypatch.setattr(Service, "status", 503)
-    found = asked(f"{service}/", 0.2)
+    found = asked(f"{service}/", 0.2, 30)
     assert failed(found) == len(found) > 0
 
 
 def test_requests_that_hang_keep_no_other_one_from_being_sent(service):
-    found = sorted(asked(f"{service}/hangs", 0.5), key=lambda s: s.sent)
+    found = asked(f"{service}/hangs", 0.8, 0.5)
     assert failed(found) == len(found)
-    # One after the other, with 0.2 s each, would be three.
-    assert len(found) >= 10
+    assert found[5].sent < found[0].done
 
 
 def test_nobody_there():
-    found = asked("http://127.0.0.1:9/", 0.2)
+    found = asked("http://127.0.0.1:9/", 0.2, 30)
     assert failed(found) == len(found) > 0
