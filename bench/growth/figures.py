@@ -132,8 +132,8 @@ def page(result: Mapping[str, Any]) -> str:
         f"Measured {machine['when']}.",
         "",
         "Seconds; memory in MiB: the peak of the sum over the controller's processes, PSS (shared pages counted once) and RSS "
-        "(shared pages counted in each process). Cores busy: by everything on the machine, simulated hosts, engine and others included. "
-        "Several runs: the median.",
+        "(shared pages counted in each process). Cores busy: with everything on the machine, simulated hosts, engine and others "
+        "included. Several runs: the median.",
     ]
     for kind in kinds(runs):
         name, serial = kind
