@@ -20,6 +20,10 @@ from bench.growth import chart, figures, fleet, measure
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
 RELEASES = ("aaaaaa1", "bbbbbb2")
+# Runs are put beside earlier ones only where these are the same.
+SAME = ("cores", "memory", "system", "engine", "python", "ansible")
+# Soon there, without starting 64 services at once on a few cores.
+FIRST_SERIAL = 8
 
 
 class Bench:
@@ -28,16 +32,36 @@ class Bench:
     def __init__(self, options: argparse.Namespace, work: Path) -> None:
         self.options, self.work = options, work
         self.registry = os.environ.get("REGISTRY", "localhost:5000")
-        self.runs: list[dict[str, Any]] = []
+        self.settings = {key: getattr(options, key) for key in ("forks", "serial")}
+        self.machine = machine()
+        self.runs = self.kept()
         self.key, self.public = fleet.key_pair(work)
+
+    def kept(self) -> list[dict[str, Any]]:
+        """Earlier runs of other sizes, where machine and settings are the same."""
+        try:
+            old = json.loads((self.options.results / "growth.json").read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return []
+        same = old["settings"] == self.settings and all(old["machine"][key] == self.machine[key] for key in SAME)
+        return [run for run in old["runs"] if run["hosts"] not in self.options.hosts] if same else []
+
+    def write(self) -> None:
+        """The three files, after each run: a benchmark that ends early keeps what it has."""
+        runs = sorted(self.runs, key=lambda run: run["hosts"])
+        result = {"simulated": True, "machine": self.machine, "settings": self.settings, "runs": runs}
+        self.options.results.mkdir(parents=True, exist_ok=True)
+        (self.options.results / "growth.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        (self.options.results / "growth.md").write_text(figures.page(result), encoding="utf-8")
+        (self.options.results / "growth.svg").write_text(chart.svg(runs), encoding="utf-8")
 
     def fleet(self, hosts: int) -> None:
         """Measure a fleet of one size, and remove it."""
         say(f"{hosts} simulated hosts: starting")
         try:
             fleet.start(hosts, self.public)
-            # The first rollout is not measured: nothing runs yet. All hosts at once, to get there.
-            self.rollout(hosts, RELEASES[0], "first", hosts)
+            # The first rollout is not measured: nothing runs yet.
+            self.rollout(hosts, RELEASES[0], "first", FIRST_SERIAL)
             turn = 0
             for _ in range(self.options.runs):
                 for serial in self.options.serial:
@@ -82,6 +106,7 @@ class Bench:
         phases = figures.phases(tasks, measured["wall"])
         facts = {"hosts": hosts, "kind": kind, "serial": serial, "release": f"sha-{sha}", "verdict": verdict}
         self.runs.append({**facts, **measured, **phases, "tasks": figures.by_task(tasks)})
+        self.write()
 
 
 def machine() -> dict[str, Any]:
@@ -130,17 +155,10 @@ def main() -> None:
     # Left by a run that was killed.
     fleet.remove()
     subprocess.run([HERE / "images.sh"], check=True, cwd=ROOT)
-    settings = {key: getattr(options, key) for key in ("hosts", "runs", "forks", "serial")}
-    result: dict[str, Any] = {"simulated": True, "machine": machine(), "settings": settings, "runs": []}
     with tempfile.TemporaryDirectory(prefix="growth-") as work:
         bench = Bench(options, Path(work))
         for hosts in options.hosts:
             bench.fleet(hosts)
-            result["runs"] = bench.runs
-            options.results.mkdir(parents=True, exist_ok=True)
-            (options.results / "growth.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-            (options.results / "growth.md").write_text(figures.page(result), encoding="utf-8")
-            (options.results / "growth.svg").write_text(chart.svg(bench.runs), encoding="utf-8")
     say(f"Results: {options.results}/growth.md, growth.json, growth.svg")
 
 

@@ -133,20 +133,20 @@ def page(result: Mapping[str, Any]) -> str:
         "",
         "Seconds; memory in MiB: the peak of the sum over the controller's processes, PSS (shared pages counted once) and RSS "
         "(shared pages counted in each process). Cores busy: with everything on the machine, simulated hosts, engine and others "
-        "included. Several runs: the median.",
+        "included; by others: in the seconds before the run. Several runs: the median.",
     ]
     for kind in kinds(runs):
         name, serial = kind
         lines += ["", f"## {name[:1].upper()}{name[1:]}, rollout_serial {serial}", ""]
-        columns = [*FIGURES, "peak_rss", "busy"]
-        titles = [*PHASES.values(), "total", "CPU", "PSS", "RSS", "cores busy, %"]
+        columns = [*FIGURES, "peak_rss", "busy", "others"]
+        titles = [*PHASES.values(), "total", "CPU", "PSS", "RSS", "cores busy, %", "by others, %"]
         lines += [f"| simulated hosts | runs | {' | '.join(titles)} |", "| --- |" + " --- |" * (len(titles) + 1)]
         tables = {figure: dict(series(runs, kind, figure)) for figure in columns}
         for hosts in sorted(tables["wall"]):
             count = sum((run["kind"], run["serial"], run["hosts"]) == (*kind, hosts) for run in runs)
             cells = [shown(tables[figure].get(hosts), figure) for figure in columns]
             lines.append(f"| {hosts} | {count} | {' | '.join(cells)} |")
-        added = [per_host(series(runs, kind, figure)) if figure != "busy" else None for figure in columns]
+        added = [per_host(series(runs, kind, figure)) if figure not in ("busy", "others") else None for figure in columns]
         if any(value is not None for value in added):
             cells = [
                 "" if a is None else f"{a / MIB:.1f}" if f.startswith("peak") else f"{a:.2f}"

@@ -81,6 +81,13 @@ def machine_cpu() -> float:
     return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
 
 
+def busy(seconds: float = 3.0) -> float:
+    """Percent of the cores that are busy while nothing is measured: the load of others."""
+    before = machine_cpu()
+    time.sleep(seconds)
+    return round(100 * (machine_cpu() - before) / seconds / (os.cpu_count() or 1), 1)
+
+
 def _children_cpu() -> float:
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
@@ -104,7 +111,8 @@ def _end_tree(limit: float = 20.0) -> None:
 
 def command(arguments: Sequence[str], environment: Mapping[str, str], directory: Path, log: Path) -> dict[str, float]:
     """Run a command whose output goes to `log`: exit status, wall, CPU, peaks of memory."""
-    load, cpu, whole, began = os.getloadavg()[0], _children_cpu(), machine_cpu(), time.monotonic()
+    others = busy()
+    cpu, whole, began = _children_cpu(), machine_cpu(), time.monotonic()
     sampler = Sampler()
     with log.open("wb") as out:
         process = subprocess.Popen(
@@ -125,5 +133,5 @@ def command(arguments: Sequence[str], environment: Mapping[str, str], directory:
         "peak_rss": sampler.peak_rss,
         "peak_pss": sampler.peak_pss,
         "samples": sampler.samples,
-        "load_before": round(load, 2),
+        "others": others,
     }

@@ -34,7 +34,7 @@ TASKS = [
 
 def run(hosts, wall, serial=1, kind="rollout", **more):
     facts = {"hosts": hosts, "kind": kind, "serial": serial, "wall": wall, "cpu": 1.0, "peak_pss": 2**20, "peak_rss": 2**21}
-    return {**facts, "busy": 50.0, **dict.fromkeys(figures.PHASES, 1.0), "tasks": figures.by_task(TASKS), **more}
+    return {**facts, "busy": 50.0, "others": 5.0, **dict.fromkeys(figures.PHASES, 1.0), "tasks": figures.by_task(TASKS), **more}
 
 
 def test_phases_are_the_wall():
@@ -98,7 +98,7 @@ def test_the_page_says_simulated_and_has_a_row_for_each_size():
     runs = [run(1, 10.0), run(64, 136.0), run(1, 7.0, kind="no-op")]
     said = figures.page({"runs": runs, "machine": MACHINE, "settings": {"forks": 16}})
     assert "The hosts are **simulated**" in said
-    assert "| 1 | 1 | 1.0 | 1.0 | 1.0 | 1.0 | 1.0 | 10.0 | 1.0 | 1 | 2 | 50.0 |" in said
+    assert "| 1 | 1 | 1.0 | 1.0 | 1.0 | 1.0 | 1.0 | 10.0 | 1.0 | 1 | 2 | 50.0 | 5.0 |" in said
     assert "| 64 | 1 |" in said
     # (136 - 10) / 63
     assert "| each further one | | 0.00 | 0.00 | 0.00 | 0.00 | 0.00 | 2.00 |" in said
