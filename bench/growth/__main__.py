@@ -18,12 +18,14 @@ from typing import Any, NoReturn
 from bench.growth import chart, figures, fleet, measure
 
 ROOT = Path(__file__).resolve().parents[2]
+Runs = list[dict[str, Any]]
 HERE = Path(__file__).resolve().parent
 RELEASES = ("aaaaaa1", "bbbbbb2")
 # Runs are put beside earlier ones only where these are the same.
 SAME = ("cores", "memory", "system", "engine", "python", "ansible")
 # Soon there, without starting 64 services at once on a few cores.
-FIRST_SERIAL = 8
+FIRST_SERIAL = 4
+TRIES = 3
 
 
 class Bench:
@@ -34,22 +36,24 @@ class Bench:
         self.registry = os.environ.get("REGISTRY", "localhost:5000")
         self.settings = {key: getattr(options, key) for key in ("forks", "serial")}
         self.machine = machine()
-        self.runs = self.kept()
+        self.runs, self.failed = self.kept()
         self.key, self.public = fleet.key_pair(work)
 
-    def kept(self) -> list[dict[str, Any]]:
-        """Earlier runs of other sizes, where machine and settings are the same."""
+    def kept(self) -> tuple[Runs, Runs]:
+        """Earlier runs of other sizes, good and failed ones, where machine and settings are the same."""
         try:
             old = json.loads((self.options.results / "growth.json").read_text(encoding="utf-8"))
         except FileNotFoundError:
-            return []
-        same = old["settings"] == self.settings and all(old["machine"][key] == self.machine[key] for key in SAME)
-        return [run for run in old["runs"] if run["hosts"] not in self.options.hosts] if same else []
+            return [], []
+        if old["settings"] != self.settings or any(old["machine"][key] != self.machine[key] for key in SAME):
+            return [], []
+        runs, failed = ([run for run in old[key] if run["hosts"] not in self.options.hosts] for key in ("runs", "failed"))
+        return runs, failed
 
     def write(self) -> None:
         """The three files, after each run: a benchmark that ends early keeps what it has."""
         runs = sorted(self.runs, key=lambda run: run["hosts"])
-        result = {"simulated": True, "machine": self.machine, "settings": self.settings, "runs": runs}
+        result = {"simulated": True, "machine": self.machine, "settings": self.settings, "runs": runs, "failed": self.failed}
         self.options.results.mkdir(parents=True, exist_ok=True)
         (self.options.results / "growth.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
         (self.options.results / "growth.md").write_text(figures.page(result), encoding="utf-8")
@@ -60,19 +64,20 @@ class Bench:
         say(f"{hosts} simulated hosts: starting")
         try:
             fleet.start(hosts, self.public)
-            # The first rollout is not measured: nothing runs yet.
-            self.rollout(hosts, RELEASES[0], "first", FIRST_SERIAL)
-            turn = 0
+            # The first rollout is not measured: nothing runs yet. What an overloaded machine reverted is asked for again.
+            if not any(self.rollout(hosts, RELEASES[0], "first", FIRST_SERIAL) for _ in range(TRIES)):
+                refuse(f"The first rollout of {hosts} simulated hosts failed {TRIES} times.")
+            now, then = RELEASES
             for _ in range(self.options.runs):
                 for serial in self.options.serial:
-                    turn += 1
-                    self.rollout(hosts, RELEASES[turn % 2], "rollout", serial)
-                self.rollout(hosts, RELEASES[turn % 2], "no-op", self.options.serial[0])
+                    if self.rollout(hosts, then, "rollout", serial):
+                        now, then = then, now
+                self.rollout(hosts, now, "no-op", self.options.serial[0])
         finally:
             fleet.remove()
 
-    def rollout(self, hosts: int, sha: str, kind: str, serial: int) -> None:
-        """One run of the playbook; kept unless it is the first one."""
+    def rollout(self, hosts: int, sha: str, kind: str, serial: int) -> bool:
+        """One run of the playbook, kept unless it is the first one; whether it ended as it should."""
         turn = self.work / f"{hosts}-{len(os.listdir(self.work))}"
         inventory = turn / "inventory"
         inventory.mkdir(parents=True)
@@ -92,21 +97,26 @@ class Bench:
         arguments = ["ansible-playbook", "--inventory", str(inventory), "rollout.yml", "-e", f"sha={sha}"]
         measured = measure.command(arguments, environment, ROOT, turn / "log")
         text = (turn / "log").read_text(encoding="utf-8", errors="replace")
-        if measured.pop("rc"):
-            refuse(f"{kind} of {hosts} simulated hosts failed:\n{text[-4000:]}")
-        document = json.loads(next((turn / "reports").glob("*/report.json")).read_text(encoding="utf-8"))
-        verdict = "unchanged" if kind == "no-op" else "succeeded"
+        code = measured.pop("rc")
+        documents = [json.loads(file.read_text(encoding="utf-8")) for file in (turn / "reports").glob("*/report.json")]
+        verdict = documents[0]["verdict"] if documents else "none"
         running = fleet.releases()
-        if document["verdict"] != verdict or running != [f"sha-{sha}"] * (hosts + 1):
-            refuse(f"{kind} of {hosts} simulated hosts is {document['verdict']}, and these run: {running}")
+        facts = {"hosts": hosts, "kind": kind, "serial": serial, "release": f"sha-{sha}", "verdict": verdict}
+        wanted = "unchanged" if kind == "no-op" else "succeeded"
+        if code or verdict != wanted or running != [f"sha-{sha}"] * (hosts + 1):
+            say(f"{kind} of {hosts} simulated hosts, serial {serial}: {verdict}; {len(running)} services run.\n{text[-3000:]}")
+            faults = documents[0]["faults"] if documents else []
+            self.failed.append({**facts, "wall": measured["wall"], "said": faults[0]["msg"] if faults else text[-500:]})
+            self.write()
+            return False
         say(f"{hosts} simulated hosts: {kind}, serial {serial}: {measured['wall']:.1f} s, CPU {measured['cpu']:.1f} s")
         if kind == "first":
-            return
+            return True
         tasks = [json.loads(line) for line in (turn / "tasks.jsonl").read_text(encoding="utf-8").splitlines()]
         phases = figures.phases(tasks, measured["wall"])
-        facts = {"hosts": hosts, "kind": kind, "serial": serial, "release": f"sha-{sha}", "verdict": verdict}
         self.runs.append({**facts, **measured, **phases, "tasks": figures.by_task(tasks)})
         self.write()
+        return True
 
 
 def machine() -> dict[str, Any]:
@@ -159,7 +169,9 @@ def main() -> None:
         bench = Bench(options, Path(work))
         for hosts in options.hosts:
             bench.fleet(hosts)
-    say(f"Results: {options.results}/growth.md, growth.json, growth.svg")
+        say(f"Results: {options.results}/growth.md, growth.json, growth.svg")
+        if bench.failed:
+            refuse(f"{len(bench.failed)} runs did not end as they should: see growth.md")
 
 
 if __name__ == "__main__":

@@ -154,12 +154,30 @@ def page(result: Mapping[str, Any]) -> str:
             ]
             lines.append(f"| each further one | | {' | '.join(cells)} |")
             lines += ["", sentence(runs, kind)]
-    lines += _tasks(runs)
+    lines += _failed(result["failed"]) + _tasks(runs)
     return "\n".join(lines) + "\n"
 
 
+def _failed(runs: Sequence[Run]) -> list[str]:
+    if not runs:
+        return []
+    lines = [
+        "",
+        "## Runs that did not end as they should",
+        "",
+        "| simulated hosts | run | verdict | s | said |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for run in runs:
+        said = " ".join(str(run["said"]).split()).replace("|", "\\|")
+        lines.append(
+            f"| {run['hosts']} | {run['kind']}, rollout_serial {run['serial']} | {run['verdict']} | {run['wall']:.0f} | {said} |"
+        )
+    return lines
+
+
 def _tasks(runs: Sequence[Run], most: int = 12) -> list[str]:
-    largest = max(run["hosts"] for run in runs)
+    largest = max((run["hosts"] for run in runs), default=0)
     lines: list[str] = []
     for kind in kinds(runs):
         run = next((r for r in runs if r["hosts"] == largest and (r["kind"], r["serial"]) == kind), None)

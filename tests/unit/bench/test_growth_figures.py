@@ -96,11 +96,26 @@ def test_the_sentence_names_each_part_once():
 
 def test_the_page_says_simulated_and_has_a_row_for_each_size():
     runs = [run(1, 10.0), run(64, 136.0), run(1, 7.0, kind="no-op")]
-    said = figures.page({"runs": runs, "machine": MACHINE, "settings": {"forks": 16}})
+    failed = {
+        "hosts": 64,
+        "kind": "first",
+        "serial": 4,
+        "verdict": "reverted",
+        "wall": 99.6,
+        "said": "the guard |\ndoes not start",
+    }
+    said = figures.page({"runs": runs, "machine": MACHINE, "settings": {"forks": 16}, "failed": [failed]})
     assert "The hosts are **simulated**" in said
     assert "| 1 | 1 | 1.0 | 1.0 | 1.0 | 1.0 | 1.0 | 10.0 | 1.0 | 1 | 2 | 50.0 | 5.0 |" in said
     assert "| 64 | 1 |" in said
+    assert "| 64 | first, rollout_serial 4 | reverted | 100 | the guard \\| does not start |" in said
     # (136 - 10) / 63
     assert "| each further one | | 0.00 | 0.00 | 0.00 | 0.00 | 0.00 | 2.00 |" in said
     assert "## No-op, rollout_serial 1" in said
     assert "| a task | set_fact | 6 | 7 | 3 | 11.0 | 69% |" in said
+
+
+def test_a_page_without_a_good_run_tells_the_failed_one():
+    failed = {"hosts": 1, "kind": "first", "serial": 4, "verdict": "refused", "wall": 9.0, "said": "no"}
+    said = figures.page({"runs": [], "machine": MACHINE, "settings": {"forks": 16}, "failed": [failed]})
+    assert "| 1 | first, rollout_serial 4 | refused | 9 | no |" in said
