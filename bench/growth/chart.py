@@ -9,7 +9,7 @@ from xml.sax.saxutils import escape
 from bench.growth import figures
 
 Points = Sequence[tuple[int, float]]
-WIDTH, HEIGHT, LEFT, TOP, GAP, LABELS = 420, 300, 60, 60, 110, 90
+WIDTH, HEIGHT, LEFT, TOP, GAP, LABELS = 420, 300, 60, 60, 110, 120
 # Told apart without colour too: by dash and by the name at the end of each line.
 LINES = {
     "wall": ("total", "#1f2937", ""),

@@ -56,7 +56,7 @@ def test_all_is_within_the_picture():
     root, _text = drawn(run(1, 10.0), run(64, 640.0), run(1, 5.0, "no-op"))
     width, height = (float(root.get(key)) for key in ("width", "height"))
     for text in root.iter("{http://www.w3.org/2000/svg}text"):
-        assert 0 <= float(text.get("x")) <= width - 80 or text.get("class") == "middle"
+        assert 0 <= float(text.get("x")) <= width - 100 or text.get("class") == "middle"
         assert 0 <= float(text.get("y")) <= height
 
 
