@@ -110,3 +110,8 @@ docs: $(SETUP) ## Write the tables of docs/inventory.md from the roles' argument
 
 requirements: $(DEV) ## Pin the requirement files anew (needs uv)
 	@scripts/requirements.sh
+
+.PHONY: bench-growth
+bench-growth: test-images ## Rollouts of SIMULATED hosts: HOSTS=1,4,16,64 RUNS=1 FORKS=16 SERIAL=1,16
+	@$(DOCKED) .venv/bin/python -m bench.growth $(if $(HOSTS),--hosts $(HOSTS)) $(if $(RUNS),--runs $(RUNS)) \
+		$(if $(FORKS),--forks $(FORKS)) $(if $(SERIAL),--serial $(SERIAL))

@@ -1,0 +1,1 @@
+"""How a rollout grows with its fleet: 1 to 64 simulated hosts on one machine."""
