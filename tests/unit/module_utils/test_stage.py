@@ -335,7 +335,8 @@ def test_what_is_there_whole_and_was_stable_is_ready_and_settled_where_it_runs(h
 @pytest.mark.parametrize("event", ["switching", "armed"])
 def test_after_an_interrupted_run_it_is_not_settled(host, event):
     host.rollout("a")
-    host.store.append(event, "run-x", name="sha-aaaaaaa", release="sha-aaaaaaa", service="web", stack="core")
+    guard = {"timeout": 900.0, "boot": "b", "clock": 1.0, "keeper": "process"}
+    host.store.append(event, "run-x", name="sha-aaaaaaa", release="sha-aaaaaaa", service="web", stack="core", **guard)
     assert stage.stage(host.store, host.engine, order("a"), True)["preview"]["settled"] is False
 
 
