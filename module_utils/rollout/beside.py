@@ -143,7 +143,8 @@ class Beside:
                 raise self.switch.failure(self.service, "proxy", str(error)) from error
 
     def _reload(self, front: compose.Container) -> None:
-        self.engine.checked(["kill", "--signal", "USR2", front.id], f"Reloading {front.service}")
+        # Not `docker kill`: the engine takes any signal for a stop by hand, and would not start the proxy again after a reboot.
+        self.engine.checked(["exec", front.id, "sh", "-c", "kill -USR2 1"], f"Reloading {front.service}")
 
     def _arrive(self, new: compose.Container) -> None:
         url = self._urls()[0]

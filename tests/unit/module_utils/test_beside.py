@@ -46,7 +46,7 @@ class World:
             before = len(self.engine.touched)
             done = run(arguments, *rest, **options)
             self.most = max(self.most, len(self.mine()))
-            if "kill" in arguments and not self.deaf:
+            if "kill -USR2 1" in arguments and not self.deaf:
                 self.loaded = self.store.servers("core", "web")
                 self.engine.top = [{1: 0, 7: 1, 8: 1}, {1: 0, 8: 1}]
             if self.dies_at is not None and len(self.engine.touched) > before:
@@ -106,7 +106,7 @@ def row(result):
 def test_the_first_rollout_starts_the_proxy_with_nobody_behind_it(world):
     result = world.rollout("a")
     assert row(result)["action"] == "create"
-    assert world.engine.touched == ["up proxy create", "up web beside 0", "kill --signal USR2 c1"]
+    assert world.engine.touched == ["up proxy create", "up web beside 0", "exec c1 sh -c kill -USR2 1"]
     assert world.active() == "app-core-web-2"
     assert world.ask(FRONT).release == "sha-aaaaaaa"
 
@@ -114,7 +114,7 @@ def test_the_first_rollout_starts_the_proxy_with_nobody_behind_it(world):
 def test_the_new_container_comes_first_and_the_old_one_goes_last(world):
     world.rollout("a")
     result = world.rollout("b")
-    assert world.engine.touched == ["up web beside 1", "kill --signal USR2 c1", "stop c2", "rm c2"]
+    assert world.engine.touched == ["up web beside 1", "exec c1 sh -c kill -USR2 1", "stop c2", "rm c2"]
     assert (row(result)["action"], row(result)["why"], row(result)["gap"]) == ("replace", "image", 0.0)
     assert [world.release(c) for c in world.mine()] == ["sha-bbbbbbb"]
     assert [p["phase"] for p in result["phases"]] == ["start", "health", "drain", "drain"]
@@ -140,7 +140,7 @@ def test_the_way_back_from_a_release_that_serves_already(world):
     world.rollout("b")
     world.engine.calls = []
     world.host.switch("sha-aaaaaaa").switch(False, wait=False)
-    assert world.engine.touched == ["up web beside 1", "kill --signal USR2 c1", "stop c3", "rm c3"]
+    assert world.engine.touched == ["up web beside 1", "exec c1 sh -c kill -USR2 1", "stop c3", "rm c3"]
     assert [world.release(c) for c in world.mine()] == ["sha-aaaaaaa"]
 
 
@@ -202,7 +202,7 @@ def test_from_stop_first_the_old_container_makes_room_for_the_proxy(world):
     name = stage.stage(world.store, world.engine, asked, False)["name"]
     world.host.switch(name).switch(False)
     result = world.rollout("b")
-    assert world.engine.touched == ["stop c1", "rm c1", "up proxy create", "up web beside 0", "kill --signal USR2 c2"]
+    assert world.engine.touched == ["stop c1", "rm c1", "up proxy create", "up web beside 0", "exec c2 sh -c kill -USR2 1"]
     assert (row(result)["action"], row(result)["why"]) == ("recreate", "unknown to its proxy")
     assert row(result)["gap"] is not None
 
@@ -274,5 +274,5 @@ def test_killed_between_the_proxys_file_and_its_reload_the_next_run_reloads_befo
     monkeypatch.setattr(net, "ask", world.ask)
     assert world.ask(FRONT).release == "sha-aaaaaaa", "HAProxy still asks the old one, which must stay until it does not"
     world.rollout("b")
-    assert world.engine.touched == ["kill --signal USR2 c1", "stop c2", "rm c2"]
+    assert world.engine.touched == ["exec c1 sh -c kill -USR2 1", "stop c2", "rm c2"]
     assert [world.release(c) for c in world.mine()] == ["sha-bbbbbbb"]
