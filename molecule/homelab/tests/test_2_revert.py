@@ -30,7 +30,7 @@ def test_waves_went_in_order_and_the_gpu_host_was_never_switched(fleet):
     assert {h: [e["service"] for e in es] for h, es in switching.items()} == {
         "core": ["backend"],
         "workers-b": ["backtest-worker-1", "training-worker-1"],
-        "workers-c": ["backtest-worker-1"],
+        "workers-c": ["backtest-worker-1", "training-worker-1"],
         "gpu": [],
     }
     # The wall clock of these hosts is one and the same.

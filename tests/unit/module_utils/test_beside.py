@@ -216,6 +216,7 @@ def test_and_back_to_stop_first_the_proxy_goes_before_its_port_is_wanted(world):
     world.engine.calls = []
     world.host.switch(name).switch(False)
     assert world.engine.touched == ["stop c1", "rm c1", "up web recreate"]
+    assert world.store.servers("core", "web") is None, "nobody is to take the name in it for one that a proxy knows"
 
 
 @pytest.mark.parametrize("step", range(8))
