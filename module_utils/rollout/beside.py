@@ -28,7 +28,7 @@ def make_room(switch: Switch, started: compose.Service, running: list[compose.Co
             continue
         active = proxy.active(switch.store.servers(switch.stack_name, service.name))
         mine = [c for c in running if c.service == service.name]
-        if not any(c.name == active for c in mine):
+        if not any(c.name == active and not c.published for c in mine):
             switch.store.write_servers(switch.stack_name, service.name, proxy.servers(service.name, asked.port))
             with switch.phases.phase("stop", service.name):
                 switch.remove_containers(mine)

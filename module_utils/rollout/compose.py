@@ -67,7 +67,7 @@ class Service:
 @dataclass(frozen=True)
 class Container:
     """What `docker inspect` said of a container of one service. Exit facts serve messages; ``addresses`` are those that
-    it has in each network."""
+    it has in each network; ``published`` means that it holds ports of the host itself."""
 
     id: str
     service: str
@@ -83,6 +83,7 @@ class Container:
     error: str = ""
     name: str = ""
     addresses: tuple[tuple[str, str], ...] = ()
+    published: bool = False
 
 
 @dataclass(frozen=True)
@@ -301,6 +302,7 @@ def container(inspected: dict[str, Any]) -> Container:
             for network, facts in sorted(((inspected.get("NetworkSettings") or {}).get("Networks") or {}).items())
             if facts.get("IPAddress")
         ),
+        published=bool((inspected.get("HostConfig") or {}).get("PortBindings")),
     )
 
 
@@ -330,7 +332,8 @@ def _change(service: Service, image_id: Optional[str], found: list[Container], a
     if not found:
         return Change(service.name, "create", "absent")
     if service.start_first:
-        one = next((c for c in found if c.name == active), None)
+        # One that publishes ports is from the days before the proxy, whatever its name.
+        one = next((c for c in found if c.name == active and not c.published), None)
         # Without one that the proxy knows there is nothing to be gentle with.
         if one is None:
             return Change(service.name, "recreate", "unknown to its proxy")

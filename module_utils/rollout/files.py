@@ -287,11 +287,6 @@ class Store:
         path.parent.mkdir(mode=0o755, exist_ok=True)
         write_atomic(path, text, 0o644)
 
-    def forget_servers(self, stack: str, service: str) -> None:
-        """Remove that file, where there is one: the service has no proxy any more."""
-        with contextlib.suppress(FileNotFoundError):
-            self._servers(stack, service).unlink()
-
     def active(self, stack: str, services: Iterable[Service]) -> dict[str, str]:
         """Start-first service -> the name of the container that its proxy sends requests to."""
         return {s.name: proxy.active(self.servers(stack, s.name)) for s in services if s.start_first}

@@ -203,7 +203,6 @@ class Switch:
         old = {s.name: [c for c in running if c.service == s.name] for s in services}
         for service in services:
             self.record("switching", service.name)
-            self.store.forget_servers(self.stack_name, service.name)
             if not service.released:
                 beside.make_room(self, service, running)
             elif service.drain and any(c.status == "running" for c in old[service.name]):

@@ -216,7 +216,12 @@ def test_and_back_to_stop_first_the_proxy_goes_before_its_port_is_wanted(world):
     world.engine.calls = []
     world.host.switch(name).switch(False)
     assert world.engine.touched == ["stop c1", "rm c1", "up web recreate"]
-    assert world.store.servers("core", "web") is None, "nobody is to take the name in it for one that a proxy knows"
+    # Compose keeps the name, which the file still has.
+    world.engine.made[0]["Name"] = "/" + world.active()
+    world.engine.made[0]["HostConfig"] = {"PortBindings": {"80/tcp": [{"HostPort": "8000"}]}}
+    result = world.rollout("a")
+    assert (row(result)["action"], row(result)["why"]) == ("recreate", "unknown to its proxy")
+    assert world.engine.touched[:3] == ["stop c3", "rm c3", "up proxy create"], "it held the port that the proxy wants"
 
 
 @pytest.mark.parametrize("step", range(8))
