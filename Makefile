@@ -100,7 +100,7 @@ test-homelab: test-images ## The scenario with four hosts over SSH alone
 
 bench: registry ## This project beside what people use instead (RUNS=5; ONLY=rollout,floor; HOSTS=4; SSH=1)
 	@$(DOCKED) bench/images.sh
-	@$(DOCKED) .venv/bin/python -m bench --runs $(or $(RUNS),5) --only "$(ONLY)" --hosts $(or $(HOSTS),1) $(if $(SSH),--ssh)
+	@set -a; . .cache/base.env; $(DOCKED) .venv/bin/python -m bench --runs $(or $(RUNS),5) --only "$(ONLY)" --hosts $(or $(HOSTS),1) $(if $(SSH),--ssh)
 
 mutation: .venv/bin/pip ## Mutate the torch verdict and NVIDIA's rules; prints the mutants that no test kills (ten minutes)
 	@scripts/mutation.sh

@@ -21,7 +21,7 @@ def chosen(only: str) -> list[Contestant]:
     Raises:
         BenchError: one is not known.
     """
-    known = {one.name: one for one in [*contestants.CONTESTANTS, *contestants.ASKED_FOR]}
+    known = {one.name: one for one in contestants.CONTESTANTS}
     names = only.split(",") if only else [one.name for one in contestants.CONTESTANTS]
     if unknown := [name for name in names if name not in known]:
         raise stack.BenchError(f"No contestant is called {', '.join(unknown)}. There are {', '.join(known)}.")
