@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import calendar
+import re
 import time
 
 from conftest import HERE
@@ -18,7 +19,11 @@ def test_the_gate_meets_it_at_once_and_it_never_registers(machine, watch, type_c
     result = type_command("rollout.yml", "-e", "sha=fa1aff4", "-e", f"ktrdr_templates={HERE}/templates")
     assert result.rc == 2, result.out[-3000:]
     assert "ROLLOUT REVERTED: sha-fa1aff4 did not pass. sha-aaaaaa1 runs again, and its gates hold." in result.said
-    assert "gate container: Service backtest-worker-1 (stack workers) does not pass on sha-fa1aff4: it ended with" in result.said
+    # All four start together; which one is seen first, and before or after Docker's first restart of it, is chance.
+    seen = (
+        r"gate container: Service \w+-worker-\d \(stack workers\) does not pass on sha-fa1aff4: it (ended with|crashed and was)"
+    )
+    assert re.search(seen, result.said)
     assert SENTENCE in result.said
     assert {release for release, _id in machine.running().values()} == {"sha-aaaaaa1"}
     assert len(machine.running()) == 5
@@ -26,7 +31,9 @@ def test_the_gate_meets_it_at_once_and_it_never_registers(machine, watch, type_c
     # From the start of the wrong image until the way back began.
     begun = [e for e in machine.ledger() if e["event"] == "switching"]
     last = max(n for n, e in enumerate(begun) if e["release"] == "sha-fa1aff4")
-    assert begun[last]["service"] == "backtest-worker-1"
+    assert {e["service"] for e in begun[last - 3 : last + 1]} == {
+        f"{k}-worker-{n}" for k in ("backtest", "training") for n in (1, 2)
+    }
     first, then = (calendar.timegm(time.strptime(e["at"], "%Y-%m-%dT%H:%M:%SZ")) for e in begun[last : last + 2])
     print(f"measured: {then - first} s until the way back began (the deadline: {DEADLINE} s)")
     assert then - first < DEADLINE / 2
