@@ -1,5 +1,7 @@
 """A release that does not run on the second worker host: the whole fleet goes back."""
 
+import re
+
 BAD = "c0ffee4"
 
 
@@ -17,9 +19,9 @@ def test_the_fleet_goes_back_when_the_second_worker_hosts_gate_fails(fleet, cont
     assert fleet.database_id() == database
     said = result.said
     assert f"ROLLOUT REVERTED: sha-{BAD} did not pass. sha-aaaaaa1 runs again, and its gates hold." in said
-    assert "On host workers-c, gate container: Service backtest-worker-1 (stack workers) does not pass on sha-c0ffee4" in said
-    # Docker restarts it at once: which of the two is seen first is chance.
-    assert "it ended with exit status 3" in said or "it crashed and was restarted" in said
+    # Both start together, and Docker restarts them at once: which one is seen first, and before or after that, is chance.
+    seen = r"On host workers-c, gate container: Service \w+-worker-1 \(stack workers\) does not pass on sha-c0ffee4: it (ended|crashed)"
+    assert re.search(seen, said)
     assert "this host makes me sick" in said
     assert "Traceback" not in said
 
