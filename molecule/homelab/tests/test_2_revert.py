@@ -20,7 +20,7 @@ def test_the_fleet_goes_back_when_the_second_worker_hosts_gate_fails(fleet, cont
     said = result.said
     assert f"ROLLOUT REVERTED: sha-{BAD} did not pass. sha-aaaaaa1 runs again, and its gates hold." in said
     # Both start together, and Docker restarts them at once: which one is seen first, and before or after that, is chance.
-    seen = r"On host workers-c, gate container: Service \w+-worker-1 \(stack workers\) does not pass on sha-c0ffee4: it (ended|crashed)"
+    seen = r"workers-c, gate container: Service \w+-worker-1 \(stack workers\) does not pass on sha-c0ffee4: it (ended|crash)"
     assert re.search(seen, said)
     assert "this host makes me sick" in said
     assert "Traceback" not in said
