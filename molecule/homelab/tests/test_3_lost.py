@@ -22,7 +22,7 @@ def test_a_host_is_lost_in_the_middle_and_goes_back_by_itself(fleet, controller,
         assert "goes back by itself within 60 s of its switch" in said
         assert "sha-aaaaaa1 (core, workers-c, gpu) with an unknown one (workers-b)" in said
         # Still cut off: what follows is the guard's own doing.
-        fleet.wait(lambda: fleet.ledger("workers-b")[-1].get("by") == "guard", TIMEOUT + 90, "the guard of workers-b acted")
+        fleet.wait(lambda: fleet.ledger("workers-b")[-1].get("by") == "guard", TIMEOUT + 240, "the guard of workers-b acted")
         assert set(fleet.running("workers-b").values()) == {"sha-aaaaaa1"}
         assert not fleet.exists("workers-b", "lock.json")
     finally:
@@ -41,7 +41,7 @@ def test_a_host_that_reboots_while_its_guard_is_armed_goes_back(fleet, controlle
     status = controller.run("status.yml").said
     assert "workers-b: a guard is armed by run" in status
     for host in ("core", "workers-b"):
-        fleet.wait(lambda h=host: fleet.ledger(h)[-1].get("by") == "guard", TIMEOUT + 90, f"the guard of {host} acted")
+        fleet.wait(lambda h=host: fleet.ledger(h)[-1].get("by") == "guard", TIMEOUT + 240, f"the guard of {host} acted")
     assert fleet.ledger("workers-b")[-1]["fault"] == "" or "workers-b" in status
     for host in fleet.hosts:
         assert set(fleet.running(host).values()) == {"sha-aaaaaa1"}, host
