@@ -51,6 +51,8 @@ class Gates:
         Raises:
             RolloutError: one did not; says what it waited for.
         """
+        if not services:
+            return {}
         gates: dict[str, health.Gate] = {}
         entries: dict[str, dict[str, Any]] = {}
         began = time.monotonic()
@@ -80,7 +82,7 @@ class Gates:
                                 self.phases.end(entries.get(service.name), True)
                     left = [gates[s.name] for s in services if s.name not in passed]
                     pause = health.next_pause(time.monotonic() - began, bool(left) and all(gate.good for gate in left))
-                    if left and (events.wait(pause) or events.age() >= 1.0):
+                    if left and (events.wait(pause) or events.age() >= LOOK_S):
                         events.seen()
                         found = self._look(services, ids)
             return passed

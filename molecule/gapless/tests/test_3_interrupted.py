@@ -7,8 +7,6 @@ import subprocess
 import pytest
 from conftest import HOST, docker, get, run, start, wait
 
-MODULE = "AnsiballZ_stack|ansible_collections|module_utils/rollout|python3"
-
 
 def kill(typed: subprocess.Popen) -> None:
     """The operator's command, and what it left at work on the host."""
