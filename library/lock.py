@@ -21,8 +21,8 @@ options:
     choices: [held, renewed, released]
     default: held
   root:
-    description: The state directory of the application on the host.
-    type: path
+    description: The state directory of the application on the host; C(~) is the connecting user's home.
+    type: str
     required: true
   application:
     description: Name of the application.
@@ -93,42 +93,12 @@ fenced:
   returned: when it was lost
 """
 
-from typing import Any
-
-from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.rollout import hold, observe
 from ansible.module_utils.rollout import module as frame
-from ansible.module_utils.rollout.engine import Engine
-from ansible.module_utils.rollout.files import Store
-
-
-def verb(module: AnsibleModule) -> dict[str, Any]:
-    """Bring the lock to its state."""
-    params, check = module.params, module.check_mode
-    store, run = Store(params["root"]), params["run"]
-    if params["state"] == "released":
-        return hold.release(store, run, check)
-    if params["state"] == "renewed":
-        return hold.renew(store, run, params["ttl"], check)
-    alive = [str(process) for process in params["owner"].get("alive", [])]
-    held = hold.hold(store, run, params["owner"], alive, params["ttl"], params["wait"], check)
-    return {**held, "host": observe.host(store, Engine(), params["application"])} if params["observe"] else held
 
 
 def main() -> None:
-    """Run the module."""
-    frame.run(
-        verb,
-        {
-            **frame.STORE,
-            "state": {"type": "str", "choices": ["held", "renewed", "released"], "default": "held"},
-            "run": {"type": "str", "required": True},
-            "observe": {"type": "bool", "default": False},
-            "owner": {"type": "dict", "default": {}},
-            "ttl": {"type": "float", "default": 900},
-            "wait": {"type": "float", "default": 0},
-        },
-    )
+    """Run the module; the action of the same name hands it to the agent of the run instead, where it can."""
+    frame.step("lock")
 
 
 if __name__ == "__main__":

@@ -11,8 +11,8 @@ description:
     the stable release, the last run with its verdict and durations, and what the ledger counts.
 options:
   root:
-    description: The state directory of the application on the host.
-    type: path
+    description: The state directory of the application on the host; C(~) is the connecting user's home.
+    type: str
     required: true
   application:
     description: Name of the application.

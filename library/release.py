@@ -23,8 +23,8 @@ options:
     choices: [staged, proven, stable, abandoned]
     default: staged
   root:
-    description: The state directory of the application on the host.
-    type: path
+    description: The state directory of the application on the host; C(~) is the connecting user's home.
+    type: str
     required: true
   application:
     description: Name of the application; the Compose projects are named after it.
@@ -152,75 +152,12 @@ removed:
   returned: when stable
 """
 
-import contextlib
-from typing import Any
-
-from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.rollout import module as frame
-from ansible.module_utils.rollout import settle
-from ansible.module_utils.rollout import stage as staging
-from ansible.module_utils.rollout.engine import Engine
-from ansible.module_utils.rollout.files import Store
-
-
-def verb(module: AnsibleModule) -> dict[str, Any]:
-    """Bring the release to its state."""
-    params, check = module.params, module.check_mode
-    store, engine = Store(params["root"]), Engine()
-    with contextlib.nullcontext() if check else store.step(params["run"]):
-        if params["state"] == "abandoned":
-            return {"changed": False} if check else settle.reverted(store, params["run"], params["name"])
-        if params["state"] == "proven":
-            return settle.prove(store, engine, params["application"], params["name"], params["run"], params["torch_timeout"])
-        if params["state"] == "stable":
-            return settle.confirm(
-                store, engine, params["name"], params["run"], params["action"], params["keep"], check, params["behind"]
-            )
-        return _stage(params, store, engine, check)
-
-
-def _stage(params: dict[str, Any], store: Store, engine: Engine, check: bool) -> dict[str, Any]:
-    login = staging.Login(params["registry"], params["username"], params["password"])
-    if params["name"]:
-        return staging.restage(store, engine, params["name"], check, login)
-    order = staging.Order(
-        params["application"],
-        params["release"],
-        params["run"],
-        params["images"],
-        params["stacks"],
-        params["environment"],
-        params["secrets"],
-        params["torch_timeout"],
-        login,
-    )
-    return staging.stage(store, engine, order, check)
 
 
 def main() -> None:
-    """Run the module."""
-    frame.run(
-        verb,
-        {
-            **frame.STORE,
-            "state": {"type": "str", "choices": ["staged", "proven", "stable", "abandoned"], "default": "staged"},
-            "run": {"type": "str", "required": True},
-            "name": {"type": "str", "default": ""},
-            "release": {"type": "str"},
-            "images": {"type": "dict", "default": {}},
-            "stacks": {"type": "dict", "default": {}},
-            "environment": {"type": "dict", "default": {}},
-            "secrets": {"type": "dict", "default": {}, "no_log": True},
-            "action": {"type": "str", "choices": ["rollout", "rollback"], "default": "rollout"},
-            "keep": {"type": "int", "default": 5},
-            "behind": {"type": "list", "elements": "str", "default": []},
-            "registry": {"type": "str", "default": ""},
-            "username": {"type": "str", "default": ""},
-            "password": {"type": "str", "default": "", "no_log": True},
-            "torch_timeout": {"type": "float", "default": 60},
-        },
-        required_if=[("state", "stable", ("name",)), ("state", "proven", ("name",))],
-    )
+    """Run the module; the action of the same name hands it to the agent of the run instead, where it can."""
+    frame.step("release")
 
 
 if __name__ == "__main__":

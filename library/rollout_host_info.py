@@ -11,8 +11,8 @@ description:
     says. Changes nothing.
 options:
   root:
-    description: The state directory of the application on the host.
-    type: path
+    description: The state directory of the application on the host; C(~) is the connecting user's home.
+    type: str
     required: true
   application:
     description: Name of the application; the Compose projects are named after it.

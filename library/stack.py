@@ -20,16 +20,17 @@ options:
     choices: [present, absent]
     default: present
   root:
-    description: The state directory of the application on the host.
-    type: path
+    description: The state directory of the application on the host; C(~) is the connecting user's home.
+    type: str
     required: true
   application:
     description: Name of the application; the Compose project is named after it and the stack.
     type: str
     required: true
   stack:
-    description: Name of the stack.
-    type: str
+    description: Names of the stacks; with O(together) they are brought there at the same time, otherwise one after another.
+    type: list
+    elements: str
     required: true
   name:
     description: The release's directory, as M(release) returned it.
@@ -125,66 +126,12 @@ log:
   returned: failure of a gate
 """
 
-import contextlib
-from typing import Any
-
-from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.rollout import drain, guard, hold
 from ansible.module_utils.rollout import module as frame
-from ansible.module_utils.rollout.engine import Engine
-from ansible.module_utils.rollout.files import Store
-from ansible.module_utils.rollout.switch import Switch
-
-
-def verb(module: AnsibleModule) -> dict[str, Any]:
-    """Bring the stack to its state."""
-    params, check = module.params, module.check_mode
-    store = Store(params["root"])
-
-    def arm() -> None:
-        guard.arm(store, params["application"], params["run"], params["name"], params["confirm_timeout"])
-
-    switch = Switch(
-        store,
-        Engine(),
-        params["application"],
-        params["stack"],
-        params["name"],
-        params["run"],
-        params["torch_timeout"],
-        params["gpu_release_timeout"],
-        arm,
-        params["drain"],
-        params["drain_timeout"],
-        params["together"],
-    )
-    with contextlib.nullcontext() if check else store.step(params["run"]):
-        if params["ttl"]:
-            hold.renew(store, params["run"], params["ttl"], check)
-        return switch.remove(check) if params["state"] == "absent" else switch.switch(check, params["wait"], params["settle"])
 
 
 def main() -> None:
-    """Run the module."""
-    frame.run(
-        verb,
-        {
-            **frame.STORE,
-            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-            "stack": {"type": "str", "required": True},
-            "name": {"type": "str", "required": True},
-            "run": {"type": "str", "required": True},
-            "wait": {"type": "bool", "default": True},
-            "ttl": {"type": "float", "default": 0},
-            "confirm_timeout": {"type": "float", "default": 0},
-            "together": {"type": "bool", "default": True},
-            "settle": {"type": "bool", "default": False},
-            "gpu_release_timeout": {"type": "float", "default": 60},
-            "torch_timeout": {"type": "float", "default": 60},
-            "drain": {"type": "str", "choices": list(drain.MODES), "default": drain.CHECKPOINT},
-            "drain_timeout": {"type": "float", "default": 300},
-        },
-    )
+    """Run the module; the action of the same name hands it to the agent of the run instead, where it can."""
+    frame.step("stack")
 
 
 if __name__ == "__main__":

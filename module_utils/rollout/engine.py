@@ -1,7 +1,6 @@
-"""All calls of the docker command on a host.
+"""All calls of the engine on a host: what is only read comes from its API, the rest is docker's commands.
 
-The command, not the SDK: what switches a host must work with the engine and the standard library alone, and importing
-the SDK costs a module call 0.2 s.
+Not by the SDK: what switches a host must work with the engine and the standard library alone.
 """
 
 from __future__ import annotations
@@ -20,11 +19,13 @@ import subprocess
 import termios
 import threading
 import time
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Callable, Iterator, Mapping, Optional, Sequence
 
 from ansible.module_utils.rollout import compose as composes
 from ansible.module_utils.rollout import pulls
+from ansible.module_utils.rollout.api import Api
 from ansible.module_utils.rollout.errors import RolloutError
 
 OLDEST_ENGINE = (20, 10)
@@ -103,6 +104,10 @@ class Engine:
 
     def __init__(self, timeout: float = 120.0, config: str = "") -> None:
         self.timeout, self.config = timeout, config
+        self.api = Api(self._environment, timeout)
+        self._facts: dict[str, Any] = {}
+        self._workers = ThreadPoolExecutor(4, "compose")
+        self._read: dict[tuple[Any, ...], Future[str]] = {}
 
     def configured(self, directory: str) -> Engine:
         """This engine, with docker's logins in a directory of its own; the user's context (a rootless engine) stays."""
@@ -162,26 +167,51 @@ class Engine:
             raise RolloutError(f"{doing} failed: {last_words(err or out)}")
         return out
 
+    def get(self, path: str, doing: str, **query: Any) -> Any:
+        """What the engine's API answers; None where what is asked for does not exist.
+
+        Raises:
+            RolloutError: the engine cannot be reached, or refuses.
+        """
+        try:
+            status, answer = self.api.get(path, **query)
+        except FileNotFoundError:
+            raise RolloutError("Docker is not installed: run ansible-playbook playbooks/prepare.yml, or install it.") from None
+        except OSError as error:
+            raise RolloutError(f"{doing} failed: {last_words(str(error))}") from error
+        if status == 404:
+            return None
+        if status >= 400:
+            raise RolloutError(f"{doing} failed: {last_words(str(answer.get('message')))}")
+        return answer
+
     def facts(self) -> dict[str, Any]:
-        """Versions, architecture and data directory of the engine.
+        """Versions, architecture and data directory of the engine, as they were when it was first asked.
 
         Raises:
             RolloutError: Docker is absent, not running, not allowed for this user, too old, or without Compose v2.
         """
+        self._facts = self._facts or self._asked()
+        return self._facts
+
+    def _asked(self) -> dict[str, Any]:
         if not shutil.which("docker"):
             raise RolloutError("Docker is not installed: run ansible-playbook playbooks/prepare.yml, or install it.")
-        code, out, err = self.run(["info", "--format", "{{json .}}"], timeout=20)
-        info = json.loads(out) if out.startswith("{") else {}
-        errors = " ".join(info.get("ServerErrors") or []) or err
-        if code or not info.get("ServerVersion"):
-            raise RolloutError(engine_refusal(errors, os.environ.get("USER") or str(os.getuid())))
+        compose = self._workers.submit(self.run, ["compose", "version", "--short"], timeout=20)
+        try:
+            status, info = self.api.get("/info")
+            trouble = "" if status < 400 else str(info.get("message"))
+        except OSError as error:
+            info, trouble = {}, str(error)
+        if trouble or not info.get("ServerVersion"):
+            raise RolloutError(engine_refusal(trouble, os.environ.get("USER") or str(os.getuid())))
         version = str(info["ServerVersion"])
         if version_tuple(version) < OLDEST_ENGINE:
             raise RolloutError(
                 f"Docker Engine {version} is too old: 20.10 or newer is needed. Upgrade it, or run "
                 "ansible-playbook playbooks/prepare.yml."
             )
-        code, out, _err = self.run(["compose", "version", "--short"], timeout=20)
+        code, out, _err = compose.result()
         if code:
             old = " Only Compose v1 (docker-compose) is there." if shutil.which("docker-compose") else ""
             raise RolloutError(
@@ -196,40 +226,35 @@ class Engine:
             "data": str(info.get("DockerRootDir") or "/var/lib/docker"),
         }
 
+    def composed(self, given: Sequence[Any], call: Sequence[str], doing: str, **options: Any) -> Future[str]:
+        """What `docker compose config` prints, being asked in the background: once for the same files and variables (``given``).
+
+        What it raises (RolloutError: Compose does not accept them) comes with its result.
+        """
+        key = (*call, *given)
+        if key not in self._read or (self._read[key].done() and self._read[key].exception()):
+            self._read[key] = self._workers.submit(self.checked, call, doing, **options)
+        return self._read[key]
+
     def inspect(self, kind: str, names: Sequence[str]) -> list[dict[str, Any]]:
-        """``docker KIND inspect``: those of ``names`` that exist."""
-        if not names:
-            return []
-        _code, out, err = self.run([kind, "inspect", *names])
-        if not out.strip():
-            raise RolloutError(f"docker {kind} inspect failed: {last_words(err)}")
-        return list(json.loads(out))
+        """What the engine knows of those containers or images (``kind``) of ``names`` that exist.
+
+        Raises:
+            RolloutError: it cannot be asked.
+        """
+        asked = (self.get(f"/{kind}s/{name}/json", f"Inspecting {kind} {name}") for name in names)
+        return [found for found in asked if found is not None]
 
     def containers(self, project: str) -> list[composes.Container]:
-        """The containers of a Compose project, stopped ones too, without one-off ones."""
-        out = self.checked(
-            [
-                "ps",
-                "--all",
-                "--quiet",
-                "--no-trunc",
-                "--filter",
-                f"label=com.docker.compose.project={project}",
-                "--filter",
-                "label=com.docker.compose.oneoff=False",
-            ],
-            "Listing containers",
-        )
-        return [composes.container(c) for c in self.inspect("container", out.split())]
+        """The containers of a Compose project, stopped ones too, without one-off ones. The newest first."""
+        label = "com.docker.compose"
+        filters = {"label": [f"{label}.project={project}", f"{label}.oneoff=False"]}
+        found = self.get("/containers/json", "Listing containers", all="true", filters=filters) or []
+        return [composes.container(c) for c in self.inspect("container", [one["Id"] for one in found])]
 
     def image(self, reference: str) -> Optional[dict[str, Any]]:
-        """What `docker image inspect` says, or None where the image is not on this host."""
-        code, out, err = self.run(["image", "inspect", reference])
-        if code == 0:
-            return dict(json.loads(out)[0])
-        if "no such image" in err.lower() or "not found" in err.lower():
-            return None
-        raise RolloutError(f"Inspecting image {reference} failed: {last_words(err)}")
+        """What the engine knows of an image, or None where it is not on this host."""
+        return next(iter(self.inspect("image", [reference])), None)
 
     def watch(self, arguments: Sequence[str], quiet: float, seen: Callable[[str], None]) -> tuple[int, str]:
         """Run ``docker ARGUMENTS`` on a terminal of its own, where it tells how far it is: exit status, stderr.
@@ -327,15 +352,12 @@ class Engine:
 
     def held_ports(self) -> dict[int, str]:
         """Host port -> the project (or the name) of the running container that publishes it."""
-        out = self.checked(
-            ["ps", "--format", '{{.Label "com.docker.compose.project"}}\t{{.Names}}\t{{.Ports}}'], "Listing containers"
-        )
-        held = {}
-        for line in out.splitlines():
-            project, name, ports = line.split("\t")
-            for port in re.findall(r":(\d+)->", ports):
-                held[int(port)] = project or name
-        return held
+        return {
+            int(port["PublicPort"]): one["Labels"].get("com.docker.compose.project") or one["Names"][0].lstrip("/")
+            for one in self.get("/containers/json", "Listing containers") or []
+            for port in one["Ports"]
+            if port.get("PublicPort")
+        }
 
 
 class Stack:
@@ -363,8 +385,13 @@ class Stack:
 
     def config(self) -> dict[str, Any]:
         """The stack as Compose understands it."""
-        out = self.engine.checked(self.compose("config", "--format", "json"), f"Reading {self.file}")
-        return dict(json.loads(out))
+        return dict(json.loads(self.asked().result()))
+
+    def asked(self) -> Future[str]:
+        """Have Compose read the stack in the background."""
+        files = [self.directory / name for name in (".env", self.file, self.pins) if name]
+        texts = [file.read_bytes() if file.exists() else None for file in files]
+        return self.engine.composed(texts, self.compose("config", "--format", "json"), f"Reading {self.file}")
 
     def stop(self, services: Sequence[str], timeout: float, grace: Optional[int] = None) -> None:
         """Stop services, each with its own grace period or ``grace`` seconds."""
@@ -383,19 +410,14 @@ class Stack:
         )
 
 
-def validate(engine: Engine, text: str, environment: Mapping[str, str], file: str) -> dict[str, Any]:
-    """What Compose makes of a compose file that is not written anywhere yet.
+def validate(engine: Engine, text: str, environment: Mapping[str, str], file: str) -> Future[str]:
+    """Have Compose read a compose file that is not written anywhere yet; its result is what Compose makes of it, as JSON.
 
     Raises:
-        RolloutError: Compose does not accept it.
+        RolloutError: with the result, where Compose does not accept it.
     """
-    out = engine.checked(
-        ["compose", "--project-name", "check", "--project-directory", "/", "--file", "-", "config", "--format", "json"],
-        f"Checking {file}",
-        stdin=text,
-        extra=environment,
-    )
-    return dict(json.loads(out))
+    call = ["compose", "--project-name", "check", "--project-directory", "/", "--file", "-", "config", "--format", "json"]
+    return engine.composed((text, *sorted(environment.items())), call, f"Checking {file}", stdin=text, extra=environment)
 
 
 def configuration(engine: Engine, file: Path) -> dict[str, Any]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import fcntl
 import hashlib
 import json
 import os
 import shutil
 import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Iterable, Iterator, Optional, Union
@@ -77,6 +79,8 @@ class Store:
         self.armed = self.root / "guard.armed"
         self.progress = self.root / "progress.json"
         self._run: Optional[str] = None
+        self._appending = threading.Lock()
+        self._halted: Optional[threading.Event] = None
         self._told = -1.0
         self._about: tuple[Any, Any] = (None, None)
 
@@ -114,6 +118,10 @@ class Store:
         Raises:
             RolloutError: it cannot be written, or the step's run no longer holds the lock.
         """
+        with self._appending:
+            self._append(event, run, facts)
+
+    def _append(self, event: str, run: str, facts: dict[str, Any]) -> None:
         self.fence()
         entry = ledgers.line(self.ledger().last_seq + 1, event, run, machine.now(), **facts)
         try:
@@ -172,6 +180,12 @@ class Store:
                 with contextlib.suppress(OSError):
                     self.progress.unlink()
 
+    def halting(self, halted: threading.Event) -> Store:
+        """This one in the same step, for a part of it that is to end at its next `fence` once ``halted`` is set."""
+        found = copy.copy(self)
+        found._halted = halted
+        return found
+
     def tell(self, **facts: Any) -> None:
         """Say what the present step is at, for whoever watches: what it turns to at once, how far it is twice a second at most.
 
@@ -190,8 +204,10 @@ class Store:
         """Stop a step whose run lost the lock meanwhile: that of the present step, if any, or ``run``.
 
         Raises:
-            RolloutError: says who has the lock. Fact ``fenced``, as `step` has it.
+            RolloutError: says who has the lock. Fact ``fenced``, as `step` has it. Or another part of the step failed.
         """
+        if self._halted and self._halted.is_set():
+            raise RolloutError("It was left as it is, because another stack of this host failed.")
         run = run or self._run or ""
         found = self.lock() if run else None
         if not run or (found and found["run"] == run):

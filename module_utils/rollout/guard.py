@@ -7,44 +7,37 @@ ledger says. The entry ``armed`` arms it; ``confirmed`` and ``reverted`` disarm 
 from __future__ import annotations
 
 import inspect
-import io
 import sys
 import time
-import zipfile
 from pathlib import Path
 from typing import Any, Optional
 
-from ansible.module_utils.rollout import hold, machine
+from ansible.module_utils.rollout import archive, hold, machine
 from ansible.module_utils.rollout import lock as locks
+from ansible.module_utils.rollout.archive import PACKAGE
 from ansible.module_utils.rollout.engine import Engine
 from ansible.module_utils.rollout.errors import RolloutError
 from ansible.module_utils.rollout.files import Store
 from ansible.module_utils.rollout.switch import Switch
 
-PACKAGE = "ansible.module_utils.rollout"
 POLL_S = 1.0
 START_S = 20.0
 RETRY_S = 10.0
 RETRIES = 180
 
 
-def archive() -> bytes:
+def program() -> bytes:
     """The guard as one file for `python3`: this package as far as it is loaded, and a start.
 
     Modules reach a host for one run only; the guard outlives it.
     """
-    texts = {"ansible/__init__.py": "", "ansible/module_utils/__init__.py": "", "ansible/module_utils/rollout/__init__.py": ""}
-    for name, module in sorted(sys.modules.items()):
+    loaded = {
+        name: (inspect.getsource(module), module.__spec__.loader.get_code(name))  # type: ignore[union-attr]
+        for name, module in sorted(sys.modules.items())
         # The modules' frame is Ansible's business, and needs Ansible.
-        if name.startswith(PACKAGE + ".") and not name.endswith(".module"):
-            texts[name.replace(".", "/") + ".py"] = inspect.getsource(module)
-    texts["__main__.py"] = f"from {PACKAGE}.guard import main\n\nmain()\n"
-    data = io.BytesIO()
-    with zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED) as file:
-        for path, text in texts.items():
-            # A fixed time: the same text is the same file.
-            file.writestr(zipfile.ZipInfo(path, (2000, 1, 1, 0, 0, 0)), text)
-    return data.getvalue()
+        if name.startswith(PACKAGE + ".") and not name.endswith(".module")
+    }
+    return archive.pack(loaded, f"from {PACKAGE}.guard import main\n\nmain()\n")
 
 
 def arm(store: Store, application: str, run: str, name: str, timeout: float) -> None:
@@ -56,7 +49,7 @@ def arm(store: Store, application: str, run: str, name: str, timeout: float) -> 
     armed = store.ledger().armed
     if not timeout or (armed and armed["run"] == run and alive(store)):
         return
-    store.write_guard(archive())
+    store.write_guard(program())
     keeper = machine.keeper(application)
     facts = {"name": name, "release": store.manifest(name)["release"], "timeout": timeout, "keeper": keeper}
     store.append("armed", run, **facts, **machine.clock().mark())

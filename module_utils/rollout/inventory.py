@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Iterable, Mapping
+from typing import Any, Iterable, Mapping, Sequence
 
 WAVES = ("backend", "cpu_workers", "gpu_workers")
 SHORTEST_CONFIRM_S = 10
@@ -64,6 +64,20 @@ def stacks_of(stacks: Mapping[str, Mapping[str, Any]], groups: Iterable[str]) ->
     """Names of the stacks whose wave is among ``groups``, in the order of the waves."""
     mine = set(groups)
     return [n for wave in WAVES if wave in mine for n, s in stacks.items() if s["wave"] == wave]
+
+
+def stacks_of_wave(
+    stacks: Mapping[str, Mapping[str, Any]], groups: Mapping[str, Sequence[str]], host: str, wave: str, together: bool
+) -> list[str]:
+    """The stacks that a wave brings to a release on a host, in order.
+
+    With ``together``, the workers of a host that is the only one of both worker waves go at once, in the first of them: no other
+    host's turn lies between.
+    """
+    workers = ("cpu_workers", "gpu_workers")
+    if together and wave in workers and all(list(groups.get(w, [])) == [host] for w in workers):
+        return stacks_of(stacks, workers) if wave == workers[0] else []
+    return stacks_of(stacks, [wave])
 
 
 def images_of(stacks: Mapping[str, Mapping[str, Any]], groups: Mapping[str, Any]) -> list[str]:

@@ -99,10 +99,8 @@ def with_staged(
 
 def with_switched(result: Result, task: Result, name: str) -> dict[str, Any]:
     """``result`` with what the switch of one wave did on the host of that name."""
-    done = [r for r in task.get("results") or [] if not r.get("skipped") and not failed(r)]
-    services = [dict(s, stack=r.get("stack", r.get("item", ""))) for r in done for s in r.get("services", [])]
-    changed = bool(result.get("changed")) or any(r.get("changed") for r in done)
-    both = {**result, "changed": changed, "services": [*result.get("services", []), *services]}
+    changed = bool(result.get("changed") or task.get("changed"))
+    both = {**result, "changed": changed, "services": [*result.get("services", []), *task.get("services", [])]}
     return noted({**both, "switched": True}, "switch", name, task)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from dataclasses import dataclass, field
 from typing import Any, Iterator, Optional
 
@@ -69,9 +70,12 @@ def _stage(store: Store, engine: Engine, order: Order, check: bool, phases: Phas
     files = {".env": env.render(values)}
     configs: dict[str, dict[str, Any]] = {}
     services: dict[str, list[compose.Service]] = {}
+    texts = {k: str(v) for k, v in values.items()}
+    # All are asked before the first is waited for.
+    asked = {s: validate(engine, text, texts, plan.compose_file(s)) for s, text in order.stacks.items()}
     for stack, text in order.stacks.items():
         file = plan.compose_file(stack)
-        configs[stack] = validate(engine, text, {k: str(v) for k, v in values.items()}, file)
+        configs[stack] = json.loads(asked[stack].result())
         services[stack] = compose.services(configs[stack], file)
         compose.unresolved(services[stack], order.images, file)
         files[file] = text
@@ -105,6 +109,8 @@ def _stage(store: Store, engine: Engine, order: Order, check: bool, phases: Phas
     foreign = [s.image for stack in services.values() for s in stack if not s.released and not engine.image(s.image)]
     # What was stable once is proven.
     proven = name in {s.name for s in ledger.known}
+    if there:
+        _ahead(store, engine, store.manifest(name))
     result["ready"] = proven and not result["changed"] and not foreign
     if check:
         ids = {r: {**i, "id": _image_id(engine, f"{r}@{i['digest']}")} for r, i in order.images.items()}
@@ -132,6 +138,7 @@ def _stage(store: Store, engine: Engine, order: Order, check: bool, phases: Phas
             "secrets": sorted(order.secrets),
         }
         store.write_release(name, files, manifest)
+        _ahead(store, engine, manifest)
     if not proven:
         result["torch"] = prove(store, phases, engine, services, configs, images, order.torch_limit_s, host)
         if name not in ledger.staged:
@@ -155,8 +162,8 @@ def restage(store: Store, engine: Engine, name: str, check: bool, login: Login =
             "proven stable. Restore the files, or choose another release."
         )
     files = {stack: plan.compose_file(stack) for stack in manifest["stacks"]}
-    stacks = {s: Stack(engine, "check", store.directory(name), file, plan.pins_file(s)).config() for s, file in files.items()}
-    services = {s: compose.services(config, files[s]) for s, config in stacks.items()}
+    _ahead(store, engine, manifest)
+    services = {s: compose.services(_stack(store, engine, manifest, s).config(), file) for s, file in files.items()}
     require_gpu_host(engine, services)
     if not check:
         store.require_writable()
@@ -183,6 +190,17 @@ def restage(store: Store, engine: Engine, name: str, check: bool, login: Login =
             store, engine, manifest["application"], services, manifest["images"], before, facts["data"], 0
         )
     return result
+
+
+def _stack(store: Store, engine: Engine, manifest: dict[str, Any], stack: str) -> Stack:
+    project, directory = plan.project(manifest["application"], stack), store.directory(manifest["name"])
+    return Stack(engine, project, directory, plan.compose_file(stack), plan.pins_file(stack))
+
+
+def _ahead(store: Store, engine: Engine, manifest: dict[str, Any]) -> None:
+    """Have Compose read the release in the background: whoever switches to it will ask."""
+    for stack in manifest["stacks"]:
+        _stack(store, engine, manifest, stack).asked()
 
 
 def _preview(

@@ -1,4 +1,4 @@
-"""Runs the module of its own name (stack, release) and tells meanwhile what the host is at."""
+"""Hands a step of a run (lock, release, stack) to the run's agent on the host, and tells meanwhile what the host is at."""
 
 from __future__ import annotations
 
@@ -9,9 +9,21 @@ import os
 import shlex
 import socket
 import threading
-from typing import Any, Optional
+from importlib.machinery import SourceFileLoader
+from pathlib import Path
+from typing import Any, Iterator, Optional
 
+import ansible.module_utils
+from ansible.module_utils.common.parameters import remove_values
 from ansible.plugins.action import ActionBase
+
+_HERE = Path(__file__).resolve().parents[2] / "module_utils"
+if str(_HERE) not in ansible.module_utils.__path__:
+    ansible.module_utils.__path__.append(str(_HERE))
+
+from ansible.module_utils.rollout.archive import PACKAGE, pack
+from ansible.module_utils.rollout.door import NO_AGENT, SEND
+from ansible.module_utils.rollout.steps import STEPS
 
 # With the look itself: once a second at least.
 POLL_S = 0.7
@@ -19,24 +31,85 @@ POLL_S = 0.7
 MISSES = 3
 
 
+def package() -> bytes:
+    """The package as the agent gets it: a zip file."""
+    modules = {}
+    for file in sorted((_HERE / "rollout").glob("*.py")):
+        # The modules' frame is Ansible's business, and needs Ansible.
+        if file.stem not in ("__init__", "module"):
+            name = f"{PACKAGE}.{file.stem}"
+            loader = SourceFileLoader(name, str(file))
+            modules[name] = (file.read_text(encoding="utf-8"), loader.get_code(name))
+    return pack(modules)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Every text in a structure, as Ansible hides them: numbers too, and neither None nor a truth value."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list):
+        for part in value:
+            yield from _texts(part)
+    elif value not in (None, "") and not isinstance(value, bool):
+        yield str(value)
+
+
 class ActionModule(ActionBase):
-    """The module, and beside it a look at its progress once a second."""
+    """The step, and beside it a look at its progress."""
 
     def run(self, tmp: Optional[str] = None, task_vars: Optional[dict[str, Any]] = None) -> dict[str, Any]:
-        """As any module runs; where nobody listens, nothing more than that."""
+        """As a module of this name would do it; without a listener, nothing more than that."""
         result: dict[str, Any] = super().run(tmp, task_vars)
+        step = self._task.action.rpartition(".")[2]
+        known = STEPS[step]
+        _checked, params = self.validate_argument_spec(known.arguments, required_if=known.required_if)
         listener = os.environ.get("ROLLOUT_PROGRESS")
         host = str((task_vars or {}).get("inventory_hostname"))
         ended = threading.Event()
         # As a daemon: a host that hangs must not keep the run from its end.
         watcher = threading.Thread(target=self._watch, args=(listener, host, ended), daemon=True)
-        if listener and not self._task.check_mode:
+        if listener and not self._task.check_mode and step != "lock":
             watcher.start()
         try:
-            result.update(self._execute_module(task_vars=task_vars))
+            done = self._ask(step, params, task_vars or {})
+            result.update(self._execute_module(task_vars=task_vars) if done is None else done)
         finally:
             ended.set()
         return result
+
+    def _ask(self, step: str, params: dict[str, Any], task_vars: dict[str, Any]) -> Optional[dict[str, Any]]:
+        """What the agent answers; None where there can be none on that host."""
+        request = {"step": step, "params": params, "check": bool(self._task.check_mode), "verbose": self._display.verbosity > 2}
+        door = (_HERE / "rollout/door.py").read_text(encoding="utf-8")
+        # The door makes it, and enters no other user's.
+        directory = f"/tmp/rollout-{params['run'] or 'unlock'}"  # noqa: S108
+        command = [self._python(task_vars), "-ISc", door, directory]
+        environment = self._compute_environment_string()
+        line = f"{environment} {shlex.join(command)}".strip()
+        # Vaulted values are text from here on.
+        data = json.dumps(request, default=str).encode() + b"\n"
+        # A run's first word to a host.
+        first = (step, params["state"]) == ("lock", "held")
+        said = self._low_level_execute_command(line, sudoable=True, in_data=data + (package() if first else b""))
+        if said["rc"] == SEND:
+            said = self._low_level_execute_command(line, sudoable=True, in_data=data + package())
+        if said["rc"] in (NO_AGENT, 127):
+            self._display.vvv(f"No agent takes the step here: {said['stderr']}")
+            return None
+        # Before it, and behind, a login may say what it likes.
+        lines = (said["stdout"] if not said["rc"] else said["stderr"] or said["stdout"]).strip().splitlines()
+        hidden = set(_texts([params.get("password"), params.get("secrets")]))
+        if said["rc"]:
+            words = (lines or [f"exit status {said['rc']}"])[-1].rstrip(".")
+            return dict(remove_values({"failed": True, "msg": f"The step {step} did not end: {words}."}, hidden))
+        answer = next((line for line in reversed(lines) if line.startswith("{")), "")
+        return dict(remove_values(json.loads(answer), hidden))
+
+    def _python(self, task_vars: dict[str, Any]) -> str:
+        """The host's Python: the one that the inventory names, or what is called python3 there."""
+        host = task_vars.get("ansible_delegated_vars", {}).get(self._task.delegate_to, task_vars)
+        named = str(self._templar.template(host.get("ansible_python_interpreter", "auto")))
+        return "python3" if named.startswith("auto") else named
 
     def _watch(self, listener: str, host: str, ended: threading.Event) -> None:
         root = str(self._task.args.get("root"))

@@ -90,7 +90,7 @@ class CallbackModule(Default):
             super().v2_runner_on_ok(result)
             return
         facts = _content(result).get("ansible_facts")
-        self._screen = self._screen or bool(isinstance(facts, dict) and facts.get("rollout_screen"))
+        self._screen = self._screen or bool(isinstance(facts, dict) and ({"rollout_screen", "rollout_report"} & set(facts)))
         if not _content(result).get("results"):
             self._step(result)
 

@@ -13,6 +13,7 @@ from typing import Any, Mapping, Optional, TextIO
 import ansible.module_utils
 from ansible import context
 from ansible.plugins.callback import CallbackBase
+from ansible.plugins.loader import filter_loader, test_loader
 from ansible.utils.vars import load_extra_vars
 
 # The decisions live beside the modules.
@@ -20,7 +21,7 @@ _ROOT = Path(__file__).resolve().parents[2]
 if str(_ROOT / "module_utils") not in ansible.module_utils.__path__:
     ansible.module_utils.__path__.append(str(_ROOT / "module_utils"))
 
-from ansible.module_utils.rollout import machine, run_document, run_page
+from ansible.module_utils.rollout import machine, run_document, run_page, steps, target
 from ansible.module_utils.rollout.files import write_atomic
 
 DOCUMENTATION = """
@@ -28,8 +29,8 @@ name: rollout
 type: aggregate
 short_description: Plan, last screen and report of a run
 description:
-  - A task that returns the fact C(rollout_screen) hands over the text; it is printed after the recap. C(rollout_plan) is
-    printed at once.
+  - A task that returns the fact C(rollout_screen) hands over the text; it is printed after the recap. C(rollout_report) hands
+    over that of a run with the run's document. C(rollout_plan) is printed at once.
   - With C(-e format=json) that text is a document for a program, and stdout is kept for it alone; what people read goes to
     stderr.
   - Each run of rollout.yml and rollback.yml, also in check mode and when it fails, leaves a report in reports/, or in
@@ -63,6 +64,8 @@ class CallbackModule(CallbackBase):
         self._waves: list[dict[str, Any]] = []
         self._wave: Optional[str] = None
         self._started, self._clock = time.time(), time.monotonic()
+        # What every worker process would load for itself again: they are forked from this one.
+        self._warm = (list(filter_loader.all()), list(test_loader.all()), steps, target)
 
     def v2_playbook_on_start(self, playbook: Any) -> None:
         """Refuse to run a part: it would leave out the lock, the gates or the confirmation. Keep stdout for a document."""
@@ -100,8 +103,9 @@ class CallbackModule(CallbackBase):
             return
         if facts.get("rollout_plan"):
             self._display.display(str(facts["rollout_plan"]))
-        if facts.get("rollout_document"):
-            self._document = dict(facts["rollout_document"])
+        if facts.get("rollout_report"):
+            self._document = dict(facts["rollout_report"]["document"])
+            self._screen = str(facts["rollout_report"]["screen"])
         if facts.get("rollout_screen"):
             self._screen = str(facts["rollout_screen"])
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import secrets
 import time
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Callable, Mapping, Sequence
 
@@ -34,6 +36,11 @@ def rollout_verdict(
         "message": report.message(results, lost, run),
         "document": document,
     }
+
+
+def rollout_run_id(now: datetime) -> str:
+    """A name for the run that begins ``now`` (UTC), and no other's."""
+    return f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
 
 
 def rollout_since(began: float) -> float:
@@ -140,6 +147,7 @@ class FilterModule:
         return {
             "rollout_problem": rollout_problem,
             "rollout_stacks_of": inventory.stacks_of,
+            "rollout_stacks_of_wave": inventory.stacks_of_wave,
             "rollout_images_of": inventory.images_of,
             "rollout_pick_images": inventory.pick_images,
             "rollout_merge": inventory.merged,
@@ -159,6 +167,7 @@ class FilterModule:
             "rollout_settled": report.with_settled,
             "rollout_must_revert": report.must_revert,
             "rollout_verdict": rollout_verdict,
+            "rollout_run_id": rollout_run_id,
             "rollout_since": rollout_since,
             "rollout_aftermath": rollout_aftermath,
             "rollout_seen": status.seen,

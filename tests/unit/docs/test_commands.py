@@ -25,7 +25,7 @@ ENV = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "ANSIBLE_NOCOLOR": "
 # How a screen begins: the plan, steps, tables, a verdict on torch;
 # in docs/architecture.md the flow, an example of rollbacks, and the way that progress takes.
 SCREEN = re.compile(
-    r"\s*(ROLLOUT |Switch the |SERVICE  |NAME: expected torch|plan    controller|rollout A, rollout B|host        stack)"
+    r"\s*(ROLLOUT |Switch the |SERVICE  |NAME: expected torch|plan    controller|rollout A, rollout B|host        stack|controller  action)"
 )
 # In a line of text these words begin a command.
 OURS = r"ansible|ansible-playbook|ansible-doc|ansible-vault|make|kinfra|scripts/torch-check"

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import importlib
 import json
+import sys
 
+import fake_dial
 import pytest
 from ansible.module_utils.testing import patch_module_args
 
@@ -34,7 +36,7 @@ def docker(tmp_path, monkeypatch):
     def make(cases=""):
         script = tmp_path / "bin" / "docker"
         script.write_text(
-            '#!/bin/sh\nPATH=/usr/bin:/bin\ncase "$*" in\n'
+            f'#!/bin/sh\nPATH=/usr/bin:/bin\ncase "$*" in\n\'system dial-stdio\') exec {sys.executable} {fake_dial.__file__} "$0";;\n'
             + cases
             + """info*) echo '{"ServerVersion": "24.0.7", "Architecture": "x86_64", "DockerRootDir": "/"}';;\n"""
             "'compose version --short') echo 2.26.1;;\nps*) exit 0;;\n*) echo \"unexpected: $*\" >&2; exit 64;;\nesac\n"

@@ -6,8 +6,10 @@ import contextlib
 import copy
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Callable, Iterator, Sequence
 
+import fake_dial
 from ansible.module_utils.rollout import compose
 from ansible.module_utils.rollout.engine import Engine, Events
 from ansible.module_utils.rollout.errors import RolloutError
@@ -30,6 +32,8 @@ class FakeEngine(Engine):
 
     def __init__(self) -> None:
         super().__init__()
+        # Bound late: a copy of this asks itself.
+        self.api = SimpleNamespace(get=lambda path, **query: fake_dial.answer(self.run, path, query), close=lambda: None)  # type: ignore[assignment]
         self.images: dict[str, str] = {}
         self.made: list[dict[str, Any]] = []
         self.calls: list[str] = []

@@ -4,9 +4,11 @@ import contextlib
 import json
 import os
 import stat
+import sys
 import time
 from pathlib import Path
 
+import fake_dial
 import pytest
 from ansible.module_utils.rollout import engine as engines
 from ansible.module_utils.rollout.engine import (
@@ -32,7 +34,9 @@ def docker(tmp_path, monkeypatch):
     def make(cases, name="docker"):
         script = tmp_path / name
         script.write_text(
-            f'#!/bin/sh\nPATH=/usr/bin:/bin\necho "$*" >> {tmp_path}/calls\ncase "$*" in\n{cases}\n*) exit 64;;\nesac\n'
+            f'#!/bin/sh\nPATH=/usr/bin:/bin\ncase "$*" in\n'
+            f"'system dial-stdio') exec {sys.executable} {fake_dial.__file__} \"$0\";;\nesac\n"
+            f'echo "$*" >> {tmp_path}/calls\ncase "$*" in\n{cases}\n*) exit 64;;\nesac\n'
         )
         script.chmod(script.stat().st_mode | stat.S_IXUSR)
         return lambda: (tmp_path / "calls").read_text().splitlines()
@@ -99,6 +103,24 @@ def test_facts(docker):
 def test_facts_refusals(docker, cases, sentence):
     docker(cases)
     assert refused(Engine().facts).startswith(sentence)
+
+
+def test_facts_are_kept(docker):
+    calls = docker(info() + COMPOSE)
+    engine = Engine()
+    facts = engine.facts()
+    docker(info(ServerVersion="28.0.0") + COMPOSE)
+    assert engine.facts() == facts
+    assert calls().count("compose version --short") == 1
+    assert Engine().facts()["engine"] == "28.0.0"
+
+
+def test_an_engine_that_was_refused_is_asked_again(docker):
+    docker("info*) echo 'Cannot connect' >&2; exit 1;;")
+    engine = Engine()
+    assert refused(engine.facts).startswith("The Docker engine does not answer (Cannot connect)")
+    docker(info() + COMPOSE)
+    assert engine.facts()["engine"] == "24.0.7"
 
 
 def test_only_compose_v1(docker):
@@ -214,12 +236,12 @@ def test_go_arch(machine, arch):
 
 def test_inspect_yields_those_that_exist(docker):
     docker(
-        "'container inspect a b') echo '[{\"Id\": \"a\"}]'; echo 'No such container: b' >&2; exit 1;;\n"
+        "'container inspect a') echo '[{\"Id\": \"a\"}]';;\n'container inspect b') echo 'No such container: b' >&2; exit 1;;\n"
         "'container inspect x') echo 'Cannot connect' >&2; exit 1;;"
     )
     assert Engine().inspect("container", []) == []
     assert Engine().inspect("container", ["a", "b"]) == [{"Id": "a"}]
-    assert refused(Engine().inspect, "container", ["x"]) == "docker container inspect failed: Cannot connect"
+    assert refused(Engine().inspect, "container", ["x"]) == "Inspecting container x failed: Cannot connect"
 
 
 @pytest.mark.parametrize("words", ["Error: No such image: x", "Error response from daemon: not found"])
@@ -417,12 +439,104 @@ def test_config_and_its_failure(docker, tmp_path):
     assert refused(Stack(Engine(), "p", tmp_path, "g.yml").config) == "Reading g.yml failed: yaml: line 3: mapping"
 
 
+def test_compose_is_asked_once_for_the_same_content(docker):
+    calls = docker("x*) echo said;;")
+    engine = Engine()
+    asked = [engine.composed(["text"], ["x"], "Reading x") for _ in range(3)]
+    assert [one.result() for one in asked] == ["said\n"] * 3
+    assert engine.composed(["text"], ["x"], "Reading x").result() == "said\n"
+    assert calls() == ["x"]
+    # For another content, or asked otherwise, it is not the same; nor is it another engine's.
+    engine.composed(["other"], ["x"], "Reading x").result()
+    engine.composed(["text"], ["x", "y"], "Reading x").result()
+    Engine().composed(["text"], ["x"], "Reading x").result()
+    assert calls() == ["x", "x", "x y", "x"]
+
+
+def test_compose_is_asked_again_after_a_failure(docker, tmp_path):
+    calls = docker(f"x) test -e {tmp_path}/repaired || {{ echo 'no space left' >&2; exit 1; }};;")
+    engine = Engine()
+    for _ in range(2):
+        assert refused(engine.composed(["text"], ["x"], "Reading x").result) == "Reading x failed: no space left"
+    (tmp_path / "repaired").touch()
+    for _ in range(2):
+        assert engine.composed(["text"], ["x"], "Reading x").result() == ""
+    assert calls() == ["x"] * 3
+
+
+def test_two_questions_of_compose_are_asked_at_once(docker, tmp_path):
+    os.mkfifo(tmp_path / "fifo")
+    # The one ends when the other is there.
+    docker(f"writes) echo met > {tmp_path}/fifo;;\nreads) cat {tmp_path}/fifo;;")
+    engine = Engine(20.0)
+    reads, writes = (engine.composed([], [word], "Meeting") for word in ("reads", "writes"))
+    assert (reads.result(), writes.result()) == ("met\n", "")
+
+
+@pytest.mark.parametrize("changed", [".env", "f.yml", "p.json"])
+@pytest.mark.parametrize("change", ["come", "other", "gone"])
+def test_a_changed_file_is_noticed(docker, tmp_path, changed, change):
+    directory = tmp_path / "release"
+    directory.mkdir()
+    for name in (".env", "f.yml", "p.json"):
+        (directory / name).write_text("{}")
+    file = directory / changed
+    if change == "come":
+        file.unlink()
+    calls = docker(f'compose*) printf \'{{"found": "%s"}}\' "$(cat {file} 2>&1 | head -c 3)";;')
+    stack = Stack(Engine(), "p", directory, "f.yml", "p.json")
+    before = stack.config()
+    assert stack.config() == before
+    assert len(calls()) == 1
+    if change == "gone":
+        file.unlink()
+    else:
+        file.write_text("new")
+    # Written anew as it was, it is the same.
+    (directory / ("f.yml" if changed != "f.yml" else ".env")).write_text("{}")
+    after = stack.config()
+    assert after != before
+    assert stack.asked().result() == json.dumps(after)
+    assert len(calls()) == 2
+
+
+def test_a_stack_without_pins_is_another_question(docker, tmp_path):
+    calls = docker("compose*) echo '{}';;")
+    (tmp_path / "f.yml").write_text("{}")
+    engine = Engine()
+    Stack(engine, "p", tmp_path, "f.yml").config()
+    Stack(engine, "p", tmp_path, "f.yml", "p.json").config()
+    Stack(engine, "q", tmp_path, "f.yml").config()
+    Stack(engine, "p", tmp_path, "f.yml").config()
+    assert len(calls()) == 3
+
+
+def test_what_config_returns_may_be_changed(docker, tmp_path):
+    docker('compose*) echo \'{"services": {"web": {}}}\';;')
+    stack = Stack(Engine(), "p", tmp_path, "f.yml")
+    stack.config()["services"].clear()
+    assert stack.config() == {"services": {"web": {}}}
+
+
+def test_a_text_is_checked_once_with_the_same_variables(docker):
+    calls = docker('compose*) echo "$IMAGE_TAG"; cat;;')
+    engine = Engine()
+
+    def check(text, **environment):
+        return engines.validate(engine, text, environment, "f.yml").result()
+
+    assert [check("a", IMAGE_TAG="v1", X="1"), check("a", X="1", IMAGE_TAG="v1")] == ["v1\na"] * 2
+    assert len(calls()) == 1
+    assert [check("b", IMAGE_TAG="v1"), check("a", IMAGE_TAG="v2"), check("a")] == ["v1\nb", "v2\na", "\na"]
+    assert len(calls()) == 4
+
+
 def test_validate_feeds_the_text_and_the_environment(docker):
     calls = docker('compose*) test "$IMAGE_TAG" = v1 && cat;;')
-    assert engines.validate(Engine(), '{"services": {}}', {"IMAGE_TAG": "v1"}, "f.yml") == {"services": {}}
+    assert engines.validate(Engine(), '{"services": {}}', {"IMAGE_TAG": "v1"}, "f.yml").result() == '{"services": {}}'
     assert "--file - config --format json" in calls()[0]
     with pytest.raises(RolloutError, match=r"Checking f\.yml failed"):
-        engines.validate(Engine(), "", {}, "f.yml")
+        engines.validate(Engine(), "", {}, "f.yml").result()
 
 
 def test_the_environment_of_this_process_stays(docker):

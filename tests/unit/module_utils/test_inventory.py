@@ -11,6 +11,7 @@ from ansible.module_utils.rollout.inventory import (
     problem,
     same_machine,
     stacks_of,
+    stacks_of_wave,
     unreachable,
 )
 
@@ -207,3 +208,35 @@ def test_every_sign_has_its_advice_and_is_found_in_any_case():
     for sign, advice in inventory._UNREACHABLE:
         assert advice in unreachable("h", f"ssh: {sign.upper()} x")
     assert len(unreachable("h", "x" * 9999)) < 600
+
+
+ONE = {"backend": ["h"], "cpu_workers": ["h"], "gpu_workers": ["h"]}
+
+
+@pytest.mark.parametrize(
+    ("groups", "wave", "together", "names"),
+    [
+        (ONE, "backend", True, ["core", "extra"]),
+        # The workers of the only worker host go at once, in the first wave that they belong to.
+        (ONE, "cpu_workers", True, ["cpu", "gpu"]),
+        (ONE, "gpu_workers", True, []),
+        (ONE, "cpu_workers", False, ["cpu"]),
+        (ONE, "gpu_workers", False, ["gpu"]),
+        # Another host's turn lies between the waves.
+        ({**ONE, "cpu_workers": ["h", "i"]}, "cpu_workers", True, ["cpu"]),
+        ({**ONE, "cpu_workers": ["h", "i"]}, "gpu_workers", True, ["gpu"]),
+        ({**ONE, "cpu_workers": ["i"]}, "gpu_workers", True, ["gpu"]),
+        ({**ONE, "gpu_workers": []}, "cpu_workers", True, ["cpu"]),
+        ({"gpu_workers": ["h"]}, "gpu_workers", True, ["gpu"]),
+    ],
+)
+def test_the_stacks_of_a_wave(groups, wave, together, names):
+    assert stacks_of_wave(STACKS, groups, "h", wave, together) == names
+
+
+@pytest.mark.parametrize("together", [True, False])
+@pytest.mark.parametrize("groups", [ONE, {**ONE, "cpu_workers": ["i", "h"]}, {**ONE, "gpu_workers": ["i"]}])
+def test_each_stack_of_a_host_is_in_one_wave(groups, together):
+    waves = [wave for wave in inventory.WAVES if "h" in groups[wave]]
+    switched = [name for wave in waves for name in stacks_of_wave(STACKS, groups, "h", wave, together)]
+    assert switched == stacks_of(STACKS, waves)

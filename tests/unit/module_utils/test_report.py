@@ -199,16 +199,16 @@ def test_with_settled():
 
 def test_with_switched():
     result = {"changed": False, "services": [WEB]}
-    done = [{"skipped": True}, {"item": "workers", "changed": True, "services": [{"service": "job"}]}]
-    found = report.with_switched(result, {"results": done}, "h1")
-    assert found == {"changed": True, "services": [WEB, {"service": "job", "stack": "workers"}], "switched": True}
-    assert not report.with_switched(result, {"results": [{"changed": False}]}, "h1")["changed"]
+    job = {"service": "job", "stack": "workers"}
+    found = report.with_switched(result, {"changed": True, "services": [job]}, "h1")
+    assert found == {"changed": True, "services": [WEB, job], "switched": True}
+    assert not report.with_switched(result, {"changed": False, "services": []}, "h1")["changed"]
     assert report.with_switched(result, {"skipped": True}, "h1") == {**result, "switched": True}
 
 
 def test_a_host_that_was_lost_while_switching_keeps_what_was_done_before():
-    done = {"results": [{"item": "core", "changed": True, "services": [{"service": "web"}]}, CUT]}
-    found = report.with_switched({"changed": False}, done, "h1")
+    before = {"changed": True, "services": [{"service": "web"}]}
+    found = report.with_switched(before, CUT, "h1")
     assert (found["changed"], found["switched"], found["lost"], found["fault"]["phase"]) == (True, True, True, "lost")
     assert [s["service"] for s in found["services"]] == ["web"]
 

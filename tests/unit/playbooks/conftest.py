@@ -4,7 +4,9 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 
+import fake_dial
 import pytest
 
 STACK = {"wave": "backend", "template": "x.j2", "images": ["a"]}
@@ -15,7 +17,8 @@ def ansible(root, tmp_path):
     """Run a playbook of the root on this machine, with an engine on which nothing runs. Whatever else is asked of it is noted."""
     docker = tmp_path / "docker"
     docker.write_text(
-        """#!/bin/sh\ncase "$*" in\ninfo*) echo '{"ServerVersion": "24.0.7", "Architecture": "x86_64"}';;\nps*) ;;\n"""
+        f"""#!/bin/sh\ncase "$*" in\n'system dial-stdio') exec {sys.executable} {fake_dial.__file__} "$0";;\n"""
+        """info*) echo '{"ServerVersion": "24.0.7", "Architecture": "x86_64"}';;\nps*) ;;\n"""
         f"'compose version --short') echo 2.26.1;;\n*) echo \"$*\" >> {tmp_path}/touched; exit 64;;\nesac\n"
     )
     docker.chmod(0o755)

@@ -76,7 +76,7 @@ def walk(tasks):
 def all_tasks(root):
     """Where it stands, and the task: those of roles and of plays."""
     for path in sorted((root / "roles").glob("*/tasks/*.yml")):
-        for task in walk(yaml.safe_load(path.read_text())):
+        for task in walk(yaml.safe_load(path.read_text()) or []):
             yield str(path.relative_to(root)), task
     for name, play in plays(root):
         for task in walk([*play.get("tasks", []), *play.get("post_tasks", []), *play.get("handlers", [])]):

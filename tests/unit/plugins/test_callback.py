@@ -171,7 +171,7 @@ def run(plugin, said, monkeypatch):
                 getattr(made, f"v2_{event}")(said(content, *host))
         if document:
             made.clock += 1.0
-            made.v2_runner_on_ok(said({"ansible_facts": {"rollout_screen": "THE SCREEN", "rollout_document": document}}))
+            made.v2_runner_on_ok(said({"ansible_facts": {"rollout_report": {"screen": "THE SCREEN", "document": document}}}))
         made.clock += 1.0
         made.v2_playbook_on_stats(None)
         return made

@@ -1,4 +1,4 @@
-"""The action beside the modules stack and release: it tells what the host is at, and changes nothing of what they do."""
+"""What the action of a step does beside it: it tells what the host is at, and changes nothing of what the step answers."""
 
 from __future__ import annotations
 
@@ -14,10 +14,13 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from ansible.errors import AnsibleActionFail
 
 POLL_S = 0.02
 RESULT = {"changed": True, "services": [{"service": "web"}], "msg": "as the module said it"}
 FACTS = {"run": "r1", "step": "gate", "what": "web"}
+ARGUMENTS = {"root": "/srv/r", "application": "app", "run": "r1", "stack": ["core"], "name": "v1"}
+NO_AGENT = {"rc": 75, "stdout": "", "stderr": "somebody else's"}
 
 
 @pytest.fixture
@@ -40,7 +43,7 @@ def listener(monkeypatch):
 class Connection:
     """One that may be used for one thing at a time."""
 
-    _shell = SimpleNamespace(tmpdir="/tmp/x")
+    _shell = SimpleNamespace(tmpdir="/tmp/x", env_prefix=lambda **_values: "")
 
     def __init__(self, become):
         self.become = become
@@ -52,22 +55,37 @@ class Connection:
 
 @pytest.fixture
 def action(plugin):
-    """An action on fakes. ``module`` runs as the module, ``look`` answers a command on the host; both get the action."""
+    """An action on fakes. ``module`` runs as the step, ``look`` answers a command on the host; both get the action.
 
-    def make(module, look=None, become=None, check=False, **args):
+    The step is the agent's; without one (``agent``) the module's.
+    """
+
+    def make(module, look=None, become=None, check=False, agent=True, step="stack", **args):
         class Fake(plugin.ActionModule):
-            def _execute_module(self, task_vars=None):
+            def _step(self):
                 before = {thread for thread in threading.enumerate() if thread.daemon}
-                self.seen.update(task_vars=task_vars, watchers=[t for t in before if t not in self.others])
+                self.seen.update(watchers=[t for t in before if t not in self.others])
                 module(self)
+
+            def _execute_module(self, task_vars=None):
+                assert not agent
+                self.seen.update(task_vars=task_vars)
+                self._step()
                 return dict(RESULT)
 
-            def _low_level_execute_command(self, command, sudoable=False):
-                self.looks.append((time.monotonic(), command, sudoable, self._connection))
-                return look(self) if look else {"rc": 0, "stdout": json.dumps(FACTS)}
+            def _low_level_execute_command(self, command, sudoable=False, in_data=None):
+                if in_data is None:
+                    self.looks.append((time.monotonic(), command, sudoable, self._connection))
+                    return look(self) if look else {"rc": 0, "stdout": json.dumps(FACTS)}
+                if not agent:
+                    return NO_AGENT
+                self._step()
+                return {"rc": 0, "stdout": json.dumps(RESULT) + "\n", "stderr": ""}
 
-        task = SimpleNamespace(async_val=0, check_mode=check, action="stack", args={"root": "/srv/r", "run": "r1", **args})
-        made = Fake(task, Connection(become), None, None, None)
+        values = {"action": step, "args": {**ARGUMENTS, **args}, "delegate_to": None, "environment": None}
+        task = SimpleNamespace(async_val=0, check_mode=check, **values)
+        templar = SimpleNamespace(template=lambda value: value)
+        made = Fake(task, Connection(become), None, None, templar)
         made.looks, made.seen, made.others = [], {}, set(threading.enumerate())
         return made
 
@@ -108,15 +126,17 @@ def sent(listener):
             return found
 
 
-def test_both_modules_have_it(root):
-    release = root / "plugins" / "action" / "release.py"
-    assert release.resolve() == (root / "plugins" / "action" / "stack.py").resolve()
+@pytest.mark.parametrize("step", ["release", "lock"])
+def test_all_three_modules_have_it(root, step):
+    actions = root / "plugins" / "action"
+    assert (actions / f"{step}.py").resolve() == (actions / "stack.py").resolve()
 
 
-def test_the_modules_result_is_returned_untouched(action, listener):
-    made = action(after(3))
+@pytest.mark.parametrize("agent", [True, False])
+def test_the_modules_result_is_returned_untouched(action, listener, agent):
+    made = action(after(3), agent=agent)
     assert run(made) == RESULT
-    assert made.seen["task_vars"] == {"inventory_hostname": "h1"}
+    assert made.seen.get("task_vars") == (None if agent else {"inventory_hostname": "h1"})
     ended(made)
     assert sent(listener)[:2] == [{"host": "h1", **FACTS}] * 2
 
@@ -200,11 +220,22 @@ def test_progress_that_is_none_is_a_look_that_failed(action, listener, said):
 
 
 @pytest.mark.usefixtures("listener")
-def test_a_task_without_root_is_left_to_the_module(action):
-    made = action(ended, lost)
+def test_a_task_without_root_is_refused_and_not_looked_at(action):
+    made = action(ended)
     del made._task.args["root"]
+    with pytest.raises(AnsibleActionFail, match=r"^missing required arguments: root$"):
+        run(made)
+    assert set(threading.enumerate()) <= made.others
+    assert (made.looks, made.seen) == ([], {})
+
+
+@pytest.mark.usefixtures("listener")
+def test_a_lock_is_not_looked_at(action):
+    made = action(lambda action: time.sleep(4 * POLL_S), step="lock")
+    for name in ("stack", "name"):
+        del made._task.args[name]
     assert run(made) == RESULT
-    assert len(made.looks) == 3
+    assert (made.looks, made.seen["watchers"]) == ([], [])
 
 
 def test_a_look_that_hangs_delays_nothing(action, listener):

@@ -1,0 +1,3 @@
+from typing import Any, Iterable
+
+def remove_values(value: Any, no_log_strings: Iterable[str]) -> Any: ...

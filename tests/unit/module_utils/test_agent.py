@@ -1,0 +1,551 @@
+"""The agent of a run and its door, as processes of their own: nothing of them is replaced."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import fake_dial
+import pytest
+from ansible.module_utils.rollout import agent, door
+from ansible.module_utils.rollout.files import Store
+from ansible.module_utils.rollout.steps import Step
+from interpreter import bare_python
+from story import held
+
+LIMIT_S = 60
+OWNER = {"user": "ada", "host": "laptop", "action": "rollout"}
+ENDED = "the process that works for the run on this host ended before it answered; perhaps it was killed\n"
+INFO = {"ServerVersion": "24.0.7", "Architecture": "x86_64", "DockerRootDir": "/"}
+
+
+@pytest.fixture(scope="module")
+def package(load):
+    """The package as the action sends it."""
+    return load("plugins/action/stack.py").package()
+
+
+@pytest.fixture(scope="module")
+def text(root):
+    return (root / "module_utils/rollout/door.py").read_text()
+
+
+@pytest.fixture
+def directory():
+    """Where the agent listens: short enough for a socket. Whatever works there is ended."""
+    with tempfile.TemporaryDirectory(prefix="agent-") as made:
+        found = Path(made) / "run"
+        yield found
+        for process in agents(found):
+            end(process)
+
+
+@pytest.fixture
+def state(tmp_path):
+    return tmp_path / "state"
+
+
+@pytest.fixture
+def ask(directory, state, package, text):
+    """Run the door with one step, as the action does, to its answer; see `start`."""
+
+    def call(step="lock", /, send=True, **options):
+        return answer(start(text, directory, request(state, step, **options), package if send else b""))
+
+    return call
+
+
+def request(state, step="lock", /, check=False, verbose=False, **params):
+    """The step as the action sends it, with every parameter."""
+    known = {name: spec.get("default") for name, spec in agent.STEPS[step].arguments.items()}
+    params = {**known, "root": str(state), "application": "app", "run": "r1", **params}
+    return {"step": step, "params": params, "check": check, "verbose": verbose}
+
+
+def start(text, directory, asked, package, python=sys.executable):
+    """The door at work, all of its standard input sent."""
+    process = subprocess.Popen(
+        [python, "-ISc", text, str(directory)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    with contextlib.suppress(BrokenPipeError):
+        process.stdin.write(json.dumps(asked).encode() + b"\n" + package)
+    process.stdin.close()
+    process.stdin = None
+    return process
+
+
+def finish(process):
+    """Exit status, standard output and standard error."""
+    out, err = process.communicate(timeout=LIMIT_S)
+    return process.returncode, out.decode(), err.decode()
+
+
+def answer(process):
+    code, out, err = finish(process)
+    assert (code, err) == (0, "")
+    assert out.endswith("}\n"), "one line"
+    return json.loads(out)
+
+
+def agents(directory):
+    """The processes that work in a directory; a door that is still at work is none of them."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            # An agent leads a session of its own (field 6 of /proc/PID/stat); dead, it has no command line.
+            session = (process / "stat").read_text().rpartition(")")[2].split()[3]
+            if (process / "cmdline").read_bytes().endswith(f"\0{directory}\0".encode()) and session == process.name:
+                found.append(int(process.name))
+    return found
+
+
+def gone(process):
+    """Wait until a process has ended, ours or not."""
+    with contextlib.suppress(ProcessLookupError):
+        watched = os.pidfd_open(process)
+        try:
+            assert select.select([watched], [], [], LIMIT_S)[0], "it does not end"
+        finally:
+            os.close(watched)
+
+
+def end(process):
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(process, signal.SIGKILL)
+    gone(process)
+
+
+@pytest.fixture
+def docker(tmp_path, monkeypatch):
+    """A `docker` that says so when it is asked for the engine, and answers when it is let: ``begun()`` and ``go()``."""
+    (tmp_path / "bin").mkdir()
+    begun, go = tmp_path / "begun", tmp_path / "go"
+    os.mkfifo(begun)
+    os.mkfifo(go)
+    script = tmp_path / "bin" / "docker"
+    script.write_text(
+        f'#!/bin/sh\nPATH=/usr/bin:/bin\ncase "$*" in\n'
+        f"'system dial-stdio') echo $$ > {begun}; read line < {go}\n"
+        f'exec {sys.executable} {fake_dial.__file__} "$0";;\n'
+        f"info*) echo '{json.dumps(INFO)}';;\n'compose version --short') echo 2.26.1;;\n*) exit 64;;\nesac\n"
+    )
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin:/usr/bin:/bin")
+
+    with contextlib.ExitStack() as stack:
+        # Open at both ends: nothing here waits longer than it may.
+        asked, let = (os.open(fifo, os.O_RDWR) for fifo in (begun, go))
+        stack.callback(os.close, asked)
+        stack.callback(os.close, let)
+
+        def was_asked():
+            assert select.select([asked], [], [], LIMIT_S)[0], "docker was not asked"
+            stack.callback(end, int(os.read(asked, 100)))
+
+        yield SimpleNamespace(begun=was_asked, go=lambda: os.write(let, b"\n"))
+
+
+# Steps.
+
+
+def test_the_first_step_starts_an_agent_and_is_answered(ask, directory, state):
+    assert ask(owner=OWNER, ttl=60.0) == {"changed": True, "taken_over": ""}
+    assert (Store(str(state)).lock()["run"], Store(str(state)).lock()["user"]) == ("r1", "ada")
+    assert len(agents(directory)) == 1
+    assert stat.S_IMODE(directory.stat().st_mode) == 0o700
+    assert os.listdir(directory) == ["agent"]
+
+
+def test_the_next_steps_find_the_same_agent(ask, directory):
+    ask()
+    first = agents(directory)
+    assert ask(state="renewed", send=False) == {"changed": False}
+    # A package that comes all the same is not needed.
+    assert ask() == {"changed": False, "taken_over": ""}
+    assert ask("release", send=False, state="abandoned", name="v1") == {"changed": False}
+    assert agents(directory) == first
+
+
+def test_runs_have_agents_of_their_own(ask, directory, state, text, package):
+    ask()
+    other = directory.with_name("other")
+    try:
+        said = answer(start(text, other, request(state, run="r2"), package))
+        assert (said["failed"], said["holder"]) == (True, "r1")
+        assert len(agents(other)) == 1
+        assert not set(agents(other)) & set(agents(directory))
+    finally:
+        for process in agents(other):
+            end(process)
+
+
+def test_a_python_without_packages_is_enough(directory, state, text, package):
+    assert answer(start(text, directory, request(state), package, bare_python()))["changed"]
+
+
+def test_check_mode_reaches_the_step(ask, state):
+    assert ask(check=True) == {"changed": True, "taken_over": ""}
+    assert not state.exists()
+
+
+def test_the_agent_holds_nothing_of_who_started_it(ask, directory):
+    ask()
+    (process,) = agents(directory)
+    # Whoever waits for the door's output, as `answer` did, or for its session, does not wait for the agent.
+    files = {name: os.readlink(f"/proc/{process}/fd/{name}") for name in ("0", "1", "2")}
+    assert set(files.values()) == {os.devnull}
+    assert (os.readlink(f"/proc/{process}/cwd"), os.getsid(process)) == ("/", process)
+
+
+@pytest.mark.parametrize(("verbose", "told"), [(False, False), (True, True)])
+def test_a_step_with_a_defect_is_a_sentence(ask, verbose, told):
+    ask()
+    said = ask(send=False, verbose=verbose, owner=None)
+    assert (said["failed"], said["msg"]) == (
+        True,
+        "Unexpected AttributeError: 'NoneType' object has no attribute 'get'. This is a defect of the rollout; run again with -vvv.",
+    )
+    assert ("Traceback" in said.get("exception", "")) is told
+
+
+def test_a_step_that_is_refused_is_its_sentence_and_facts(ask, state):
+    held(Store(str(state)), "r2", user="eve", host="desk")
+    said = ask()
+    assert (said["failed"], said["holder"]) == (True, "r2")
+    assert said["msg"].startswith("Somebody else is at work: run r2 of eve@desk, since ")
+
+
+def test_an_unknown_step_is_a_sentence_too(directory, state, text, package):
+    said = answer(start(text, directory, {**request(state), "step": "stairs"}, package))
+    assert said["msg"] == "Unexpected KeyError: 'stairs'. This is a defect of the rollout; run again with -vvv."
+
+
+def test_an_agent_survives_who_says_nothing_and_who_talks_nonsense(ask, directory):
+    ask()
+    for nonsense in (b"", b"\n", b"{\n"):
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(str(directory / "agent"))
+            connection.sendall(nonsense)
+            connection.shutdown(socket.SHUT_WR)
+            connection.settimeout(LIMIT_S)
+            assert connection.recv(1) == b""
+    first = agents(directory)
+    assert ask(send=False) == {"changed": False, "taken_over": ""}
+    assert agents(directory) == first
+
+
+def test_two_steps_are_served_at_once(ask, directory, state, text, package, docker):
+    ask()
+    slow = start(text, directory, request(state, observe=True), package)
+    docker.begun()
+    assert ask(send=False, state="renewed") == {"changed": False}
+    assert slow.poll() is None
+    docker.go()
+    host = answer(slow)["host"]
+    assert (host["engine"]["engine"], host["lock"]["run"]) == ("24.0.7", "r1")
+    assert len(agents(directory)) == 1
+
+
+def test_the_engine_is_asked_for_its_facts_once_in_a_run(ask, docker, directory, state, text, package):
+    first = start(text, directory, request(state, observe=True), package)
+    docker.begun()
+    docker.go()
+    facts = answer(first)["host"]["engine"]
+    # Asked again it would wait for ever.
+    assert ask(send=False, observe=True)["host"]["engine"] == facts
+
+
+# The end.
+
+
+@pytest.mark.parametrize("check", [False, True])
+def test_the_agent_ends_with_the_lock_and_leaves_nothing(ask, directory, state, check):
+    ask()
+    (process,) = agents(directory)
+    assert ask(send=False, state="released", check=check)["changed"]
+    gone(process)
+    assert not directory.exists()
+    assert state.exists()
+
+
+def test_the_agent_ends_its_work_before_it_ends(ask, directory, state, text, package, docker):
+    ask()
+    (process,) = agents(directory)
+    slow = start(text, directory, request(state, observe=True), package)
+    docker.begun()
+    assert ask(send=False, state="released")["changed"]
+    # It still takes steps, while it is at work at one.
+    assert ask(send=False, state="released") == {"changed": False, "released": ""}
+    docker.go()
+    assert answer(slow)["host"]["lock"] is None
+    gone(process)
+    assert not directory.exists()
+
+
+def test_a_step_is_done_to_its_end_for_whom_is_gone(ask, directory, state, text, package, docker):
+    ask()
+    (process,) = agents(directory)
+    slow = start(text, directory, request(state, observe=True), package)
+    docker.begun()
+    slow.kill()
+    finish(slow)
+    docker.go()
+    assert ask(send=False, state="released")["changed"]
+    gone(process)
+    assert not directory.exists()
+
+
+def test_after_a_killed_agent_the_next_step_starts_another(ask, directory):
+    ask()
+    (killed,) = agents(directory)
+    end(killed)
+    assert (directory / "agent").exists(), "its socket stayed"
+    assert ask() == {"changed": False, "taken_over": ""}
+    (other,) = agents(directory)
+    assert other != killed
+
+
+@pytest.mark.parametrize("how", ["never was", "ended", "killed"])
+def test_without_an_agent_and_without_its_package_it_is_asked_for(ask, directory, state, text, how):
+    if how != "never was":
+        ask()
+        (process,) = agents(directory)
+        if how == "ended":
+            ask(send=False, state="released")
+            gone(process)
+        else:
+            end(process)
+    before = directory.exists()
+    asked = request(state, run="r2")
+    assert finish(start(text, directory, asked, b"")) == (door.SEND, "", "")
+    assert (directory.exists(), agents(directory)) == (before, [])
+    assert not state.exists() or (Store(str(state)).lock() or {}).get("run") != "r2", "nothing was begun"
+
+
+def test_an_agent_that_is_killed_over_a_step_is_a_sentence(ask, directory, state, text, package, docker):
+    ask()
+    (process,) = agents(directory)
+    slow = start(text, directory, request(state, observe=True), package)
+    docker.begun()
+    end(process)
+    assert finish(slow) == (1, "", ENDED)
+
+
+def test_with_a_package_that_is_none_nothing_is_begun(directory, state, text):
+    code, out, err = finish(start(text, directory, request(state), b"PK, but nothing that Python could read"))
+    assert (code, out) == (1, "")
+    assert err
+    assert not state.exists()
+
+
+# A directory that is not this user's alone.
+
+
+def opened(directory):
+    directory.mkdir(mode=0o700)
+    directory.chmod(0o755)
+    return f"{directory} is somebody else's\n"
+
+
+def linked(directory):
+    directory.with_name("elsewhere").mkdir(mode=0o700)
+    directory.symlink_to("elsewhere")
+    return f"[Errno 20] Not a directory: '{directory}'\n"
+
+
+def file(directory):
+    directory.write_text("")
+    return f"[Errno 20] Not a directory: '{directory}'\n"
+
+
+def nowhere(directory):
+    directory.symlink_to("nowhere")
+    return f"[Errno 20] Not a directory: '{directory}'\n"
+
+
+@pytest.mark.parametrize("foreign", [opened, linked, file, nowhere])
+def test_no_agent_lives_in_a_foreign_directory(directory, state, text, package, foreign):
+    sentence = foreign(directory)
+    assert finish(start(text, directory, request(state), package)) == (door.NO_AGENT, "", sentence)
+    assert agents(directory) == []
+    assert not state.exists()
+    assert not (directory / "agent").exists()
+
+
+def test_no_agent_lives_where_no_directory_can_be_made(directory, state, text, package):
+    inside = directory / "missing" / "run"
+    code, out, err = finish(start(text, inside, request(state), package))
+    assert (code, out) == (door.NO_AGENT, "")
+    assert err == f"[Errno 2] No such file or directory: '{inside}'\n"
+
+
+def test_an_empty_directory_of_ones_own_will_do(ask, directory):
+    directory.mkdir(mode=0o700)
+    assert ask()["changed"]
+
+
+# The agent in this process: how long it waits.
+
+
+@pytest.fixture
+def listener(directory):
+    directory.mkdir(mode=0o700)
+    with socket.socket(socket.AF_UNIX) as made:
+        made.bind(str(directory / "agent"))
+        made.listen()
+        yield made
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    monkeypatch.setattr(agent, "LOOK_S", 0.01)
+
+
+def asked_of(directory, asked):
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(LIMIT_S)
+        connection.connect(str(directory / "agent"))
+        connection.sendall(json.dumps(asked).encode() + b"\n")
+        return json.loads(connection.makefile("rb").read())
+
+
+@pytest.mark.usefixtures("quick")
+def test_an_agent_that_nobody_asks_ends(listener):
+    serving = threading.Thread(target=agent.Agent(idle_s=0.05).serve, args=(listener,), daemon=True)
+    serving.start()
+    serving.join(LIMIT_S)
+    assert not serving.is_alive()
+
+
+@pytest.mark.usefixtures("quick")
+def test_its_time_counts_from_the_last_step(listener, directory, state):
+    served = agent.Agent(idle_s=1000.0)
+    # As if it had been started long ago.
+    served.last = before = time.monotonic() - 900
+    serving = threading.Thread(target=served.serve, args=(listener,), daemon=True)
+    serving.start()
+    assert asked_of(directory, request(state))["changed"]
+    while served.at_work:
+        serving.join(0.01)
+    assert served.last - before >= 900
+    served.last -= 2000
+    serving.join(LIMIT_S)
+    assert not serving.is_alive()
+
+
+@pytest.mark.usefixtures("quick")
+def test_at_work_it_does_not_end_however_long_that_takes(listener, directory, state, monkeypatch):
+    free, at_work, rounds = threading.Event(), threading.Event(), threading.Semaphore(0)
+
+    def act(store, engine, params, check):
+        at_work.set()
+        assert free.wait(LIMIT_S)
+        return {"changed": True}
+
+    def accept():
+        rounds.release()
+        return listener.accept()
+
+    known = request(state)
+    monkeypatch.setattr(agent, "STEPS", {"lock": Step({}, act)})
+    served = agent.Agent(idle_s=0.01)
+    served.last = time.monotonic() + 1000
+    counted = SimpleNamespace(settimeout=listener.settimeout, accept=accept)
+    serving = threading.Thread(target=served.serve, args=(counted,), daemon=True)
+    serving.start()
+    said = []
+    asking = threading.Thread(target=lambda: said.append(asked_of(directory, known)), daemon=True)
+    asking.start()
+    assert at_work.wait(LIMIT_S)
+    served.last -= 2000
+    while rounds.acquire(blocking=False):
+        pass
+    # It came round again, and again.
+    assert rounds.acquire(timeout=LIMIT_S)
+    assert rounds.acquire(timeout=LIMIT_S)
+    free.set()
+    for thread in (asking, serving):
+        thread.join(LIMIT_S)
+        assert not thread.is_alive()
+    assert said == [{"changed": True}]
+
+
+@pytest.mark.usefixtures("quick")
+def test_at_its_end_it_takes_its_directory_away(listener, directory, monkeypatch):
+    monkeypatch.setattr(agent, "Agent", lambda: type("Over", (), {"serve": lambda self, listener, leave: leave(lambda: False)})())
+    agent.serve(listener, str(directory))
+    assert not directory.exists()
+    assert listener.fileno() == -1
+
+
+@pytest.mark.parametrize("left", ["nothing", "the directory"])
+def test_what_is_gone_already_at_its_end_does_not_matter(listener, directory, monkeypatch, left):
+    monkeypatch.setattr(agent, "Agent", lambda: type("Over", (), {"serve": lambda self, listener, leave: leave(lambda: False)})())
+    (directory / "agent").unlink()
+    if left == "nothing":
+        directory.rmdir()
+    agent.serve(listener, str(directory))
+    assert not directory.exists()
+
+
+def test_a_step_that_comes_as_the_agent_ends_is_taken(listener, directory, state):
+    served = agent.Agent(idle_s=0.0)
+    served.last -= 1
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(LIMIT_S)
+        connection.connect(str(directory / "agent"))
+        connection.sendall(json.dumps(request(state)).encode() + b"\n")
+        served.serve(listener)
+        assert json.loads(connection.makefile("rb").read())["changed"]
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can make another user's directory")
+def test_a_step_is_not_told_to_somebody_elses_agent(directory, state, text, package):
+    directory.parent.chmod(0o755)
+    directory.mkdir()
+    directory.chmod(0o755)
+    with socket.socket(socket.AF_UNIX) as theirs:
+        theirs.bind(str(directory / "agent"))
+        (directory / "agent").chmod(0o777)
+        theirs.listen()
+        theirs.setblocking(False)
+        os.chown(directory, 65534, 65534)
+        asked = request(state, "release", password="canary")
+        for sent in (b"", package):
+            sentence = f"{directory} is somebody else's\n"
+            assert finish(start(text, directory, asked, sent)) == (door.NO_AGENT, "", sentence)
+        with pytest.raises(BlockingIOError):
+            theirs.accept()
+
+
+def test_a_link_to_a_living_agent_is_not_followed(ask, directory, state, text):
+    ask()
+    link = directory.with_name("link")
+    link.symlink_to(directory.name)
+    assert finish(start(text, link, request(state), b""))[0] == door.NO_AGENT
+
+
+def test_doors_that_come_at_once_find_one_agent(directory, state, text, package):
+    doors = [start(text, directory, request(state, state="renewed"), package) for _ in range(6)]
+    for process in doors:
+        assert finish(process)[0] == 0
+    assert len(agents(directory)) == 1
+
+
+def test_without_memfd_nothing_is_left(directory, state, text, package):
+    # As on a kernel, or a Python, that has none.
+    without = text.replace("import os\n", "import os\n\ndel os.memfd_create\n")
+    assert finish(start(without, directory, request(state), package))[0] == door.NO_AGENT
+    assert not directory.exists()
