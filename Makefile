@@ -77,7 +77,7 @@ test: prepare test-unit test-browser quality test-gpu test-molecule ## All that 
 
 test-unit: $(DEV) ## Tests without hosts (under two minutes)
 	@scripts/test-packages.sh
-	@pytest tests/unit
+	@pytest -n auto --dist worksteal tests/unit
 
 test-browser: $(DEV) ## The report in headless Chromium; SHOTS=DIRECTORY keeps the screenshots
 	@scripts/test-browser.sh

@@ -665,7 +665,8 @@ def test_it_says_what_was_done_when(host):
     ]
     assert all(0 <= p["from"] <= p["to"] <= result["clock"] for p in result["phases"])
     web = next(s for s in result["services"] if s["service"] == "web")
-    assert 0 <= web["gap"] <= web["seconds"]
+    # By two clocks: only the fake one stands still while nothing waits.
+    assert web["gap"] >= 0
     again = host.switch(name).switch(False)
     assert again["phases"] == []
     assert {s["gap"] for s in again["services"]} == {None}
