@@ -15,6 +15,7 @@ import threading
 import time
 from typing import Any, Callable
 
+from ansible.module_utils.rollout import guard
 from ansible.module_utils.rollout.engine import Engine
 from ansible.module_utils.rollout.files import Store
 from ansible.module_utils.rollout.steps import STEPS, outcome
@@ -97,5 +98,7 @@ def serve(listener: socket.socket, directory: str) -> None:
         finally:
             os.close(place)
 
+    # A run that switches will want it, and then somebody waits for it.
+    threading.Thread(target=guard.program, daemon=True).start()
     with listener:
         Agent().serve(listener, leave)

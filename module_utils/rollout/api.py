@@ -7,7 +7,6 @@ and DOCKER_HOST hold here as they do for any docker command. One is kept open.
 from __future__ import annotations
 
 import contextlib
-import http.client
 import json
 import os
 import signal
@@ -15,8 +14,11 @@ import socket
 import subprocess
 import tempfile
 import threading
-from typing import IO, Any, Callable, Mapping, Optional
+from typing import IO, TYPE_CHECKING, Any, Callable, Mapping, Optional
 from urllib.parse import quote, urlencode
+
+if TYPE_CHECKING:
+    from http.client import HTTPConnection
 
 
 class Api:
@@ -26,7 +28,7 @@ class Api:
         self._environment, self._timeout = environment, timeout
         self._mutex = threading.Lock()
         self._process: Optional[subprocess.Popen[bytes]] = None
-        self._connection: Optional[http.client.HTTPConnection] = None
+        self._connection: Optional[HTTPConnection] = None
         self._said: Optional[IO[bytes]] = None
 
     def get(self, path: str, **query: Any) -> tuple[int, Any]:
@@ -35,6 +37,9 @@ class Api:
         Raises:
             OSError: the engine cannot be reached; docker's own words. FileNotFoundError where there is no docker.
         """
+        # Loaded when first needed: a guard that waits does without.
+        from http.client import HTTPException
+
         texts = {k: v if isinstance(v, str) else json.dumps(v) for k, v in query.items()}
         target = quote(path, safe="/:@") + (f"?{urlencode(texts)}" if texts else "")
         with self._mutex:
@@ -45,14 +50,14 @@ class Api:
                         return self._ask(self._connection, target)
                     except socket.timeout:
                         raise
-                    except (OSError, http.client.HTTPException):
+                    except (OSError, HTTPException):
                         self._close()
                 self._connection = self._opened()
                 return self._ask(self._connection, target)
-            except (OSError, http.client.HTTPException) as error:
+            except (OSError, HTTPException) as error:
                 raise self._refusal(error) from error
 
-    def _ask(self, connection: http.client.HTTPConnection, target: str) -> tuple[int, Any]:
+    def _ask(self, connection: HTTPConnection, target: str) -> tuple[int, Any]:
         connection.request("GET", target)
         answer = connection.getresponse()
         text = answer.read()
@@ -61,7 +66,9 @@ class Api:
         except ValueError:
             return answer.status, {"message": text.decode("utf-8", "replace").strip()}
 
-    def _opened(self) -> http.client.HTTPConnection:
+    def _opened(self) -> HTTPConnection:
+        from http.client import HTTPConnection
+
         ours, its = socket.socketpair()
         # A file: whatever docker started may hold it open as long as it likes.
         self._said = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the connection
@@ -75,7 +82,7 @@ class Api:
                 start_new_session=True,
             )
         ours.settimeout(self._timeout)
-        connection = http.client.HTTPConnection("docker")
+        connection = HTTPConnection("docker")
         # Not to any host of that name, where the engine has ended the connection.
         connection.auto_open = 0
         connection.sock = ours

@@ -21,11 +21,11 @@ def pack(modules: Mapping[str, tuple[str, Optional[CodeType]]], start: str = "")
     compare it with the source (PEP 552, unchecked). ``start`` is what `python3 FILE` runs.
     """
     data = io.BytesIO()
-    with zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as file:
+    with zipfile.ZipFile(data, "w") as file:
 
         def put(path: str, content: str | bytes) -> None:
             # A fixed time: the same text is the same file.
-            file.writestr(zipfile.ZipInfo(path, (2000, 1, 1, 0, 0, 0)), content, zipfile.ZIP_DEFLATED)
+            file.writestr(zipfile.ZipInfo(path, (2000, 1, 1, 0, 0, 0)), content, zipfile.ZIP_DEFLATED, compresslevel=1)
 
         for name in EMPTY:
             put(f"{name.replace('.', '/')}/__init__.py", "")

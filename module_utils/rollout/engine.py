@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import json
 import os
 import pty
@@ -19,14 +20,16 @@ import subprocess
 import termios
 import threading
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Callable, Iterator, Mapping, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Callable, Iterator, Mapping, Optional, Sequence
 
 from ansible.module_utils.rollout import compose as composes
 from ansible.module_utils.rollout import pulls
 from ansible.module_utils.rollout.api import Api
 from ansible.module_utils.rollout.errors import RolloutError
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
 
 OLDEST_ENGINE = (20, 10)
 # What docker needs from the caller's environment. Nothing else reaches Compose: an exported IMAGE_TAG would beat the
@@ -106,8 +109,14 @@ class Engine:
         self.timeout, self.config = timeout, config
         self.api = Api(self._environment, timeout)
         self._facts: dict[str, Any] = {}
-        self._workers = ThreadPoolExecutor(4, "compose")
         self._read: dict[tuple[Any, ...], Future[str]] = {}
+
+    @functools.cached_property
+    def _workers(self) -> ThreadPoolExecutor:
+        # Loaded when first needed: a guard that waits does without.
+        from concurrent.futures import ThreadPoolExecutor
+
+        return ThreadPoolExecutor(4, "compose")
 
     def configured(self, directory: str) -> Engine:
         """This engine, with docker's logins in a directory of its own; the user's context (a rootless engine) stays."""

@@ -6,6 +6,7 @@ ledger says. The entry ``armed`` arms it; ``confirmed`` and ``reverted`` disarm 
 
 from __future__ import annotations
 
+import functools
 import inspect
 import sys
 import time
@@ -26,6 +27,7 @@ RETRY_S = 10.0
 RETRIES = 180
 
 
+@functools.cache
 def program() -> bytes:
     """The guard as one file for `python3`: this package as far as it is loaded, and a start.
 
@@ -75,7 +77,7 @@ def _came(store: Store) -> bool:
     while time.monotonic() < ends:
         if alive(store):
             return True
-        time.sleep(0.05)
+        time.sleep(0.02)
     return False
 
 

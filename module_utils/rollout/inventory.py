@@ -80,6 +80,11 @@ def stacks_of_wave(
     return stacks_of(stacks, [wave])
 
 
+def is_idle(stacks: Mapping[str, Mapping[str, Any]], groups: Mapping[str, Sequence[str]], wave: str, together: bool) -> bool:
+    """Whether a wave brings nothing to a release on any host: its hosts have no stack, or had their turn in another wave."""
+    return not any(stacks_of_wave(stacks, groups, host, wave, together) for host in groups.get(wave, []))
+
+
 def images_of(stacks: Mapping[str, Mapping[str, Any]], groups: Mapping[str, Any]) -> list[str]:
     """Names of the images that the fleet needs: those of stacks whose wave has hosts."""
     return sorted({i for s in stacks.values() if groups.get(s["wave"]) for i in s.get("images", [])})

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import errno
-import http.client
+import functools
 import json
 import os
 import socket
-import urllib.error
-import urllib.request
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Optional
@@ -16,8 +14,14 @@ from typing import Any, Optional
 from ansible.module_utils.rollout.health import Answer, read_answer
 from ansible.module_utils.rollout.proxy import HEADER
 
-# No proxy: a URL of a gate names this host or a neighbour.
-_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+@functools.cache
+def _opener() -> Any:
+    # Loaded when first needed, while a service starts: at the start of an agent or a guard it would be a third of its time.
+    import urllib.request
+
+    # No proxy: a URL of a gate names this host or a neighbour.
+    return urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def ask(url: str, timeout: float = 3.0) -> Answer:
@@ -31,14 +35,19 @@ def tell(url: str, document: dict[str, Any], timeout: float = 3.0) -> Answer:
 
 
 def _request(url: str, data: Optional[bytes], timeout: float) -> Answer:
+    opener = _opener()
+    from http.client import HTTPException
+    from urllib.error import HTTPError
+    from urllib.request import Request
+
     try:
-        request = urllib.request.Request(url, data, {"Content-Type": "application/json"} if data else {})
-        with _OPENER.open(request, timeout=timeout) as response:
+        request = Request(url, data, {"Content-Type": "application/json"} if data else {})
+        with opener.open(request, timeout=timeout) as response:
             return _answer(url, response.status, response)
-    except urllib.error.HTTPError as error:
+    except HTTPError as error:
         with error:
             return _answer(url, error.code, error)
-    except (OSError, ValueError, http.client.HTTPException) as error:
+    except (OSError, ValueError, HTTPException) as error:
         reason = getattr(error, "reason", error)
         return Answer(url, None, reason=str(getattr(reason, "strerror", None) or reason or type(error).__name__).lower())
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from difflib import unified_diff
-from statistics import median
 from typing import Any, Mapping, Optional, Sequence
 
 from ansible.module_utils.rollout import compose
@@ -34,6 +33,9 @@ def rows(
         stack, service, action, why, old and new (digests, where they are known), gap (seconds that it is expected to be away,
         the median of its last restarts, none where the new container comes first; None where it stays or was never restarted).
     """
+    # It loads much, which an agent that stages and a guard do without.
+    from statistics import median
+
     ids = {repository: str(image.get("id") or "") for repository, image in images.items()}
     known = {str(image["id"]): str(image["digest"]) for image in before.values() if image.get("id")}
     by_name = {service.name: service for service in wanted}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Callable, Sequence
 
 from ansible.module_utils.rollout.errors import RolloutError
@@ -31,6 +30,8 @@ def together(one: One, store: Store, stacks: Sequence[str], at_once: bool) -> di
             failed.append(error)
             halted.set()
             raise
+
+    from concurrent.futures import ThreadPoolExecutor
 
     with ThreadPoolExecutor(len(stacks)) as pool:
         futures = [pool.submit(guarded, stack) for stack in stacks]

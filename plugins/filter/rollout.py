@@ -78,6 +78,27 @@ def rollout_present_hosts(hosts: Sequence[str], hostvars: Mapping[str, Any]) -> 
     return [h for h in hosts if not (hostvars[h].get("rollout_result") or {}).get("out")]
 
 
+def rollout_results(hosts: Sequence[str], hostvars: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What each host has come to, of those that have begun."""
+    found = (hostvars[h].get("rollout_result") for h in hosts)
+    return [dict(result) for result in found if result is not None]
+
+
+def rollout_faults(hosts: Sequence[str], hostvars: Mapping[str, Any]) -> list[Any]:
+    """What went wrong on each of the hosts on which anything did."""
+    return [r["fault"] for r in rollout_results(hosts, hostvars) if r.get("fault")]
+
+
+def rollout_changed(hosts: Sequence[str], hostvars: Mapping[str, Any]) -> bool:
+    """Whether anything was changed on any of the hosts."""
+    return any(r.get("changed") for r in rollout_results(hosts, hostvars))
+
+
+def rollout_is_settled(hosts: Sequence[str], hostvars: Mapping[str, Any]) -> bool:
+    """Whether nothing went wrong, and every host needs no more than the look at its gates."""
+    return all(r.get("settled") and not r.get("fault") for r in rollout_results(hosts, hostvars))
+
+
 def rollout_behind(groups: Mapping[str, Any], hosts: Sequence[str], hostvars: Mapping[str, Any]) -> list[str]:
     """The hosts of the inventory that take no part: left out by --limit, or optional and down."""
     return [h for h in inventory.fleet(groups) if h not in hosts or (hostvars[h].get("rollout_result") or {}).get("behind")]
@@ -148,6 +169,7 @@ class FilterModule:
             "rollout_problem": rollout_problem,
             "rollout_stacks_of": inventory.stacks_of,
             "rollout_stacks_of_wave": inventory.stacks_of_wave,
+            "rollout_is_idle": inventory.is_idle,
             "rollout_images_of": inventory.images_of,
             "rollout_pick_images": inventory.pick_images,
             "rollout_merge": inventory.merged,
@@ -155,6 +177,10 @@ class FilterModule:
             "rollout_unlocked": rollout_unlocked,
             "rollout_owner": rollout_owner,
             "rollout_present_hosts": rollout_present_hosts,
+            "rollout_results": rollout_results,
+            "rollout_faults": rollout_faults,
+            "rollout_changed": rollout_changed,
+            "rollout_is_settled": rollout_is_settled,
             "rollout_behind": rollout_behind,
             "rollout_notes": rollout_notes,
             "rollout_same_machine": rollout_same_machine,

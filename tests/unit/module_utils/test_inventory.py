@@ -240,3 +240,19 @@ def test_each_stack_of_a_host_is_in_one_wave(groups, together):
     waves = [wave for wave in inventory.WAVES if "h" in groups[wave]]
     switched = [name for wave in waves for name in stacks_of_wave(STACKS, groups, "h", wave, together)]
     assert switched == stacks_of(STACKS, waves)
+
+
+@pytest.mark.parametrize(
+    ("groups", "together", "idle"),
+    [
+        # Its stacks had their turn with the CPU workers.
+        (ONE, True, ["gpu_workers"]),
+        (ONE, False, []),
+        ({**ONE, "gpu_workers": ["i"]}, True, []),
+        ({**ONE, "cpu_workers": ["i"], "gpu_workers": ["h", "i"]}, True, []),
+        ({**ONE, "cpu_workers": []}, True, ["cpu_workers"]),
+        ({"backend": ["h"]}, True, ["cpu_workers", "gpu_workers"]),
+    ],
+)
+def test_a_wave_that_brings_nothing_is_idle(groups, together, idle):
+    assert [wave for wave in inventory.WAVES if inventory.is_idle(STACKS, groups, wave, together)] == idle

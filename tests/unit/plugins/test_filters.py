@@ -147,3 +147,26 @@ def test_since(filters):
 def test_aftermath(filters):
     hostvars = {"h1": {"report_notification": {"unsent": ["A."]}}, "h2": {"report_metrics": {"msg": "B."}}, "h3": {}}
     assert filters["rollout_aftermath"](["h1", "h2", "h3"], hostvars) == ["Not notified: A.", "h2 has no metrics of this run: B."]
+
+
+FAULT = {"phase": "stage", "host": "b", "msg": "full"}
+
+
+@pytest.mark.parametrize(
+    ("found", "faults", "changed", "settled"),
+    [
+        ([{"settled": True}, {"settled": True}], [], False, True),
+        # One that has not begun says nothing, one that has nothing to say is not settled.
+        ([{"settled": True}, None], [], False, True),
+        ([{"settled": True}, {}], [], False, False),
+        ([{"settled": True, "changed": True}, {"settled": False}], [], True, False),
+        ([{"settled": True}, {"settled": True, "fault": FAULT}], [FAULT], False, False),
+    ],
+)
+def test_what_the_hosts_have_come_to(filters, found, faults, changed, settled):
+    hostvars = {f"h{n}": {} if one is None else {"rollout_result": one} for n, one in enumerate(found)}
+    hosts = list(hostvars)
+    assert filters["rollout_results"](hosts, hostvars) == [one for one in found if one is not None]
+    assert filters["rollout_faults"](hosts, hostvars) == faults
+    assert filters["rollout_changed"](hosts, hostvars) is changed
+    assert filters["rollout_is_settled"](hosts, hostvars) is settled
