@@ -206,6 +206,14 @@ def pins(wanted: list[Service], images: dict[str, dict[str, Any]], tag: str) -> 
     return json.dumps(document, indent=2, sort_keys=True) + "\n"
 
 
+def pinned(config: Mapping[str, Any], pins: str) -> dict[str, Any]:
+    """What Compose makes of a stack with its ``pins``, from what it makes of it without: a later file's image and labels win."""
+    services = dict(config["services"])
+    for name, pin in json.loads(pins)["services"].items():
+        services[name] = {**services[name], **pin, "labels": {**(services[name].get("labels") or {}), **pin["labels"]}}
+    return {**config, "services": services}
+
+
 def cards(service: Mapping[str, Any]) -> tuple[str, ...]:
     """The NVIDIA cards that a service gets, by index or UUID; empty where it gets all. Of a count Docker gives the first ones."""
     reservations = ((service.get("deploy") or {}).get("resources") or {}).get("reservations") or {}

@@ -110,7 +110,7 @@ def _stage(store: Store, engine: Engine, order: Order, check: bool, phases: Phas
     # What was stable once is proven.
     proven = name in {s.name for s in ledger.known}
     if there:
-        _ahead(store, engine, store.manifest(name))
+        _known(store, engine, store.manifest(name), configs)
     result["ready"] = proven and not result["changed"] and not foreign
     if check:
         ids = {r: {**i, "id": _image_id(engine, f"{r}@{i['digest']}")} for r, i in order.images.items()}
@@ -138,7 +138,7 @@ def _stage(store: Store, engine: Engine, order: Order, check: bool, phases: Phas
             "secrets": sorted(order.secrets),
         }
         store.write_release(name, files, manifest)
-        _ahead(store, engine, manifest)
+        _known(store, engine, manifest, configs)
     if not proven:
         result["torch"] = prove(store, phases, engine, services, configs, images, order.torch_limit_s, host)
         if name not in ledger.staged:
@@ -201,6 +201,13 @@ def _ahead(store: Store, engine: Engine, manifest: dict[str, Any]) -> None:
     """Have Compose read the release in the background: whoever switches to it will ask."""
     for stack in manifest["stacks"]:
         _stack(store, engine, manifest, stack).asked()
+
+
+def _known(store: Store, engine: Engine, manifest: dict[str, Any], configs: dict[str, dict[str, Any]]) -> None:
+    """Whoever switches to the release need not have Compose read it once more: but for its pins it was read just now."""
+    for stack, config in configs.items():
+        pins = store.read(manifest["name"], plan.pins_file(stack))
+        _stack(store, engine, manifest, stack).know(compose.pinned(config, str(pins)))
 
 
 def _preview(

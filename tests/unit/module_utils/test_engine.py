@@ -500,6 +500,17 @@ def test_a_changed_file_is_noticed(docker, tmp_path, changed, change):
     assert len(calls()) == 2
 
 
+def test_what_is_known_is_not_asked_until_a_file_changes(docker, tmp_path):
+    calls = docker("compose*) echo '{\"asked\": 1}';;")
+    (tmp_path / "f.yml").write_text("{}")
+    stack = Stack(Engine(), "p", tmp_path, "f.yml")
+    stack.know({"known": 1})
+    assert stack.config() == {"known": 1}
+    (tmp_path / "f.yml").write_text("new")
+    assert stack.config() == {"asked": 1}
+    assert len(calls()) == 1
+
+
 def test_a_stack_without_pins_is_another_question(docker, tmp_path):
     calls = docker("compose*) echo '{}';;")
     (tmp_path / "f.yml").write_text("{}")

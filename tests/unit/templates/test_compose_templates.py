@@ -6,11 +6,13 @@ import json
 import os
 import shutil
 import subprocess
+from dataclasses import replace
 
 import jinja2
 import pytest
 import yaml
 from ansible.module_utils.rollout import compose
+from ansible.module_utils.rollout.engine import Engine, Stack
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -112,6 +114,25 @@ def test_compose_and_the_rollout_accept_every_rendering(render, variables, name,
         reserved = read(text)["services"][service.name].get("deploy", {}).get("resources", {}).get("reservations")
         assert bool(reserved) == service.torch.on_gpu
     assert ("db" in services) == (name == "core")
+
+
+@docker
+@pytest.mark.parametrize(("name", "facts"), COUNTS)
+def test_compose_makes_of_the_pins_what_is_foreseen(render, tmp_path, name, facts):
+    text = render(name, **facts)
+    config = read(text)
+    wanted = compose.services(config, name)
+    images = {compose.repository(s.image): {"digest": "sha256:" + "1" * 64} for s in wanted if s.released}
+    pins = compose.pins(wanted, images, "sha-abc1234")
+    (tmp_path / "f.yml").write_text(text)
+    (tmp_path / "p.json").write_text(pins)
+    (tmp_path / ".env").write_text("IMAGE_TAG=sha-abc1234\nKTRDR_HOST=h1\nKTRDR_DATABASE_PASSWORD=p\n")
+    foreseen = compose.services(compose.pinned(config, pins), name)
+    made = compose.services(Stack(Engine(), "check", tmp_path, "f.yml", "p.json").config(), name)
+    # What is no part of the release is told apart by nothing but its place.
+    assert [s for s in foreseen if s.released] == [s for s in made if s.released]
+    assert [replace(s, config_hash="") for s in foreseen] == [replace(s, config_hash="") for s in made]
+    assert all(s.image.endswith("1" * 64) for s in foreseen if s.released)
 
 
 @pytest.mark.parametrize(("name", "facts"), COUNTS)
