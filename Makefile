@@ -75,9 +75,10 @@ render: $(SETUP) ## Write deploy/environments/homelab from the templates
 # The engine comes first: without Compose, tests of the compose files would be skipped.
 test: prepare test-unit test-browser quality test-gpu test-molecule ## All that CI runs
 
+# Half of what they do is waiting for processes: two for each processor.
 test-unit: $(DEV) ## Tests without hosts (under two minutes)
 	@scripts/test-packages.sh
-	@pytest -n auto --dist worksteal tests/unit
+	@pytest -n $$(($$(getconf _NPROCESSORS_ONLN) * 2)) --dist worksteal tests/unit
 
 test-browser: $(DEV) ## The report in headless Chromium; SHOTS=DIRECTORY keeps the screenshots
 	@scripts/test-browser.sh
