@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs the scenarios named, or every one. At the end, for each that failed the end of what it said (the whole lies in
-# .cache/molecule), then how each went and how many passed.
+# .cache/molecule) and where it failed, then how each went and how many passed.
 . scripts/common.sh
 # The registry's image, for the scenarios that run one of their own.
 # shellcheck source=/dev/null
@@ -29,6 +29,11 @@ for name in "${failed[@]}"; do
         { line[NR] = substr($0, 1, 200) }
         /destroy: Executing$/ { last = NR }
         END { for (n = (last > 120 ? last - 120 : 1); n < (last ? last : NR); n++) print line[n] }'
+done
+# The very last lines are what a short view of a long log shows.
+for name in "${failed[@]}"; do
+    echo "--- $name failed at:"
+    sed 's/\x1b\[[0-9;]*[mK]//g' "$cache/molecule/$name.log" | grep -E '│ (>|E|FAILED|fatal:|\[ERROR\])' | tail -n 8 | cut -c 1-160
 done
 printf '%s\n' "${lines[@]}"
 echo "scenarios: $passed passed, ${#failed[@]} failed"
