@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import time
+from dataclasses import replace
 from typing import Any, Callable
 
 from bench import contestants, stack
@@ -124,13 +125,15 @@ def measure_fleets(counts: list[int], runs: int, say: Callable[[str], None]) -> 
     try:
         for fleet in fleets:
             fleet.create()
-            # Both releases are there before anything is measured.
+            # Both releases' images are there before anything is measured.
             for release in (stack.OLD, stack.NEW):
                 contestants.finish(fleet.roll(release))
         for number in range(1, runs + 1):
             for fleet in fleets:
                 log = LOGS / f"{number}-{fleet.name}.log"
-                ended = run(fleet.roll(stack.OLD if number % 2 else stack.NEW), log)
+                # Its stamp makes it a release that no host has staged before.
+                tool = fleet.roll(stack.OLD if number % 2 else stack.NEW)
+                ended = run(replace(tool, argv=[*tool.argv, "-e", f"bench_stamp={number}"]), log)
                 if ended.rc or fleet.document()["verdict"] != "succeeded":
                     raise stack.BenchError(f"The rollout to {len(fleet.hosts)} host(s) did not succeed: see {log}")
                 figures = {"wall": round(ended.seconds, 3), "cpu": round(ended.cpu, 2)}

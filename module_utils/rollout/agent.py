@@ -15,7 +15,7 @@ import threading
 import time
 from typing import Any, Callable
 
-from ansible.module_utils.rollout import guard
+from ansible.module_utils.rollout import guard, net
 from ansible.module_utils.rollout.engine import Engine
 from ansible.module_utils.rollout.files import Store
 from ansible.module_utils.rollout.steps import STEPS, outcome
@@ -76,6 +76,12 @@ class Agent:
         return STEPS[request["step"]].act(Store(params["root"]), self.engine, params, request["check"])
 
 
+def _ahead() -> None:
+    """What a run that switches will want, and then somebody waits for it, or a service is away."""
+    guard.program()
+    net.opener()
+
+
 def serve(listener: socket.socket, directory: str) -> None:
     """Serve, and take the directory of the socket away at the end."""
 
@@ -98,7 +104,6 @@ def serve(listener: socket.socket, directory: str) -> None:
         finally:
             os.close(place)
 
-    # A run that switches will want it, and then somebody waits for it.
-    threading.Thread(target=guard.program, daemon=True).start()
+    threading.Thread(target=_ahead, daemon=True).start()
     with listener:
         Agent().serve(listener, leave)
