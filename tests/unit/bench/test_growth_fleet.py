@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 
 import pytest
@@ -42,10 +41,21 @@ def test_the_templates_are_there(written, root):
         assert (root / stack["template"].removeprefix("{{ playbook_dir }}/../")).exists()
 
 
-def test_docker_info_tells_the_simulated_id_and_all_else_is_docker(root, tmp_path):
-    """The wrapper itself, with paths of this test and a docker that prints what it is asked."""
+REAL = "HZK3:A7E3:AWPL:WS5Z:SNPQ:ZZF3:RZ26:ENUS:SMGS:BGBH:L4JZ:K4J4"
+
+
+def test_the_api_tells_the_simulated_id_and_all_else_is_docker(root, tmp_path):
+    """The wrapper itself, with paths of this test and a docker that answers as the engine does."""
+    body = f'{{"ID":"{REAL}","Swarm":{{"ID":"{REAL}"}}}}'
     (tmp_path / "docker").write_text(
-        '#!/bin/sh\necho \'{"ID":"REAL:ID","Swarm":{"ID":"other"}}\' "$@"\n[ "$1" != info ] || exit 3\n'
+        f"""#!/bin/sh
+if [ "$1" = info ]; then echo {REAL}; exit; fi
+if [ "$1" = ps ]; then echo '{body}' "$@"; exit; fi
+read -r asked
+printf '%s\\r\\n\\r\\n%s\\n' "$asked" '{body}'
+read -r ended
+exit 3
+"""
     )
     (tmp_path / "docker").chmod(0o755)
     (tmp_path / "id").write_text("simulated-engine-of-simulated-01\n")
@@ -54,13 +64,19 @@ def test_docker_info_tells_the_simulated_id_and_all_else_is_docker(root, tmp_pat
         assert there in text
         text = text.replace(there, str(tmp_path / here))
     (tmp_path / "wrapper").write_text(text)
-
-    def ask(*words):
-        return subprocess.run(["bash", tmp_path / "wrapper", *words], capture_output=True, text=True, env=os.environ)
-
-    info, other = ask("info", "--format", "{{json .}}"), ask("ps", "-a b")
-    assert info.stdout == '{"ID":"simulated-engine-of-simulated-01","Swarm":{"ID":"other"}} info --format {{json .}}\n'
+    command = ["bash", tmp_path / "wrapper"]
+    with subprocess.Popen(
+        [*command, "system", "dial-stdio"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as dialled:
+        dialled.stdin.write("GET /info\n")
+        dialled.stdin.flush()
+        # It comes while the connection stays open.
+        assert [dialled.stdout.readline() for _ in range(2)] == ["GET /info\n", "\n"]
+        said = dialled.stdout.readline()
+    own = "simulated-engine-of-simulated-01".ljust(len(REAL), "-")
+    assert said == f'{{"ID":"{own}","Swarm":{{"ID":"{REAL}"}}}}\n'
     # A docker that fails still fails.
-    assert info.returncode == 3
-    assert other.stdout == '{"ID":"REAL:ID","Swarm":{"ID":"other"}} ps -a b\n'
+    assert dialled.returncode == 3
+    other = subprocess.run([*command, "ps", "-a b"], capture_output=True, text=True)
+    assert other.stdout == f"{body} ps -a b\n"
     assert other.returncode == 0
