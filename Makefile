@@ -76,7 +76,7 @@ render: $(SETUP) ## Write deploy/environments/homelab from the templates
 test: prepare test-unit test-browser quality test-gpu test-molecule ## All that CI runs
 
 # Half of what they do is waiting for processes: two for each processor.
-test-unit: $(DEV) ## Tests without hosts (under two minutes)
+test-unit: $(DEV) ## Tests without hosts (three minutes on two cores)
 	@scripts/test-packages.sh
 	@pytest -n $$(($$(getconf _NPROCESSORS_ONLN) * 2)) --dist worksteal tests/unit
 
