@@ -33,7 +33,8 @@ done
 # The very last lines are what a short view of a long log shows.
 for name in "${failed[@]}"; do
     echo "--- $name failed at:"
-    sed 's/\x1b\[[0-9;]*[mK]//g' "$cache/molecule/$name.log" | grep -E '│ (>|E|FAILED|fatal:|\[ERROR\])' | tail -n 8 | cut -c 1-160
+    # By sed, which does not fail where nothing is found.
+    sed -nE 's/\x1b\[[0-9;]*[mK]//g; /│ (>|E|FAILED|fatal:|\[ERROR\])/p' "$cache/molecule/$name.log" | tail -n 8 | cut -c 1-160
 done
 printf '%s\n' "${lines[@]}"
 echo "scenarios: $passed passed, ${#failed[@]} failed"
