@@ -41,7 +41,7 @@ options:
     type: float
     default: 900
   observe:
-    description: For V(held), return also what M(rollout_host_info) does, without its services.
+    description: For V(held), return also what M(rollout_host_info) does, without its services and Compose's version.
     type: bool
     default: false
   wait:

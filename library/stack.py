@@ -40,6 +40,11 @@ options:
     description: Id of the run, for the ledger.
     type: str
     required: true
+  earlier:
+    description: What this run did to services of the host before, as it is to be returned beside this.
+    type: list
+    elements: dict
+    default: []
   wait:
     description: Wait at the gates. Without, services are only started.
     type: bool
@@ -101,6 +106,11 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+earlier:
+  description: What O(earlier) had, also where the step failed or its host was lost.
+  type: list
+  elements: dict
+  returned: when given, and the step is handed on by the action of this name
 services:
   description:
     - For each service its action (keep, create, recreate, replace, remove), why, drain (what was waited for), torch, and

@@ -19,7 +19,7 @@ _BEGINS = {
     "Switch the backend": "switch",
     "Switch the CPU workers": "switch",
     "Settle": "settle",
-    "Revert the GPU workers, if anything failed": "after",
+    "Revert, if anything failed": "after",
 }
 
 

@@ -6,12 +6,16 @@ an agent is to be started, its package as a zip file.
 
 from __future__ import annotations
 
+# Each step starts this anew: Python's own socket and typing would take as long to load as Python itself.
+import _socket
 import fcntl
 import os
-import socket
 import stat
 import sys
-from typing import Callable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable
 
 # What this exits with where the step was not begun: no agent can live here (EX_TEMPFAIL of sysexits.h), or none does, and its
 # package did not come.
@@ -39,17 +43,17 @@ def main(directory: str) -> None:
         sys.exit(SEND)
     answer = b""
     try:
-        with connection:
-            connection.sendall(step + b"\n")
-            answer = b"".join(iter(lambda: connection.recv(2**16), b""))
+        connection.sendall(step + b"\n")
+        answer = b"".join(iter(lambda: connection.recv(2**16), b""))
     except ConnectionError:
         pass
+    connection.close()
     if not answer.endswith(b"\n"):
         sys.exit("the process that works for the run on this host ended before it answered; perhaps it was killed")
     sys.stdout.buffer.write(answer)
 
 
-def _found(directory: str, package: bytes) -> socket.socket | None:
+def _found(directory: str, package: bytes) -> _socket.socket | None:
     """A connection to the agent, which is started where there is none; None where its package is missing."""
     memfd_create = os.memfd_create
     try:
@@ -79,8 +83,8 @@ def _found(directory: str, package: bytes) -> socket.socket | None:
         os.close(place)
 
 
-def _connected(path: str) -> socket.socket:
-    connection = socket.socket(socket.AF_UNIX)
+def _connected(path: str) -> _socket.socket:
+    connection = _socket.socket(_socket.AF_UNIX)
     try:
         connection.connect(path)
     except OSError:
@@ -89,12 +93,12 @@ def _connected(path: str) -> socket.socket:
     return connection
 
 
-def _started(directory: str, package: bytes, memfd_create: Callable[[str, int], int]) -> socket.socket:
+def _started(directory: str, package: bytes, memfd_create: Callable[[str, int], int]) -> _socket.socket:
     path = directory + "/agent"
     # Of one that was killed.
     if os.path.lexists(path):
         os.unlink(path)
-    listener = socket.socket(socket.AF_UNIX)
+    listener = _socket.socket(_socket.AF_UNIX)
     listener.bind(path)
     listener.listen()
     # A file without a name, as long as the agent lives: nothing of it stays on the host.
@@ -110,9 +114,11 @@ def _started(directory: str, package: bytes, memfd_create: Callable[[str, int], 
             for standard in (0, 1, 2):
                 os.dup2(null, standard)
             sys.path.insert(0, f"/proc/self/fd/{file}")
+            from socket import socket
+
             from ansible.module_utils.rollout.agent import serve
 
-            serve(listener, directory)
+            serve(socket(fileno=listener.detach()), directory)
         finally:
             os._exit(0)
     listener.close()

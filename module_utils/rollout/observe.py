@@ -23,13 +23,13 @@ def stable(entry: Optional[ledgers.Stable]) -> Optional[dict[str, Any]]:
 CONFIRMED = 20
 
 
-def host(store: Store, engine: Engine, application: str) -> dict[str, Any]:
-    """Engine facts, what the ledger says, who is at work, which guard is armed and who would keep one alive.
+def host(store: Store, engine: Engine, application: str, compose: bool = True) -> dict[str, Any]:
+    """Engine facts (`Engine.facts`), what the ledger says, who is at work, which guard is armed and who would keep one alive.
 
     Raises:
         RolloutError: the engine cannot be used, or the ledger is damaged.
     """
-    facts = engine.facts()
+    facts = engine.facts(compose)
     ledger = store.ledger()
     return {
         "engine": facts,

@@ -4,116 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Iterable, Mapping, Sequence
 
-from ansible.module_utils.rollout import inventory
 from ansible.module_utils.rollout.lock import span
+from ansible.module_utils.rollout.results import BEFORE_SWITCH, LOST, Result, failed
 from ansible.module_utils.rollout.tables import table
 
 SUCCEEDED, UNCHANGED, REFUSED = "succeeded", "unchanged", "refused"
 REVERTED, REVERT_FAILED, UNKNOWN = "reverted", "revert failed", "unknown"
-BEFORE_SWITCH = ("plan", "stage")
-LOST = "lost"
-Result = Mapping[str, Any]
-
-
-def with_fault(result: Result, phase: str, host: str, failed: Any) -> dict[str, Any]:
-    """``result`` with the fault of a failed task. A fault of the revert does not hide the one that caused it.
-
-    Args:
-        failed: Ansible's result of the task, of a loop too, or a sentence. Empty for a host that failed because
-            another one did: then nothing is added.
-    """
-    if not failed:
-        return dict(result)
-    one: Mapping[str, Any] = {"msg": failed} if isinstance(failed, str) else failed
-    for item in one.get("results") or []:
-        if item.get("failed") or item.get("unreachable"):
-            one = item
-    if one.get("unreachable"):
-        return _lost(result, phase, host, str(one.get("msg") or "no message"))
-    message = str(one.get("msg") or "failed without a message")
-    if one.get("argument_errors"):
-        message = "; ".join(str(e) for e in one["argument_errors"])
-    if "sudo" in message and "assword" in message:
-        message += ". Sudo wants a password on this host: add --ask-become-pass."
-    fault = {"phase": phase, "host": host, "msg": message}
-    fault.update({key: one[key] for key in ("service", "stack", "gate", "log", "fenced") if one.get(key)})
-    # A host that went back by itself is not one on which the revert failed.
-    key = "revert_fault" if phase == "revert" and not one.get("fenced") else "fault"
-    return {**result, key: result.get(key) or fault, **({"out": True} if one.get("fenced") else {})}
-
-
-def _lost(result: Result, phase: str, host: str, message: str) -> dict[str, Any]:
-    """A host that can no longer be reached takes no further part; before the first switch that is a plain refusal."""
-    fault = {"phase": phase if phase in BEFORE_SWITCH else LOST, "host": host, "msg": inventory.unreachable(host, message)}
-    return {**result, "fault": result.get("fault") or fault, "out": True, "lost": True}
-
-
-def noted(result: Result, phase: str, host: str, task: Result, delegated: bool = False) -> dict[str, Any]:
-    """``result``, with a fault where the task failed or did not reach its host.
-
-    A task that was ``delegated`` to `host` by another one says nothing of whether that one can be reached.
-    """
-    if not failed(task):
-        return dict(result)
-    noted_one = with_fault(result, phase, host, task)
-    return {**noted_one, "out": result.get("out", False), "lost": result.get("lost", False)} if delegated else noted_one
-
-
-def failed(task: Result) -> bool:
-    """Whether a task, or one item of its loop, failed or did not reach its host."""
-    items = [task, *(task.get("results") or [])]
-    return any(item.get("failed") or item.get("unreachable") for item in items)
-
-
-def present(result: Result, host: str, task: Result, optional: Sequence[str]) -> dict[str, Any]:
-    """``result`` after the first contact: a host that is down is behind where it is optional, otherwise a refusal."""
-    if not task.get("unreachable"):
-        return noted(result, "plan", host, task)
-    if host in optional:
-        return {**result, "out": True, "behind": True}
-    lost = with_fault(result, "plan", host, task)
-    advice = f' To roll out without it: -e \'{{"rollout_optional_hosts": ["{host}"]}}\'.'
-    return lost if result.get("fault") else {**lost, "fault": {**lost["fault"], "msg": lost["fault"]["msg"] + advice}}
-
-
-def with_staged(
-    result: Result, staged: Mapping[str, Any], host: Mapping[str, Any], name: str, preview: Mapping[str, Any]
-) -> dict[str, Any]:
-    """``result`` with what staging found on the host of that name; whether it is settled, its ``preview`` says."""
-    if failed(staged):
-        return with_fault(result, "stage", name, staged)
-    ledger = host.get("ledger") or {}
-    stable = ledger.get("stable") or {}
-    return {
-        **result,
-        "name": staged["name"],
-        "staged": bool(staged.get("changed")),
-        "settled": bool((preview.get("preview") or {}).get("settled")),
-        "to_pull": staged.get("to_pull", 0),
-        "stable": stable.get("release"),
-        # An interrupted run is closed by this one, even where the stable release already runs again.
-        "changed": stable.get("name") != staged["name"] or bool(ledger.get("interrupted")),
-        "services": [],
-    }
-
-
-def with_switched(result: Result, task: Result, name: str) -> dict[str, Any]:
-    """``result`` with what the switch of one wave did on the host of that name."""
-    changed = bool(result.get("changed") or task.get("changed"))
-    both = {**result, "changed": changed, "services": [*result.get("services", []), *task.get("services", [])]}
-    return noted({**both, "switched": True}, "switch", name, task)
-
-
-def with_settled(result: Result, name: str, task: Result) -> dict[str, Any]:
-    """``result`` after the last gates on the host of that name; where nothing was switched, with what these saw."""
-    seen = result.get("services") or task.get("services") or []
-    return noted({**result, "services": list(seen)}, "settle", name, task)
-
-
-def must_revert(results: Iterable[Result]) -> bool:
-    """Whether the run's faults came after something was switched; not once another run is in charge of a host."""
-    faults = [r["fault"] for r in results if r.get("fault")]
-    return any(f["phase"] not in BEFORE_SWITCH for f in faults) and not any(f.get("fenced") == "run" for f in faults)
 
 
 def verdict(results: Sequence[Result], lost: Sequence[str]) -> str:

@@ -13,6 +13,7 @@ WAVES = {
     "Switch the CPU workers": "cpu_workers",
     "Switch the GPU workers": "gpu_workers",
     "Settle": "settle",
+    "Revert, if anything failed": "revert",
 }
 _FAULT = ("host", "phase", "gate", "stack", "service", "msg", "log")
 
@@ -100,7 +101,7 @@ def events(host: str, wave: str, result: Mapping[str, Any], now: float) -> list[
 
 def wave(play: str) -> Optional[str]:
     """The wave that a play is, by its name; None where it is none."""
-    return "revert" if play.startswith(("Revert", "Prove the revert")) else WAVES.get(play)
+    return WAVES.get(play)
 
 
 def _host(name: str, result: Mapping[str, Any], now: str, word: str, check: bool, preview: Mapping[str, Any]) -> dict[str, Any]:

@@ -56,7 +56,8 @@ def _lock(store: Store, engine: Engine, params: Params, check: bool) -> dict[str
         return hold.renew(store, run, params["ttl"], check)
     alive = [str(process) for process in params["owner"].get("alive", [])]
     held = hold.hold(store, run, params["owner"], alive, params["ttl"], params["wait"], check)
-    return {**held, "host": observe.host(store, engine, params["application"])} if params["observe"] else held
+    # Of Compose the next step learns, which needs it: nobody waits for it here.
+    return {**held, "host": observe.host(store, engine, params["application"], compose=False)} if params["observe"] else held
 
 
 def _release(store: Store, engine: Engine, params: Params, check: bool) -> dict[str, Any]:
@@ -165,6 +166,7 @@ STEPS = {
             **STORE,
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
             "stack": {"type": "list", "elements": "str", "required": True},
+            "earlier": {"type": "list", "elements": "dict", "default": []},
             "name": {"type": "str", "required": True},
             "run": {"type": "str", "required": True},
             "wait": {"type": "bool", "default": True},

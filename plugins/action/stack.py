@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Iterator, Optional
 
 import ansible.module_utils
+from ansible.errors import AnsibleConnectionFailure
 from ansible.module_utils.common.parameters import remove_values
 from ansible.plugins.action import ActionBase
 
@@ -25,6 +26,11 @@ from ansible.module_utils.rollout.archive import PACKAGE, pack
 from ansible.module_utils.rollout.door import NO_AGENT, SEND
 from ansible.module_utils.rollout.steps import STEPS
 
+# What no step on a host needs; the modules' frame needs Ansible besides.
+_NOT_SENT = {
+    *("__init__", "door", "metrics", "module", "notify", "progress", "reference", "registry", "run_document", "run_page"),
+    *("status", "target", "timeline", "torch_screen"),
+}
 # With the look itself: once a second at least.
 POLL_S = 0.7
 # A host that does not answer three times is left alone; the module's own connection says what is wrong.
@@ -35,8 +41,7 @@ def package() -> bytes:
     """The package as the agent gets it: a zip file."""
     modules = {}
     for file in sorted((_HERE / "rollout").glob("*.py")):
-        # The modules' frame is Ansible's business, and needs Ansible.
-        if file.stem not in ("__init__", "module"):
+        if file.stem not in _NOT_SENT:
             name = f"{PACKAGE}.{file.stem}"
             loader = SourceFileLoader(name, str(file))
             modules[name] = (file.read_text(encoding="utf-8"), loader.get_code(name))
@@ -63,6 +68,8 @@ class ActionModule(ActionBase):
         step = self._task.action.rpartition(".")[2]
         known = STEPS[step]
         _checked, params = self.validate_argument_spec(known.arguments, required_if=known.required_if)
+        # Also where its host is lost: the next wave's step overwrites what this one said.
+        kept = {"earlier": params["earlier"]} if params.get("earlier") else {}
         listener = os.environ.get("ROLLOUT_PROGRESS")
         host = str((task_vars or {}).get("inventory_hostname"))
         ended = threading.Event()
@@ -73,9 +80,13 @@ class ActionModule(ActionBase):
         try:
             done = self._ask(step, params, task_vars or {})
             result.update(self._execute_module(task_vars=task_vars) if done is None else done)
+        except AnsibleConnectionFailure as error:
+            if not kept:
+                raise
+            result.update(unreachable=True, msg=str(error))
         finally:
             ended.set()
-        return result
+        return {**result, **kept}
 
     def _ask(self, step: str, params: dict[str, Any], task_vars: dict[str, Any]) -> Optional[dict[str, Any]]:
         """What the agent answers; None where there can be none on that host."""

@@ -16,24 +16,34 @@ _HERE = str(Path(__file__).resolve().parents[2] / "module_utils")
 if _HERE not in ansible.module_utils.__path__:
     ansible.module_utils.__path__.append(_HERE)
 
-from ansible.module_utils.rollout import inventory, machine, preview, reference, report, run_document, status, torch_screen
+from ansible.module_utils.rollout import (
+    inventory,
+    machine,
+    preview,
+    reference,
+    report,
+    results,
+    run_document,
+    status,
+    torch_screen,
+)
 from ansible.module_utils.rollout import lock as locks
 from ansible.module_utils.rollout.errors import RolloutError
 
 
 def rollout_verdict(
-    results: Mapping[str, Any], lost: Sequence[str], run: Mapping[str, Any], hostvars: Mapping[str, Any]
+    found: Mapping[str, Any], lost: Sequence[str], run: Mapping[str, Any], hostvars: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Verdict, whether it is good, the last screen, the message for people elsewhere, and the document of the run."""
-    word = report.verdict(list(results.values()), lost)
-    previews = {host: hostvars[host].get("rollout_preview") or {} for host in results}
+    word = report.verdict(list(found.values()), lost)
+    previews = {host: hostvars[host].get("rollout_preview") or {} for host in found}
     owner = machine.owner()
-    document = run_document.document(results, lost, {**run, "who": f"{owner['user']}@{owner['host']}"}, previews)
+    document = run_document.document(found, lost, {**run, "who": f"{owner['user']}@{owner['host']}"}, previews)
     return {
         "verdict": word,
         "good": report.good(word),
-        "screen": report.screen(results, lost, run),
-        "message": report.message(results, lost, run),
+        "screen": report.screen(found, lost, run),
+        "message": report.message(found, lost, run),
         "document": document,
     }
 
@@ -73,42 +83,66 @@ def rollout_owner(action: str) -> dict[str, Any]:
     return {**machine.owner(), "action": action}
 
 
+def rollout_result(host: str, hostvars: Mapping[str, Any]) -> dict[str, Any]:
+    """What a host has come to; empty where the run has not begun."""
+    return results.of_host(host, hostvars[host]) if "rollout_run" in hostvars[host] else {}
+
+
+def rollout_results(hosts: Sequence[str], hostvars: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The same of several hosts."""
+    return {host: rollout_result(host, hostvars) for host in hosts}
+
+
+def rollout_at_first(host: str, hostvars: Mapping[str, Any]) -> dict[str, Any]:
+    """What a host was when the run took its lock; empty where nobody could look."""
+    return dict(results.at_first(host, hostvars[host]))
+
+
 def rollout_present_hosts(hosts: Sequence[str], hostvars: Mapping[str, Any]) -> list[str]:
     """The hosts that take part."""
-    return [h for h in hosts if not (hostvars[h].get("rollout_result") or {}).get("out")]
+    return [h for h, result in rollout_results(hosts, hostvars).items() if not result.get("out")]
 
 
-def rollout_results(hosts: Sequence[str], hostvars: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """What each host has come to, of those that have begun."""
-    found = (hostvars[h].get("rollout_result") for h in hosts)
-    return [dict(result) for result in found if result is not None]
+def rollout_failed(hosts: Sequence[str], hostvars: Mapping[str, Any]) -> bool:
+    """Whether anything went wrong on any of the hosts."""
+    return any(r.get("fault") for r in rollout_results(hosts, hostvars).values())
 
 
-def rollout_faults(hosts: Sequence[str], hostvars: Mapping[str, Any]) -> list[Any]:
-    """What went wrong on each of the hosts on which anything did."""
-    return [r["fault"] for r in rollout_results(hosts, hostvars) if r.get("fault")]
+def rollout_is_staged(hosts: Sequence[str], hostvars: Mapping[str, Any]) -> bool:
+    """Whether every host that takes part has the release."""
+    return all("name" in r or r.get("out") for r in rollout_results(hosts, hostvars).values())
 
 
 def rollout_changed(hosts: Sequence[str], hostvars: Mapping[str, Any]) -> bool:
     """Whether anything was changed on any of the hosts."""
-    return any(r.get("changed") for r in rollout_results(hosts, hostvars))
+    return any(r.get("changed") for r in rollout_results(hosts, hostvars).values())
 
 
 def rollout_is_settled(hosts: Sequence[str], hostvars: Mapping[str, Any]) -> bool:
     """Whether nothing went wrong, and every host needs no more than the look at its gates."""
-    return all(r.get("settled") and not r.get("fault") for r in rollout_results(hosts, hostvars))
+    return all(r.get("settled") and not r.get("fault") for r in rollout_results(hosts, hostvars).values())
+
+
+def rollout_must_revert(hosts: Sequence[str], hostvars: Mapping[str, Any], lost: Sequence[str] = ()) -> bool:
+    """Whether the hosts have to go back: what went wrong, or hosts that were ``lost`` without a word, came after a switch."""
+    return results.must_revert(rollout_results(hosts, hostvars).values(), lost)
+
+
+def rollout_ledgers(hosts: Sequence[str], hostvars: Mapping[str, Any]) -> dict[str, Any]:
+    """What the ledgers of those hosts said that take part."""
+    return {h: rollout_at_first(h, hostvars)["ledger"] for h in rollout_present_hosts(hosts, hostvars)}
 
 
 def rollout_behind(groups: Mapping[str, Any], hosts: Sequence[str], hostvars: Mapping[str, Any]) -> list[str]:
     """The hosts of the inventory that take no part: left out by --limit, or optional and down."""
-    return [h for h in inventory.fleet(groups) if h not in hosts or (hostvars[h].get("rollout_result") or {}).get("behind")]
+    return [h for h in inventory.fleet(groups) if h not in hosts or rollout_result(h, hostvars).get("behind")]
 
 
 def rollout_notes(
     hosts: Sequence[str], hostvars: Mapping[str, Any], stacks: Mapping[str, Any], groups: Mapping[str, Any], timeout: float
 ) -> list[str]:
     """What the run found on these hosts before it began."""
-    infos = {h: hostvars[h].get("rollout_host") or {} for h in hosts}
+    infos = {h: rollout_at_first(h, hostvars) for h in hosts}
     locks = [hostvars[h].get(name) or {} for h in hosts for name in ("lock_fleet", "lock_own")]
     taken = [str(task["taken_over"]) for task in locks if task.get("taken_over")]
     there = {h: i for h, i in infos.items() if "ledger" in i}
@@ -117,7 +151,7 @@ def rollout_notes(
 
 def rollout_same_machine(hosts: Sequence[str], hostvars: Mapping[str, Any]) -> str:
     """The refusal of a machine with two names, or empty."""
-    engines = {h: ((hostvars[h].get("rollout_host") or {}).get("engine") or {}).get("id", "") for h in hosts}
+    engines = {h: (rollout_at_first(h, hostvars).get("engine") or {}).get("id", "") for h in hosts}
     return inventory.same_machine(engines)
 
 
@@ -125,7 +159,7 @@ def rollout_plan(hosts: Sequence[str], hostvars: Mapping[str, Any], diff: bool =
     """The first lines of a run, of those hosts that could say what would change; with ``diff`` how their files differ."""
     found = {h: hostvars[h].get("rollout_preview") or {} for h in hosts}
     one = hostvars[hosts[0]]
-    stable = {h: ((hostvars[h].get("rollout_host") or {}).get("ledger") or {}).get("stable") or {} for h in hosts}
+    stable = {h: (rollout_at_first(h, hostvars).get("ledger") or {}).get("stable") or {} for h in hosts}
     run = {
         "action": one["rollout_verb"],
         "run": one["rollout_run"],
@@ -176,22 +210,22 @@ class FilterModule:
             "rollout_plan": rollout_plan,
             "rollout_unlocked": rollout_unlocked,
             "rollout_owner": rollout_owner,
-            "rollout_present_hosts": rollout_present_hosts,
+            "rollout_result": rollout_result,
             "rollout_results": rollout_results,
-            "rollout_faults": rollout_faults,
+            "rollout_at_first": rollout_at_first,
+            "rollout_present_hosts": rollout_present_hosts,
+            "rollout_is_staged": rollout_is_staged,
+            "rollout_ledgers": rollout_ledgers,
+            "rollout_failed": rollout_failed,
             "rollout_changed": rollout_changed,
             "rollout_is_settled": rollout_is_settled,
             "rollout_behind": rollout_behind,
             "rollout_notes": rollout_notes,
             "rollout_same_machine": rollout_same_machine,
             "rollout_fleet": inventory.fleet,
-            "rollout_present": report.present,
-            "rollout_noted": report.noted,
-            "rollout_fault": report.with_fault,
-            "rollout_staged": report.with_staged,
-            "rollout_switched": report.with_switched,
-            "rollout_settled": report.with_settled,
-            "rollout_must_revert": report.must_revert,
+            "rollout_noted": results.noted,
+            "rollout_fault": results.with_fault,
+            "rollout_must_revert": rollout_must_revert,
             "rollout_verdict": rollout_verdict,
             "rollout_run_id": rollout_run_id,
             "rollout_since": rollout_since,

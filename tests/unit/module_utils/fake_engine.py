@@ -52,8 +52,9 @@ class FakeEngine(Engine):
         """The calls that change something."""
         return [c for c in self.calls if not any(c == r or c.startswith(r + " ") for r in READING)]
 
-    def facts(self) -> dict[str, Any]:
-        return {"engine": "24.0.7", "compose": "2.26.1", "arch": "amd64", "id": "ENGINE", "data": "/"}
+    def facts(self, compose: bool = True) -> dict[str, Any]:
+        facts = {"engine": "24.0.7", "arch": "amd64", "id": "ENGINE", "data": "/"}
+        return {**facts, "compose": "2.26.1"} if compose else facts
 
     def configured(self, directory: str) -> Engine:
         """The same engine: it keeps what `login` leaves in the directory."""

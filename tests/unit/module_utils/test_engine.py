@@ -11,6 +11,7 @@ from pathlib import Path
 import fake_dial
 import pytest
 from ansible.module_utils.rollout import engine as engines
+from ansible.module_utils.rollout import engine as engine_module
 from ansible.module_utils.rollout.engine import (
     Engine,
     Stack,
@@ -127,6 +128,75 @@ def test_only_compose_v1(docker):
     docker(info())
     docker("", "docker-compose")
     assert "Docker Compose v2 is missing. Only Compose v1 (docker-compose) is there." in refused(Engine().facts)
+
+
+@pytest.fixture
+def plugins(docker, tmp_path, monkeypatch):
+    """Docker as its packages lay it out: the program, Compose as a plugin of every user, and a user's settings."""
+    calls = docker("'compose version --short') echo v2.26.1;; compose*) echo by docker;;\n" + info())
+    monkeypatch.setattr(engine_module, "_DOCKER", (str(tmp_path / "docker"),))
+    monkeypatch.setattr(engine_module, "_PLUGINS", (str(tmp_path / "none"), str(tmp_path / "all")))
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "user"))
+    for place in ("all", "user/cli-plugins"):
+        (tmp_path / place).mkdir(parents=True)
+
+    def lay(place="all", version="echo 2.26.1"):
+        script = tmp_path / place / "docker-compose"
+        script.write_text(f'#!/bin/sh\nif [ "$*" = "version --short" ]; then {version}; else echo "by {place}: $*"; fi\n')
+        script.chmod(0o755)
+
+    lay.calls = calls
+    return lay
+
+
+def test_compose_is_started_directly_where_docker_would_start_it(plugins):
+    plugins()
+    engine = Engine()
+    assert engine.run(["compose", "--file", "-", "config"]) == (0, "by all: --file - config\n", "")
+    # Everything else is docker's.
+    assert engine.run(["ps"])[0] == 64
+    assert plugins.calls() == ["ps"]
+
+
+def test_a_users_own_compose_comes_first_as_docker_has_it(plugins):
+    plugins()
+    plugins("user/cli-plugins")
+    assert Engine().run(["compose", "ps"])[1] == "by user/cli-plugins: ps\n"
+
+
+@pytest.mark.parametrize("version", ["exit 1", "echo Usage", "exec no-such-program"])
+def test_a_plugin_that_is_no_program_by_itself_is_left_to_docker(plugins, version):
+    plugins(version=version)
+    assert Engine().run(["compose", "ps"])[1] == "by docker\n"
+
+
+def test_where_plugins_may_be_elsewhere_docker_finds_them(plugins, tmp_path):
+    plugins()
+    (tmp_path / "user/config.json").write_text(json.dumps({"cliPluginsExtraDirs": ["/opt/plugins"]}))
+    assert Engine().run(["compose", "ps"])[1] == "by docker\n"
+
+
+def test_what_is_called_docker_and_is_elsewhere_has_its_own_compose(plugins, monkeypatch):
+    plugins()
+    monkeypatch.setattr(engine_module, "_DOCKER", ("/usr/bin/docker",))
+    assert Engine().run(["compose", "ps"])[1] == "by docker\n"
+
+
+def test_composes_version_is_asked_meanwhile_and_told_by_whoever_needs_it(plugins):
+    engine = Engine()
+    assert "compose" not in engine.facts(compose=False)
+    assert engine.facts()["compose"] == "2.26.1"
+    assert plugins.calls().count("compose version --short") == 1
+
+
+def test_a_host_without_compose_is_refused_by_whoever_needs_it(docker):
+    docker(info())
+    engine = Engine()
+    assert engine.facts(compose=False)["engine"] == "24.0.7"
+    for _ in range(2):
+        assert refused(engine.facts).startswith("Docker Compose v2 is missing.")
+    docker(info() + COMPOSE)
+    assert engine.facts()["compose"] == "2.26.1"
 
 
 def test_docker_is_absent(tmp_path, monkeypatch):

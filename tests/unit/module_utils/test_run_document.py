@@ -126,8 +126,7 @@ def test_each_document_fits_the_schema_and_makes_a_page(schema, document):
         ("Stage on every host", "stage"),
         ("Switch the GPU workers", "gpu_workers"),
         ("Settle", "settle"),
-        ("Revert the backend, if anything failed", "revert"),
-        ("Prove the revert, if there was one", "revert"),
+        ("Revert, if anything failed", "revert"),
         ("Report", None),
     ],
 )

@@ -15,7 +15,7 @@ def test_every_filter_that_roles_use_is_there(filters, root):
 
     texts = [p.read_text() for place in ("roles", "playbooks", "inventory") for p in (root / place).rglob("*.yml")]
     used = {name for text in texts for name in re.findall(r"(?:\||map\(')\s*(rollout_[a-z_]+)", text)}
-    assert used <= set(filters) | {"rollout_stacks", "rollout_result", "rollout_hosts"}
+    assert used <= set(filters) | {"rollout_stacks", "rollout_hosts"}
     assert len(used & set(filters)) >= 10
 
 
@@ -78,16 +78,28 @@ def test_owner(filters):
     assert {"user", "host", "machine", "process", "alive"} < set(owner)
 
 
+def info(**found):
+    """The variables of a host that got its lock."""
+    return {**BEGUN, "lock_own": {"taken_over": "", "host": found}}
+
+
+BEGUN = {"rollout_run": "r1", "rollout_first": "h0", "rollout_optional": ["h2"], "lock_fleet": {"taken_over": ""}}
+LEDGER = {"interrupted": None, "torn": True}
+DOWN = {"unreachable": True, "msg": "gone"}
 HOSTVARS = {
-    "h1": {"rollout_result": {}, "rollout_host": {"engine": {"id": "E1"}}},
-    "h2": {"rollout_result": {"out": True, "behind": True}},
-    "h3": {"rollout_result": {"out": True, "lost": True}},
+    "h1": info(engine={"id": "E1"}, ledger=LEDGER),
+    "h2": {**BEGUN, "lock_own": DOWN},
+    "h3": {**BEGUN, "lock_own": DOWN},
 }
 
 
 def test_who_takes_part_and_who_is_behind(filters):
-    assert filters["rollout_present_hosts"](["h1", "h2", "h3"], HOSTVARS) == ["h1"]
-    assert filters["rollout_behind"](GROUPS, ["h1", "h2", "h3"], HOSTVARS) == ["h2"]
+    hosts = ["h1", "h2", "h3"]
+    assert filters["rollout_results"](hosts, HOSTVARS)["h2"] == {"out": True, "behind": True}
+    assert filters["rollout_present_hosts"](hosts, HOSTVARS) == ["h1"]
+    assert filters["rollout_ledgers"](hosts, HOSTVARS) == {"h1": LEDGER}
+    assert filters["rollout_at_first"]("h1", HOSTVARS) == {"engine": {"id": "E1"}, "ledger": LEDGER}
+    assert filters["rollout_behind"](GROUPS, hosts, HOSTVARS) == ["h2"]
     # --limit h1
     assert filters["rollout_behind"](GROUPS, ["h1"], HOSTVARS) == ["h2", "h3"]
     assert filters["rollout_present_hosts"](["h1"], {"h1": {}}) == ["h1"]
@@ -100,10 +112,14 @@ def test_same_machine(filters):
 
 
 def test_notes(filters):
-    info = {"ledger": {"interrupted": None, "torn": True}, "keeper": "process"}
+    first = {
+        **BEGUN,
+        "rollout_first": "h1",
+        "lock_fleet": {"taken_over": "Taken.", "host": {"ledger": LEDGER, "keeper": "process"}},
+    }
     hostvars = {
-        "h1": {"rollout_host": info, "lock_fleet": {"taken_over": "Taken."}, "lock_own": {"skipped": True}},
-        "h2": {"rollout_host": {"unreachable": True}, "lock_fleet": {"taken_over": "Taken."}, "lock_own": {"taken_over": ""}},
+        "h1": {**first, "lock_own": {"skipped": True}},
+        "h2": {**first, "lock_own": DOWN},
         "h3": {},
     }
     notes = filters["rollout_notes"](["h1", "h2", "h3"], hostvars, STACKS, {"backend": ["h1"]}, "900")
@@ -150,23 +166,29 @@ def test_aftermath(filters):
 
 
 FAULT = {"phase": "stage", "host": "b", "msg": "full"}
+LATE = {**FAULT, "phase": "switch"}
 
 
 @pytest.mark.parametrize(
-    ("found", "faults", "changed", "settled"),
+    ("found", "failed", "staged", "changed", "settled", "back"),
     [
-        ([{"settled": True}, {"settled": True}], [], False, True),
-        # One that has not begun says nothing, one that has nothing to say is not settled.
-        ([{"settled": True}, None], [], False, True),
-        ([{"settled": True}, {}], [], False, False),
-        ([{"settled": True, "changed": True}, {"settled": False}], [], True, False),
-        ([{"settled": True}, {"settled": True, "fault": FAULT}], [FAULT], False, False),
+        ([{"name": "n", "settled": True}, {"name": "n", "settled": True}], False, True, False, True, False),
+        # One that has not begun says nothing good.
+        ([{"name": "n", "settled": True}, None], False, False, False, False, False),
+        ([{"name": "n", "settled": True}, {}], False, False, False, False, False),
+        ([{"name": "n", "settled": True}, {"out": True, "behind": True}], False, True, False, False, False),
+        ([{"name": "n", "settled": True, "changed": True}, {"name": "n", "settled": False}], False, True, True, False, False),
+        ([{"name": "n", "settled": True}, {"settled": True, "fault": FAULT}], True, False, False, False, False),
+        ([{"name": "n", "changed": True}, {"name": "n", "fault": LATE}], True, True, True, False, True),
     ],
 )
-def test_what_the_hosts_have_come_to(filters, found, faults, changed, settled):
-    hostvars = {f"h{n}": {} if one is None else {"rollout_result": one} for n, one in enumerate(found)}
+def test_what_the_hosts_have_come_to(filters, found, failed, staged, changed, settled, back):
+    hostvars = {f"h{n}": {} if one is None else {**BEGUN, "rollout_result": one} for n, one in enumerate(found)}
     hosts = list(hostvars)
-    assert filters["rollout_results"](hosts, hostvars) == [one for one in found if one is not None]
-    assert filters["rollout_faults"](hosts, hostvars) == faults
+    assert list(filters["rollout_results"](hosts, hostvars).values()) == [one or {} for one in found]
+    assert filters["rollout_failed"](hosts, hostvars) is failed
+    assert filters["rollout_is_staged"](hosts, hostvars) is staged
     assert filters["rollout_changed"](hosts, hostvars) is changed
     assert filters["rollout_is_settled"](hosts, hostvars) is settled
+    assert filters["rollout_must_revert"](hosts, hostvars) is back
+    assert filters["rollout_must_revert"](hosts, hostvars, ["h9"])

@@ -241,9 +241,16 @@ def test_where_a_screen_came_it_says_it_all(begin):
 
 def test_a_failure_that_is_ignored_is_none(begin):
     callback = begin()
-    callback.v2_runner_on_failed(said({"msg": "no"}), ignore_errors=True)
+    callback.v2_runner_on_failed(said({"msg": "no"}, action="lock"), ignore_errors=True)
     callback.v2_playbook_on_stats(None)
     assert callback.shown == []
+
+
+@pytest.mark.parametrize("action", ["release", "stack"])
+def test_a_step_for_whose_failure_the_run_has_a_verdict_is_told(begin, action):
+    callback = begin()
+    callback.v2_runner_on_failed(said({"msg": "no"}, action=action), ignore_errors=True)
+    assert callback.shown == ["  h1  FAILED: no"]
 
 
 def test_a_host_that_is_lost(begin, clock):

@@ -6,11 +6,13 @@ import datetime
 import io
 import json
 import shlex
+import subprocess
+import sys
 import zipfile
 from types import SimpleNamespace
 
 import pytest
-from ansible.errors import AnsibleActionFail
+from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
 from ansible.module_utils.rollout import door
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar, trust_as_template
@@ -159,11 +161,25 @@ def test_the_tasks_environment_reaches_the_agent(action):
 # The package.
 
 
-def test_the_package_is_what_an_agent_needs(plugin):
+def loaded_by_an_agent(root):
+    """The files of the package that a process of its own has loaded once it is ready for every step."""
+    prefix = "ansible.module_utils.rollout."
+    script = f"""
+import sys, types
+for name in ("ansible", "ansible.module_utils"):
+    sys.modules[name] = types.ModuleType(name)
+sys.modules["ansible.module_utils"].__path__ = ["module_utils"]
+import {prefix}agent
+print(*[name[{len(prefix)}:] + ".py" for name in sys.modules if name.startswith("{prefix}")])
+"""
+    done = subprocess.run([sys.executable, "-ISc", script], cwd=root, capture_output=True, text=True, check=True)
+    return done.stdout.split()
+
+
+def test_the_package_is_what_an_agent_needs_and_no_more(plugin):
     names = set(zipfile.ZipFile(io.BytesIO(plugin.package())).namelist())
     modules = {name.rpartition("/")[2] for name in names if name.endswith(".py")}
-    here = {file.name for file in (plugin._HERE / "rollout").glob("*.py")}
-    assert modules == here - {"module.py"}
+    assert modules == {"__init__.py", *loaded_by_an_agent(plugin._HERE.parent)}
     assert {name + "c" for name in names if name.endswith(".py") and not name.endswith("__init__.py")} <= names
     assert "__main__.py" not in names
     assert plugin.package() == plugin.package()
@@ -232,6 +248,27 @@ def test_a_door_that_fails_is_a_sentence(action, says, words):
 
 
 # The answer.
+
+
+@pytest.mark.parametrize("answer", [answered(**DONE), answered(failed=True, msg="no"), said(1, "", "Killed")])
+def test_what_earlier_waves_did_is_handed_on_whatever_comes_of_this_one(action, answer):
+    earlier = [{"service": "web", "action": "recreate"}]
+    assert run(action("stack", [answer], earlier=earlier))["earlier"] == earlier
+
+
+@pytest.mark.parametrize("earlier", [[{"service": "web", "action": "recreate"}], []])
+def test_so_it_is_where_the_host_is_lost(action, earlier):
+    made = action("stack", [], earlier=earlier)
+
+    def lost(*given, **options):
+        raise AnsibleConnectionFailure("Connection refused")
+
+    made._low_level_execute_command = lost
+    if earlier:
+        assert run(made) == {"unreachable": True, "msg": "Connection refused", "earlier": earlier}
+    else:
+        with pytest.raises(AnsibleConnectionFailure):
+            run(made)
 
 
 def test_a_failed_step_is_told_as_it_is(action):
