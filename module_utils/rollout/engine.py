@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
 
 OLDEST_ENGINE = (20, 10)
-# Where Compose's manual and packages put the plugin for every user, in the order in which docker looks, and where docker itself is.
+# Where Compose's manual and packages put the plugin for every user, in the order in which docker looks; and docker itself.
 _PLUGINS = tuple(f"/usr/{place}/docker/cli-plugins" for place in ("local/lib", "local/libexec", "lib", "libexec"))
 _DOCKER = ("/usr/bin/docker", "/usr/local/bin/docker")
 # What docker needs from the caller's environment. Nothing else reaches Compose: an exported IMAGE_TAG would beat the
@@ -166,7 +166,7 @@ class Engine:
 
     @functools.cached_property
     def _compose(self) -> str:
-        """Compose's own program, where docker would start it: by itself it starts in half the time. Empty where that is not certain.
+        """Compose's own program, where docker would start it: by itself it takes half the time. Empty where that is not certain.
 
         A plugin is the same program as the standalone Compose (docs.docker.com/compose/install/standalone).
         """

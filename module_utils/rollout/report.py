@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Iterable, Mapping, Sequence
+from typing import Any, Mapping, Sequence
 
 from ansible.module_utils.rollout.lock import span
 from ansible.module_utils.rollout.results import BEFORE_SWITCH, LOST, Result, failed

@@ -11,7 +11,6 @@ from pathlib import Path
 import fake_dial
 import pytest
 from ansible.module_utils.rollout import engine as engines
-from ansible.module_utils.rollout import engine as engine_module
 from ansible.module_utils.rollout.engine import (
     Engine,
     Stack,
@@ -134,8 +133,8 @@ def test_only_compose_v1(docker):
 def plugins(docker, tmp_path, monkeypatch):
     """Docker as its packages lay it out: the program, Compose as a plugin of every user, and a user's settings."""
     calls = docker("'compose version --short') echo v2.26.1;; compose*) echo by docker;;\n" + info())
-    monkeypatch.setattr(engine_module, "_DOCKER", (str(tmp_path / "docker"),))
-    monkeypatch.setattr(engine_module, "_PLUGINS", (str(tmp_path / "none"), str(tmp_path / "all")))
+    monkeypatch.setattr(engines, "_DOCKER", (str(tmp_path / "docker"),))
+    monkeypatch.setattr(engines, "_PLUGINS", (str(tmp_path / "none"), str(tmp_path / "all")))
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "user"))
     for place in ("all", "user/cli-plugins"):
         (tmp_path / place).mkdir(parents=True)
@@ -178,7 +177,7 @@ def test_where_plugins_may_be_elsewhere_docker_finds_them(plugins, tmp_path):
 
 def test_what_is_called_docker_and_is_elsewhere_has_its_own_compose(plugins, monkeypatch):
     plugins()
-    monkeypatch.setattr(engine_module, "_DOCKER", ("/usr/bin/docker",))
+    monkeypatch.setattr(engines, "_DOCKER", ("/usr/bin/docker",))
     assert Engine().run(["compose", "ps"])[1] == "by docker\n"
 
 
