@@ -40,6 +40,8 @@ description:
 
 # What must run whole or not at all.
 WHOLE = ("rollout.yml", "rollback.yml")
+# Reports that the list of runs has, the newest ones: each is read for it at the end of a run.
+LISTED = 200
 # What has a document for programs.
 WATCH = ("status.yml", "gpu_check.yml")
 
@@ -201,7 +203,8 @@ class CallbackModule(CallbackBase):
 
 def _summaries(reports: Path) -> list[dict[str, Any]]:
     found = []
-    for file in reports.glob("*/report.json"):
+    # By their ids, which begin with the time.
+    for file in sorted(reports.glob("*/report.json"), reverse=True)[:LISTED]:
         try:
             document = json.loads(file.read_text(encoding="utf-8"))
             found.append({**run_page.summary(document), "run": document["run"]})

@@ -135,7 +135,9 @@ def rollout_ledgers(hosts: Sequence[str], hostvars: Mapping[str, Any]) -> dict[s
 
 def rollout_behind(groups: Mapping[str, Any], hosts: Sequence[str], hostvars: Mapping[str, Any]) -> list[str]:
     """The hosts of the inventory that take no part: left out by --limit, or optional and down."""
-    return [h for h in inventory.fleet(groups) if h not in hosts or rollout_result(h, hostvars).get("behind")]
+    # Asked on each host: the others of many are not looked at.
+    optional = hostvars[hosts[0]].get("rollout_optional") or []
+    return [h for h in inventory.fleet(groups) if h not in hosts or (h in optional and rollout_result(h, hostvars).get("behind"))]
 
 
 def rollout_notes(

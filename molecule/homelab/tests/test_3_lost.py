@@ -1,5 +1,7 @@
 """Hosts that are lost, that come back, and that are down."""
 
+import re
+
 TIMEOUT = 60
 
 
@@ -39,12 +41,14 @@ def test_a_host_that_reboots_while_its_guard_is_armed_goes_back(fleet, controlle
     fleet.reboot("workers-b")
     assert fleet.ledger("workers-b")[-1]["event"] != "reverted"
     status = controller.run("status.yml").said
-    assert "workers-b: a guard is armed by run" in status
+    # The kill may come when the next host's switch has begun: then that host is told of in the same sentence, and goes back too.
+    assert re.search(r"\bworkers-b(, workers-c)?: a guard is armed by run", status)
     for host in ("core", "workers-b"):
         fleet.wait(lambda h=host: fleet.ledger(h)[-1].get("by") == "guard", TIMEOUT + 240, f"the guard of {host} acted")
     assert fleet.ledger("workers-b")[-1]["fault"] == "" or "workers-b" in status
     for host in fleet.hosts:
-        assert set(fleet.running(host).values()) == {"sha-aaaaaa1"}, host
+        back = {"sha-aaaaaa1"}
+        fleet.wait(lambda h=host: set(fleet.running(h).values()) == back, TIMEOUT + 240, f"{host} was brought back")
     fleet.wait(lambda: not fleet.exists("workers-b", "guard.armed"), 20, "the guard ended")
 
 

@@ -342,6 +342,15 @@ def test_runs_are_listed_newest_first(run, reports):
     assert listed == ["a", "b", "c"]
 
 
+def test_only_the_newest_are_listed_and_the_others_stay(run, reports, plugin, monkeypatch):
+    monkeypatch.setattr(plugin, "LISTED", 2)
+    for name in ("20260101T000000Z-a", "20260103T000000Z-a", "20260102T000000Z-a"):
+        run(document=end_of(run_documents.succeeded, run=name))
+    listed = re.findall(r'href="([^"]*)/report.html"', (reports / "index.html").read_text())
+    assert sorted(listed) == ["20260102T000000Z-a", "20260103T000000Z-a"]
+    assert len(list(reports.glob("*/report.json"))) == 3
+
+
 @pytest.mark.parametrize("text", ['{"run": "half', "", "[]", "{}", "5", '"run"', "null", b"\xff"])
 def test_what_is_no_report_is_passed_over(run, reports, text):
     (reports / "other").mkdir(parents=True)
