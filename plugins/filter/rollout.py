@@ -108,9 +108,9 @@ def rollout_failed(hosts: Sequence[str], hostvars: Mapping[str, Any]) -> bool:
     return any(r.get("fault") for r in rollout_results(hosts, hostvars).values())
 
 
-def rollout_is_staged(hosts: Sequence[str], hostvars: Mapping[str, Any]) -> bool:
-    """Whether every host that takes part has the release."""
-    return all("name" in r or r.get("out") for r in rollout_results(hosts, hostvars).values())
+def rollout_is_ready(hosts: Sequence[str], hostvars: Mapping[str, Any]) -> bool:
+    """Whether nothing went wrong, and every host that takes part has the release."""
+    return all(not r.get("fault") and ("name" in r or r.get("out")) for r in rollout_results(hosts, hostvars).values())
 
 
 def rollout_changed(hosts: Sequence[str], hostvars: Mapping[str, Any]) -> bool:
@@ -216,7 +216,7 @@ class FilterModule:
             "rollout_results": rollout_results,
             "rollout_at_first": rollout_at_first,
             "rollout_present_hosts": rollout_present_hosts,
-            "rollout_is_staged": rollout_is_staged,
+            "rollout_is_ready": rollout_is_ready,
             "rollout_ledgers": rollout_ledgers,
             "rollout_failed": rollout_failed,
             "rollout_changed": rollout_changed,

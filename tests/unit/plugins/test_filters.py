@@ -170,7 +170,7 @@ LATE = {**FAULT, "phase": "switch"}
 
 
 @pytest.mark.parametrize(
-    ("found", "failed", "staged", "changed", "settled", "back"),
+    ("found", "failed", "ready", "changed", "settled", "back"),
     [
         ([{"name": "n", "settled": True}, {"name": "n", "settled": True}], False, True, False, True, False),
         # One that has not begun says nothing good.
@@ -179,15 +179,15 @@ LATE = {**FAULT, "phase": "switch"}
         ([{"name": "n", "settled": True}, {"out": True, "behind": True}], False, True, False, False, False),
         ([{"name": "n", "settled": True, "changed": True}, {"name": "n", "settled": False}], False, True, True, False, False),
         ([{"name": "n", "settled": True}, {"settled": True, "fault": FAULT}], True, False, False, False, False),
-        ([{"name": "n", "changed": True}, {"name": "n", "fault": LATE}], True, True, True, False, True),
+        ([{"name": "n", "changed": True}, {"name": "n", "fault": LATE}], True, False, True, False, True),
     ],
 )
-def test_what_the_hosts_have_come_to(filters, found, failed, staged, changed, settled, back):
+def test_what_the_hosts_have_come_to(filters, found, failed, ready, changed, settled, back):
     hostvars = {f"h{n}": {} if one is None else {**BEGUN, "rollout_result": one} for n, one in enumerate(found)}
     hosts = list(hostvars)
     assert list(filters["rollout_results"](hosts, hostvars).values()) == [one or {} for one in found]
     assert filters["rollout_failed"](hosts, hostvars) is failed
-    assert filters["rollout_is_staged"](hosts, hostvars) is staged
+    assert filters["rollout_is_ready"](hosts, hostvars) is ready
     assert filters["rollout_changed"](hosts, hostvars) is changed
     assert filters["rollout_is_settled"](hosts, hostvars) is settled
     assert filters["rollout_must_revert"](hosts, hostvars) is back
