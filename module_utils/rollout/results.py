@@ -19,7 +19,7 @@ def of_host(host: str, said: Mapping[str, Any]) -> dict[str, Any]:
             rollout_staged, lock_renewed, switch_done, settle_gates, settle_confirmed), as far as they have run; rollout_result is
             the whole answer, once something was recorded there.
     """
-    if "rollout_result" in said:
+    if said.get("rollout_result"):
         return dict(said["rollout_result"])
     first = said["rollout_first"]
     result = noted({}, "plan", first, said.get("lock_fleet") or {}, host != first)

@@ -97,6 +97,15 @@ def test_no_task_that_runs_once_can_take_the_fleet_down(root):
     assert seen >= 4
 
 
+def test_what_the_steps_of_an_earlier_run_said_is_forgotten_when_a_run_begins(root):
+    """A playbook may import a rollout and then another one, or a rollback: variables outlive the first."""
+    roles = ("lock", "plan", "stage", "switch", "settle")
+    said = {task["register"] for place, task in all_tasks(root) if place.split("/")[1] in roles and "register" in task}
+    assert {"lock_fleet", "rollout_preview", "switch_done", "settle_confirmed"} <= said
+    (begin,) = [task for _place, task in all_tasks(root) if task["name"] == "Begin the run"]
+    assert {name for name, value in begin["ansible.builtin.set_fact"].items() if value == {}} == {*said, "rollout_result"}
+
+
 def test_nothing_has_a_tag(root):
     """What runs must run whole; the callback refuses --tags."""
     for place, task in all_tasks(root):
