@@ -1,4 +1,7 @@
-"""Asks the backend ten times a second until FILE.end is there, three minutes at most: ask.py FILE. Started on the host by proxied.yml."""
+"""Asks the backend ten times a second until FILE.end is there, three minutes at most: ask.py FILE.
+
+Started on the host by proxied.yml.
+"""
 
 import json
 import sys

@@ -46,8 +46,8 @@ def test_a_host_that_reboots_while_its_guard_is_armed_goes_back(fleet, controlle
     for host in ("core", "workers-b"):
         fleet.wait(lambda h=host: fleet.ledger(h)[-1].get("by") == "guard", TIMEOUT + 240, f"the guard of {host} acted")
     assert fleet.ledger("workers-b")[-1]["fault"] == "" or "workers-b" in status
+    back = {"sha-aaaaaa1"}
     for host in fleet.hosts:
-        back = {"sha-aaaaaa1"}
         fleet.wait(lambda h=host: set(fleet.running(h).values()) == back, TIMEOUT + 240, f"{host} was brought back")
     fleet.wait(lambda: not fleet.exists("workers-b", "guard.armed"), 20, "the guard ended")
 
