@@ -180,7 +180,7 @@ class Engine:
             said = subprocess.run([found, "version", "--short"], env=self._environment(), capture_output=True, timeout=20)
         except (OSError, subprocess.SubprocessError):
             return ""
-        return found if said.returncode == 0 and version_tuple(said.stdout.decode()) else ""
+        return found if said.returncode == 0 and version_tuple(said.stdout.decode("utf-8", "replace")) else ""
 
     def _environment(self) -> dict[str, str]:
         return {**scrubbed(os.environ), **({"DOCKER_CONFIG": self.config} if self.config else {})}

@@ -163,7 +163,7 @@ def test_a_users_own_compose_comes_first_as_docker_has_it(plugins):
     assert Engine().run(["compose", "ps"])[1] == "by user/cli-plugins: ps\n"
 
 
-@pytest.mark.parametrize("version", ["exit 1", "echo Usage", "exec no-such-program"])
+@pytest.mark.parametrize("version", ["exit 1", "echo Usage", "exec no-such-program", "printf '\\377'"])
 def test_a_plugin_that_is_no_program_by_itself_is_left_to_docker(plugins, version):
     plugins(version=version)
     assert Engine().run(["compose", "ps"])[1] == "by docker\n"
