@@ -17,7 +17,8 @@ options:
         there already is made sure of instead, without a registry where its images are still there.
       - V(proven) holds every gate of the release in O(name) once more and changes nothing. GPUs are proven again, since a
         card can be lost in a running container.
-      - V(stable) records that every gate on every host held, then removes releases outside the retention.
+      - V(stable) records that every gate on every host held, then removes releases outside the retention. With O(prove) it
+        holds the gates of this host before, as V(proven) does.
       - V(abandoned) records that the host is back on its stable release, the one in O(name).
     type: str
     choices: [staged, proven, stable, abandoned]
@@ -66,6 +67,10 @@ options:
     description: For V(stable), how many stable releases to keep; the present and the previous one stay in any case.
     type: int
     default: 5
+  prove:
+    description: For V(stable), whether to hold every gate first. Right where this host is the run's only one.
+    type: bool
+    default: false
   behind:
     description: For V(stable), the hosts that the run left out.
     type: list
@@ -129,7 +134,8 @@ to_pull:
 preview:
   description:
     - What the release would change - services (stack, service, action, why, old and new digest, gap in seconds as its last
-      restarts had it), to_pull, free (bytes).
+      restarts had it), to_pull, free (bytes), settled (whether a look at the gates is all that the host needs).
+    - And of which run it is - action, run, release, stable (what the release would replace; empty where nothing).
   type: dict
   returned: when staged, in check mode
 ready:
@@ -140,7 +146,7 @@ services:
   description: What M(stack) returns, of all stacks.
   type: list
   elements: dict
-  returned: when proven
+  returned: when proven, and when stable with O(prove)
 torch:
   description: The verdict on each image whose contract was proven.
   type: dict

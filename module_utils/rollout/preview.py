@@ -60,22 +60,23 @@ def rows(
     return result
 
 
-def screen(hosts: Mapping[str, Mapping[str, Any]], release: str, run: Mapping[str, Any]) -> str:
-    """The first lines of a run: what is going to happen on each host; with ``run["diff"]`` the differences of its files too.
+def screen(hosts: Mapping[str, Mapping[str, Any]], diff: bool) -> str:
+    """The first lines of a run: what is going to happen on each host; with ``diff`` the differences of its files too.
 
     Args:
-        hosts: host -> what the module `release` returned in check mode.
-        run: action, run, diff, stable (host -> its present release).
+        hosts: host -> what the module `release` returned in check mode. At least one; the run is the same on all.
     """
+    run = next(iter(hosts.values()))["preview"]
+    release = run["release"]
     lines: list[str] = []
     cells: list[list[str]] = []
     differences: list[str] = []
     for host, found in hosts.items():
-        preview = found.get("preview") or {}
-        old = run["stable"].get(host) or "nothing"
+        preview = found["preview"]
+        old = preview["stable"] or "nothing"
         text = f"{host}: {old} -> {release}" if old != release else f"{host}: {release} again"
-        lines.append(f"{text}; {_pull(preview)}{_differences(found.get('diff') or [], run['diff'])}")
-        if run["diff"]:
+        lines.append(f"{text}; {_pull(preview)}{_differences(found.get('diff') or [], diff)}")
+        if diff:
             differences += [line for part in found.get("diff") or [] for line in _unified(host, part)]
         for row in preview.get("services") or []:
             why = (

@@ -74,7 +74,8 @@ def done_lines(action: str, result: Mapping[str, Any]) -> list[tuple[str, Union[
         stacks: dict[str, list[str]] = {}
         for service in result["services"]:
             stacks.setdefault(service["stack"], []).append(service["service"])
-        return [(f"{', '.join(names)}: as it should be", None) for names in stacks.values()]
+        lines = [f"{', '.join(names)}: as it should be" for names in stacks.values()]
+        return [(line, None) for line in (*lines, _release(result)) if line]
     line = _release(result) if action == "release" else ""
     return [(line, None)] if line else []
 

@@ -15,18 +15,20 @@ def of_host(host: str, said: Mapping[str, Any]) -> dict[str, Any]:
     """What a host has come to so far.
 
     Args:
-        said: the host's variables: what the steps registered (lock_fleet, lock_own, rollout_target, rollout_preview, stage_plan,
-            rollout_staged, lock_renewed, switch_done, settle_gates, settle_confirmed), as far as they have run; rollout_result is
-            the whole answer, once something was recorded there.
+        said: the host's variables: rollout_problem, where the run cannot begin; what the steps registered (lock_fleet, lock_own,
+            rollout_target, rollout_preview, rollout_staged, lock_renewed, switch_done, settle_gates, settle_confirmed), as far as
+            they have run; rollout_result is the whole answer, once something was recorded there.
     """
     if said.get("rollout_result"):
         return dict(said["rollout_result"])
+    if said.get("rollout_problem"):
+        return with_fault({}, "plan", host, str(said["rollout_problem"]))
     first = said["rollout_first"]
     result = noted({}, "plan", first, said.get("lock_fleet") or {}, host != first)
     result = present(result, host, said.get("lock_own") or {}, said["rollout_optional"])
     result = noted(result, "plan", first, said.get("rollout_target") or {}, True)
     preview, staged = said.get("rollout_preview") or {}, said.get("rollout_staged")
-    result = noted(noted(result, "stage", host, preview), "stage", host, said.get("stage_plan") or {})
+    result = noted(result, "stage", host, preview)
     if staged and (failed(staged) or preview.get("name")):
         # What is there already, whole and proven, is not staged again; nor is anything in check mode.
         result = with_staged(result, preview if staged.get("skipped") else staged, at_first(host, said), host, preview)

@@ -59,7 +59,8 @@ def _stage(store: Store, engine: Engine, order: Order, check: bool, phases: Phas
 
     Returns:
         changed, name (of the release directory), diff, to_pull (compressed bytes), torch (verdict by image); with ``check``
-        also preview: services (as `preview.rows` has them), to_pull, free (bytes on the engine's disk).
+        also preview: release, stable (what it would replace), services (as `preview.rows` has them), to_pull, free (bytes on the
+        engine's disk), settled (whether a look at the gates is all that it needs).
 
     Raises:
         RolloutError: whatever is wrong; nothing that runs was touched.
@@ -114,7 +115,8 @@ def _stage(store: Store, engine: Engine, order: Order, check: bool, phases: Phas
     result["ready"] = proven and not result["changed"] and not foreign
     if check:
         ids = {r: {**i, "id": _image_id(engine, f"{r}@{i['digest']}")} for r, i in order.images.items()}
-        result["preview"] = _preview(store, engine, order.application, services, ids, manifest, facts["data"], result["to_pull"])
+        found = _preview(store, engine, order.application, services, ids, manifest, facts["data"], result["to_pull"])
+        result["preview"] = {"release": order.release, **found}
         return result
     store.require_writable()
     if missing or foreign:
@@ -186,9 +188,8 @@ def restage(store: Store, engine: Engine, name: str, check: bool, login: Login =
     if check:
         stable = store.ledger().stable
         before = store.manifest(stable.name) if stable else {}
-        result["preview"] = _preview(
-            store, engine, manifest["application"], services, manifest["images"], before, facts["data"], 0
-        )
+        found = _preview(store, engine, manifest["application"], services, manifest["images"], before, facts["data"], 0)
+        result["preview"] = {"release": manifest["release"], **found}
     return result
 
 
@@ -228,7 +229,8 @@ def _preview(
         found += preview.rows(stack, wanted, running, images, before.get("images", {}), ledger.took, store.active(stack, wanted))
     # A kept GPU service is tried first, and recreated where its container lost its card; an interrupted run may have left more.
     settled = not cards and not ledger.open and not ledger.armed and all(row["action"] == "keep" for row in found)
-    return {"services": found, "to_pull": to_pull, "free": store.free_bytes(data), "settled": settled}
+    stable = ledger.stable.release if ledger.stable else ""
+    return {"services": found, "to_pull": to_pull, "free": store.free_bytes(data), "settled": settled, "stable": stable}
 
 
 @contextlib.contextmanager

@@ -64,19 +64,26 @@ def _release(store: Store, engine: Engine, params: Params, check: bool) -> dict[
     with contextlib.nullcontext() if check else store.step(params["run"]):
         if params["state"] == "abandoned":
             return {"changed": False} if check else settle.reverted(store, params["run"], params["name"])
-        if params["state"] == "proven":
-            return settle.prove(store, engine, params["application"], params["name"], params["run"], params["torch_timeout"])
-        if params["state"] == "stable":
-            return settle.confirm(
-                store, engine, params["name"], params["run"], params["action"], params["keep"], check, params["behind"]
-            )
+        if params["state"] in ("proven", "stable"):
+            return _settle(store, engine, params, check)
         return _stage(store, engine, params, check)
+
+
+def _settle(store: Store, engine: Engine, params: Params, check: bool) -> dict[str, Any]:
+    name, run, stable = params["name"], params["run"], params["state"] == "stable"
+    seen: dict[str, Any] = {}
+    if params["prove"] or not stable:
+        seen = settle.prove(store, engine, params["application"], name, run, params["torch_timeout"])
+    if not stable:
+        return seen
+    confirmed = settle.confirm(store, engine, name, run, params["action"], params["keep"], check, params["behind"])
+    return {**seen, **confirmed}
 
 
 def _stage(store: Store, engine: Engine, params: Params, check: bool) -> dict[str, Any]:
     login = staging.Login(params["registry"], params["username"], params["password"])
     if params["name"]:
-        return staging.restage(store, engine, params["name"], check, login)
+        return _told("rollback", params, staging.restage(store, engine, params["name"], check, login))
     order = staging.Order(
         params["application"],
         params["release"],
@@ -88,7 +95,13 @@ def _stage(store: Store, engine: Engine, params: Params, check: bool) -> dict[st
         params["torch_timeout"],
         login,
     )
-    return staging.stage(store, engine, order, check)
+    return _told("rollout", params, staging.stage(store, engine, order, check))
+
+
+def _told(action: str, params: Params, done: dict[str, Any]) -> dict[str, Any]:
+    """A preview says of itself which run it belongs to: whoever shows it has nothing else."""
+    known = {"action": action, "run": params["run"]}
+    return {**done, "preview": {**known, **done["preview"]}} if "preview" in done else done
 
 
 def _stack(store: Store, engine: Engine, params: Params, check: bool) -> dict[str, Any]:
@@ -152,6 +165,7 @@ STEPS = {
             "secrets": {"type": "dict", "default": {}, "no_log": True},
             "action": {"type": "str", "choices": ["rollout", "rollback"], "default": "rollout"},
             "keep": {"type": "int", "default": 5},
+            "prove": {"type": "bool", "default": False},
             "behind": {"type": "list", "elements": "str", "default": []},
             "registry": {"type": "str", "default": ""},
             "username": {"type": "str", "default": ""},

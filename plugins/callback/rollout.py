@@ -22,7 +22,7 @@ _ROOT = Path(__file__).resolve().parents[2]
 if str(_ROOT / "module_utils") not in ansible.module_utils.__path__:
     ansible.module_utils.__path__.append(str(_ROOT / "module_utils"))
 
-from ansible.module_utils.rollout import machine, run_document, run_page, steps, target
+from ansible.module_utils.rollout import machine, preview, run_document, run_page, steps, target
 from ansible.module_utils.rollout.files import write_atomic
 
 DOCUMENTATION = """
@@ -31,7 +31,8 @@ type: aggregate
 short_description: Plan, last screen and report of a run
 description:
   - A task that returns the fact C(rollout_screen) hands over the text; it is printed after the recap. C(rollout_report) hands
-    over that of a run with the run's document. C(rollout_plan) is printed at once.
+    over that of a run with the run's document.
+  - What hosts have previewed is shown as the plan as soon as all of them have, and before any of them goes on.
   - With C(-e format=json) that text is a document for a program, and stdout is kept for it alone; what people read goes to
     stderr.
   - Each run of rollout.yml and rollback.yml, also in check mode and when it fails, leaves a report in reports/, or in
@@ -58,6 +59,8 @@ class CallbackModule(CallbackBase):
         super().__init__()
         self._screen = ""
         self._lost: list[str] = []
+        self._previews: dict[str, dict[str, Any]] = {}
+        self._refused = False
         self._errors: dict[str, str] = {}
         self._verb = ""
         self._touched = False
@@ -99,15 +102,21 @@ class CallbackModule(CallbackBase):
         if self._wave:
             self._waves.append({"name": self._wave, "from": now, "to": None, "busy": False})
 
+    def v2_playbook_on_task_start(self, task: Any, is_conditional: bool) -> None:
+        """Show the plan, once the hosts have previewed it; where one of them refuses, its reason is told instead."""
+        if self._previews and not self._refused:
+            self._display.display(preview.screen(self._previews, bool(context.CLIARGS.get("diff"))))
+        self._previews, self._refused = {}, False
+
     def v2_runner_on_ok(self, result: Any) -> None:
         """Take what a task hands over."""
         content = _content(result)
         self._done(result)
+        if "preview" in content:
+            self._previews[_host(result)] = content
         facts = content.get("ansible_facts")
         if not isinstance(facts, dict):
             return
-        if facts.get("rollout_plan"):
-            self._display.display(str(facts["rollout_plan"]))
         if facts.get("rollout_report"):
             self._document = dict(facts["rollout_report"]["document"])
             self._screen = str(facts["rollout_report"]["screen"])
@@ -121,6 +130,7 @@ class CallbackModule(CallbackBase):
     def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
         """Note what a step did before it failed, and why."""
         self._done(result)
+        self._refused = True
         if not ignore_errors:
             self._errors.setdefault(_host(result), str(_content(result).get("msg") or "failed without a message"))
 
@@ -131,6 +141,7 @@ class CallbackModule(CallbackBase):
     def v2_runner_on_unreachable(self, result: Any) -> None:
         """Remember a lost host: a run that loses all of them never reaches its report."""
         self._lost.append(_host(result))
+        self._refused = True
         self._errors.setdefault(_host(result), str(_content(result).get("msg") or "it became unreachable"))
 
     def v2_playbook_on_stats(self, stats: Any) -> None:

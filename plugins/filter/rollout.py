@@ -19,7 +19,6 @@ if _HERE not in ansible.module_utils.__path__:
 from ansible.module_utils.rollout import (
     inventory,
     machine,
-    preview,
     reference,
     report,
     results,
@@ -157,20 +156,6 @@ def rollout_same_machine(hosts: Sequence[str], hostvars: Mapping[str, Any]) -> s
     return inventory.same_machine(engines)
 
 
-def rollout_plan(hosts: Sequence[str], hostvars: Mapping[str, Any], diff: bool = False) -> str:
-    """The first lines of a run, of those hosts that could say what would change; with ``diff`` how their files differ."""
-    found = {h: hostvars[h].get("rollout_preview") or {} for h in hosts}
-    one = hostvars[hosts[0]]
-    stable = {h: (rollout_at_first(h, hostvars).get("ledger") or {}).get("stable") or {} for h in hosts}
-    run = {
-        "action": one["rollout_verb"],
-        "run": one["rollout_run"],
-        "diff": diff,
-        "stable": {h: s.get("release") for h, s in stable.items()},
-    }
-    return preview.screen({h: p for h, p in found.items() if "preview" in p}, one["rollout_target"]["release"], run)
-
-
 def rollout_unlocked(hosts: Sequence[str], hostvars: Mapping[str, Any]) -> str:
     """The screen of unlock.yml."""
     return report.unlock_screen({h: hostvars[h].get("unlock_done") or {} for h in hosts})
@@ -209,7 +194,6 @@ class FilterModule:
             "rollout_images_of": inventory.images_of,
             "rollout_pick_images": inventory.pick_images,
             "rollout_merge": inventory.merged,
-            "rollout_plan": rollout_plan,
             "rollout_unlocked": rollout_unlocked,
             "rollout_owner": rollout_owner,
             "rollout_result": rollout_result,

@@ -36,8 +36,8 @@ def plan(host: str, services: list[tuple], shown: bool) -> str:
         "before": ENV.format(OLD),
         "after": ENV.format(NEW),
     }
-    found = {"preview": {"services": rows, "to_pull": 0}, "diff": [part]}
-    return preview.screen({host: found}, NEW, {"action": "rollout", "run": RUN, "diff": shown, "stable": {host: OLD}})
+    known = {"action": "rollout", "run": RUN, "release": NEW, "stable": OLD}
+    return preview.screen({host: {"preview": {**known, "services": rows, "to_pull": 0}, "diff": [part]}}, shown)
 
 
 def end(**run: object) -> str:

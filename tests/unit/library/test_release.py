@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 from ansible.module_utils.rollout import settle, stage
+from ansible.module_utils.rollout.errors import RolloutError
 from ansible.module_utils.rollout.files import Store
 from story import held
 
@@ -106,6 +107,53 @@ def test_the_arguments_arrive(run, locked, monkeypatch):
     monkeypatch.setattr(settle, "confirm", lambda store, engine, *rest: seen.append(rest) or {"changed": True, "removed": []})
     run("release", **locked, state="stable", name="v1", action="rollback", keep=3, behind=["h2"])
     assert seen == [("v1", "r1", "rollback", 3, False, ["h2"])]
+
+
+@pytest.fixture
+def seen(monkeypatch):
+    """What a step asks of the end of a run, in turn."""
+    asked = []
+    monkeypatch.setattr(settle, "prove", lambda *_rest: asked.append("proven") or {"changed": False, "services": ["s"]})
+    monkeypatch.setattr(settle, "confirm", lambda *_rest: asked.append("stable") or {"changed": True, "removed": []})
+    return asked
+
+
+@pytest.mark.parametrize(
+    ("state", "prove", "asked", "said"),
+    [
+        ("proven", False, ["proven"], {"changed": False, "services": ["s"]}),
+        ("stable", False, ["stable"], {"changed": True, "removed": []}),
+        ("stable", True, ["proven", "stable"], {"changed": True, "services": ["s"], "removed": []}),
+    ],
+)
+def test_gates_are_held_before_a_release_is_confirmed(run, locked, seen, state, prove, asked, said):
+    result = run("release", **locked, state=state, name="v1", prove=prove)
+    assert {key: value for key, value in result.items() if key != "invocation"} == said
+    assert seen == asked
+
+
+def test_what_is_not_proven_is_not_confirmed(run, locked, seen, monkeypatch):
+    def fail(*_rest):
+        raise RolloutError("Service web does not pass.", service="web")
+
+    monkeypatch.setattr(settle, "prove", fail)
+    result = run("release", **locked, state="stable", name="v1", prove=True)
+    assert (result["failed"], result["msg"], result["service"]) == (True, "Service web does not pass.", "web")
+    assert seen == []
+
+
+@pytest.mark.parametrize(("name", "verb"), [("", "rollout"), ("v1", "rollback")])
+def test_a_preview_says_which_run_it_belongs_to(run, docker, locked, name, verb):
+    docker()
+    for state in ("staged", "stable"):
+        run("release", **locked, state=state, release="v1", name="" if state == "staged" else "v1")
+    found = run("release", True, **locked, release="v1", name=name)["preview"]
+    assert {key: found[key] for key in ("action", "run", "release", "stable")} == {
+        "action": verb,
+        "run": "r1",
+        "release": "v1",
+        "stable": "v1",
+    }
 
 
 def test_the_login_arrives_and_is_never_said(run, locked, monkeypatch):

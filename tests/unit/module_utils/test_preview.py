@@ -59,15 +59,15 @@ def test_the_gap_is_the_median_of_the_last_restarts(wanted, running, took, gap):
 def found(to_pull=0, diff=(), **options):
     wanted = [service("web"), service("db", False, "postgres:17")]
     services = rows(wanted, [container("web"), container("db", "sha256:9")], took={"web": [2.44]})
-    return {"preview": {"services": services, "to_pull": to_pull, "free": 10 * 10**9, **options}, "diff": list(diff)}
+    known = {"action": "rollout", "run": "r1", "release": "sha-bbbbbbb", "stable": "sha-aaaaaaa"}
+    return {"preview": {"services": services, "to_pull": to_pull, "free": 10 * 10**9, **known, **options}, "diff": list(diff)}
 
 
-RUN = {"action": "rollout", "run": "r1", "diff": False, "stable": {"h1": "sha-aaaaaaa"}}
 DIFF = {"before_header": "a/.env", "after_header": "b/.env", "before": "A=1\nB=2\n", "after": "A=1\nB=3\nC=4\n"}
 
 
 def test_the_first_lines_of_a_run():
-    said = preview.screen({"h1": found(2 * 10**9, [DIFF])}, "sha-bbbbbbb", RUN)
+    said = preview.screen({"h1": found(2 * 10**9, [DIFF])}, False)
     assert said == (
         "ROLLOUT sha-bbbbbbb, run r1\n"
         "h1: sha-aaaaaaa -> sha-bbbbbbb; 2.0 GB to pull, 2.0 GB free afterwards; 2 lines of its files differ (--check --diff shows)\n"
@@ -80,22 +80,22 @@ def test_the_first_lines_of_a_run():
 
 
 def test_the_differences_themselves():
-    said = preview.screen({"h1": found(diff=[DIFF])}, "sha-bbbbbbb", {**RUN, "diff": True})
+    said = preview.screen({"h1": found(diff=[DIFF])}, True)
     assert "nothing to pull; 2 lines of its files differ\n" in said
     assert said.endswith("\n\n  --- h1 a/.env\n  +++ h1 b/.env\n  @@ -1,2 +1,3 @@\n   A=1\n  -B=2\n  +B=3\n  +C=4\n")
 
 
 @pytest.mark.parametrize(
-    ("hosts", "stable", "part"),
+    ("host", "part"),
     [
-        ({"h1": found()}, {}, "h1: nothing -> sha-bbbbbbb; nothing to pull\n"),
-        ({"h1": found()}, {"h1": "sha-bbbbbbb"}, "h1: sha-bbbbbbb again; nothing to pull\n"),
-        ({"h1": found(5 * 10**9)}, {}, "5.0 GB to pull, 0 B free afterwards"),
-        ({"h1": found(1000, free=None)}, {}, "1.0 kB to pull\n"),
-        ({"h1": found(diff=[{"before": "A", "after": "A"}])}, {}, "nothing to pull\n"),
-        ({"h1": found(diff=[{"before": "A", "after": "B"}])}, {}, "1 line of its files differs"),
-        ({}, {}, "ROLLOUT sha-bbbbbbb, run r1\n"),
+        (found(stable=""), "h1: nothing -> sha-bbbbbbb; nothing to pull\n"),
+        (found(stable="sha-bbbbbbb"), "h1: sha-bbbbbbb again; nothing to pull\n"),
+        (found(5 * 10**9), "5.0 GB to pull, 0 B free afterwards"),
+        (found(1000, free=None), "1.0 kB to pull\n"),
+        (found(diff=[{"before": "A", "after": "A"}]), "nothing to pull\n"),
+        (found(diff=[{"before": "A", "after": "B"}]), "1 line of its files differs"),
+        (found(action="rollback"), "ROLLBACK sha-bbbbbbb, run r1\n"),
     ],
 )
-def test_what_is_said_of_a_host(hosts, stable, part):
-    assert part in preview.screen(hosts, "sha-bbbbbbb", {**RUN, "stable": stable})
+def test_what_is_said_of_a_host(host, part):
+    assert part in preview.screen({"h1": host}, False)

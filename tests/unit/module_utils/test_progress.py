@@ -118,6 +118,11 @@ STAGED = {"name": "sha-aaaaaaa", "to_pull": 0, "changed": True}
         ("release", {**STAGED, "preview": {}}, []),
         ("release", {"removed": [], "changed": True}, [("confirmed as stable", None)]),
         ("release", {"removed": [], "changed": False}, [("stable already", None)]),
+        (
+            "release",
+            {"services": [{**service("web", "keep"), "stack": "core"}], "removed": [], "changed": True},
+            [("web: as it should be", None), ("confirmed as stable", None)],
+        ),
         ("release", {"changed": True}, []),
         ("lock", {"changed": True, "services": [service("web", "create")], "to_pull": 1}, []),
         ("ansible.builtin.debug", {"msg": "x"}, []),

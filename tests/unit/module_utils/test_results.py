@@ -248,7 +248,6 @@ GOOD = {
     "lock_own": HELD,
     "rollout_target": {"release": "new"},
     "rollout_preview": PREVIEW,
-    "stage_plan": {"changed": False},
     "rollout_staged": STAGED,
     "lock_renewed": {"changed": True},
     "switch_done": {"changed": True, "services": [WEB], "earlier": []},
@@ -265,7 +264,7 @@ NEW = {"name": "new", "staged": True, "settled": False, "to_pull": 7, "stable": 
         ({"lock_fleet": HELD, "lock_own": HELD, "rollout_target": {"release": "new"}}, {}),
         # Until staging has ended nothing is known of it.
         ({"rollout_preview": PREVIEW}, {}),
-        ({k: GOOD[k] for k in list(GOOD)[:6]}, NEW),
+        ({k: GOOD[k] for k in list(GOOD)[:5]}, NEW),
         (GOOD, {**NEW, "services": [WEB], "switched": True}),
         # It was there before: nothing to stage.
         (
@@ -280,6 +279,14 @@ NEW = {"name": "new", "staged": True, "settled": False, "to_pull": 7, "stable": 
         ({"lock_own": HELD, "rollout_preview": {**PREVIEW, "to_pull": 5}, "rollout_staged": SKIPPED}, {**NEW, "to_pull": 5}),
         ({"rollout_preview": PREVIEW, "rollout_staged": BROKE}, {"fault": fault("stage", "h2")}),
         ({"lock_fleet": BROKE, "lock_own": SKIPPED}, {"fault": fault("plan"), "out": False, "lost": False}),
+        # What cannot begin, nobody was asked.
+        ({"rollout_problem": "it broke.", "lock_fleet": SKIPPED, "lock_own": SKIPPED}, {"fault": fault("plan", "h2")}),
+        ({**GOOD, "rollout_problem": ""}, {**NEW, "services": [WEB], "switched": True}),
+        # A run's only host is proven and confirmed by one step.
+        (
+            {**GOOD, "settle_gates": {**GOOD["settle_gates"], **GOOD["settle_confirmed"]}, "settle_confirmed": {}},
+            {**NEW, "services": [WEB], "switched": True},
+        ),
         ({**GOOD, "rollout_result": {"fault": fault("revert")}}, {"fault": fault("revert")}),
     ],
 )
@@ -294,7 +301,6 @@ def test_what_a_host_has_come_to(said, wanted):
         ("lock_own", "plan", "h2"),
         ("rollout_target", "plan", "h1"),
         ("rollout_preview", "stage", "h2"),
-        ("stage_plan", "stage", "h2"),
         ("rollout_staged", "stage", "h2"),
         ("lock_renewed", "switch", "h1"),
         ("switch_done", "switch", "h2"),

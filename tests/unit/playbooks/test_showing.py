@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 
 import jsonschema
@@ -41,13 +40,9 @@ def refused(ansible, root, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("options", [(), ("--check",)])
-def test_a_line_for_each_step_within_eighty_columns(refused, options):
+def test_nothing_but_the_last_screen(refused, options):
     above, screen = refused(*options)
-    wave, step, *more = above.splitlines()
-    assert wave == "Plan the rollout"
-    assert re.fullmatch(r"  localhost  FAILED: sha 'xyz' is not a commit: expected .*… +\d+\.\d s", step)
-    assert len(step) <= 80
-    assert more == [], "nothing of waves without hosts, no recap"
+    assert above == "", "nothing of waves without hosts, no recap"
     assert "On host localhost: sha 'xyz' is not a commit: expected 7 to 40 characters 0-9 a-f, for example" in screen
 
 

@@ -136,11 +136,35 @@ def test_wrapped(plugin, text, lines):
     assert plugin.wrapped(text, 10).split("\n") == lines
 
 
-def test_the_plan_is_printed_at_once(callback, said):
-    callback.v2_runner_on_ok(said({"ansible_facts": {"rollout_plan": "THE PLAN"}}))
-    assert callback.shown == ["THE PLAN"]
-    callback.v2_playbook_on_stats(None)
-    assert callback.shown == ["THE PLAN"]
+def previewed(stable, part):
+    row = {"service": "web", "action": "recreate", "why": "image", "old": None, "new": None, "gap": None}
+    known = {"action": "rollout", "run": "r1", "release": "new", "stable": stable}
+    return {"preview": {**known, "services": [row], "to_pull": 0}, "diff": [{"before": "A=1", "after": part}]}
+
+
+@pytest.mark.parametrize(("diff", "last"), [(False, "  web      restart\n"), (True, "  +A=3\n")])
+def test_the_plan_is_shown_once_all_hosts_have_previewed_it(callback, plugin, said, monkeypatch, diff, last):
+    monkeypatch.setattr(plugin.context, "CLIARGS", {"diff": diff})
+    callback.v2_playbook_on_task_start(None, False)
+    callback.v2_runner_on_ok(said(previewed("old", "A=2")))
+    callback.v2_runner_on_ok(said(previewed("", "A=3"), "h2"))
+    assert callback.shown == []
+    callback.v2_playbook_on_task_start(None, False)
+    callback.v2_playbook_on_task_start(None, False)
+    (plan,) = callback.shown
+    assert plan.startswith("ROLLOUT new, run r1\nh1: old -> new; nothing to pull; 1 line of its files differs")
+    assert "\nh2: nothing -> new; " in plan
+    assert plan.endswith(last)
+
+
+@pytest.mark.parametrize("event", ["v2_runner_on_failed", "v2_runner_on_unreachable"])
+def test_no_plan_is_shown_where_a_host_refuses_it(callback, said, event):
+    callback.v2_runner_on_unreachable(said({}, "h3"))
+    callback.v2_playbook_on_task_start(None, False)
+    for told, content, host in (("v2_runner_on_ok", previewed("old", "A=2"), "h1"), (event, {"msg": "no"}, "h2")):
+        getattr(callback, told)(said(content, host))
+    callback.v2_playbook_on_task_start(None, False)
+    assert callback.shown == []
 
 
 @pytest.fixture
