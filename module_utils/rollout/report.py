@@ -10,6 +10,7 @@ from ansible.module_utils.rollout.tables import table
 
 SUCCEEDED, UNCHANGED, REFUSED = "succeeded", "unchanged", "refused"
 REVERTED, REVERT_FAILED, UNKNOWN = "reverted", "revert failed", "unknown"
+UNTOUCHED = "nothing was touched, what ran before still runs"
 
 
 def verdict(results: Sequence[Result], lost: Sequence[str]) -> str:
@@ -109,14 +110,35 @@ def aftermath(results: Mapping[str, Mapping[str, Result]]) -> list[str]:
 
 
 def _faults(results: Mapping[str, Result], log: bool = True) -> list[str]:
-    """Each fault once; that of another host is not repeated for each host that saw it."""
-    found = []
+    """Each fault once, with all its hosts; that of another host is not repeated for each host that saw it."""
+    hosts: dict[tuple[bool, str], list[str]] = {}
     for result in results.values():
         for key in ("fault", "revert_fault"):
-            text = _fault(result[key], key == "revert_fault", log) if result.get(key) else ""
-            if text and text not in found:
-                found.append(text)
-    return found
+            fault = result.get(key)
+            if fault:
+                known = hosts.setdefault((key == "revert_fault", _fault(fault, log)), [])
+                known += [fault["host"]] if fault["host"] not in known else []
+    return [where(names, revert) + text for (revert, text), names in hosts.items()]
+
+
+def ended_early(action: str, errors: Mapping[str, str], touched: bool) -> str:
+    """The last screen of a run that ended before its hosts could tell its verdict.
+
+    Args:
+        action: rollout or rollback.
+        errors: host -> what went wrong there, as a sentence.
+        touched: whether a step may have changed what runs.
+    """
+    head = "ENDED EARLY: what runs now, ansible-playbook status.yml says" if touched else f"{REFUSED.upper()}: {UNTOUCHED}"
+    hosts: dict[str, list[str]] = {}
+    for host, error in errors.items():
+        hosts.setdefault(error, []).append(host)
+    return "\n\n".join([f"{action.upper()} {head}.", *(f"{where(names)}: {error}" for error, names in hosts.items())])
+
+
+def where(hosts: Sequence[str], revert: bool = False) -> str:
+    """The beginning of a sentence about hosts."""
+    return f"{'The revert failed on' if revert else 'On'} host{'s' if len(hosts) > 1 else ''} {', '.join(hosts)}"
 
 
 def taken(results: Mapping[str, Result]) -> bool:
@@ -175,7 +197,7 @@ def _head(word: str, release: str, results: Mapping[str, Result], run: Mapping[s
         + {
             SUCCEEDED: f"{release} runs on {hosts}, every gate held.",
             UNCHANGED: f"{release} runs on {hosts} already. Nothing was restarted.",
-            REFUSED: "nothing was touched, what ran before still runs.",
+            REFUSED: f"{UNTOUCHED}.",
             REVERTED: f"{release} did not pass. "
             + (
                 "It was taken away; there was no stable release to go back to."
@@ -208,9 +230,9 @@ def _services(results: Mapping[str, Result], release: str) -> list[str]:
     return [table(["HOST", "SERVICE", "CHANGE", "GAP", "TORCH"], rows), "\n".join(notes)] if rows else []
 
 
-def _fault(fault: Mapping[str, Any], revert: bool, log: bool) -> str:
+def _fault(fault: Mapping[str, Any], log: bool) -> str:
     gate = f", gate {fault['gate']}" if fault.get("gate") else ""
-    text = f"{'The revert failed on' if revert else 'On'} host {fault['host']}{gate}: {fault['msg']}"
+    text = f"{gate}: {fault['msg']}"
     if log and fault.get("log"):
         text += "\nThe last lines of its log:\n" + "\n".join("    " + line for line in str(fault["log"]).splitlines()[-15:])
     return text

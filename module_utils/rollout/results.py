@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Iterable, Mapping, Sequence
 
 from ansible.module_utils.rollout import inventory
@@ -9,6 +10,9 @@ from ansible.module_utils.rollout import inventory
 BEFORE_SWITCH = ("plan", "stage")
 LOST = "lost"
 Result = Mapping[str, Any]
+# Ansible's words for an argument of another type, and for a variable that is nowhere.
+_NO_KIND = re.compile(r"argument '(\w+)' is of type .* unable to convert to (\w+).*", re.DOTALL)
+_UNDEFINED = re.compile(r"(?:Task failed: )?(?:.*: )?('[^']+') is undefined\.?", re.DOTALL)
 
 
 def of_host(host: str, said: Mapping[str, Any]) -> dict[str, Any]:
@@ -60,16 +64,26 @@ def with_fault(result: Result, phase: str, host: str, failed: Any) -> dict[str, 
             one = item
     if one.get("unreachable"):
         return _lost(result, phase, host, str(one.get("msg") or "no message"))
-    message = str(one.get("msg") or "failed without a message")
-    if one.get("argument_errors"):
-        message = "; ".join(str(e) for e in one["argument_errors"])
-    if "sudo" in message and "assword" in message:
-        message += ". Sudo wants a password on this host: add --ask-become-pass."
-    fault = {"phase": phase, "host": host, "msg": message}
+    fault = {"phase": phase, "host": host, "msg": sentence(one)}
     fault.update({key: one[key] for key in ("service", "stack", "gate", "log", "fenced") if one.get(key)})
     # A host that went back by itself is not one on which the revert failed.
     key = "revert_fault" if phase == "revert" and not one.get("fenced") else "fault"
     return {**result, key: result.get(key) or fault, **({"out": True} if one.get("fenced") else {})}
+
+
+def sentence(task: Result) -> str:
+    """What a failed task says, as a sentence for the operator: also where Ansible itself refused what the inventory sets."""
+    message = str(task.get("msg") or "failed without a message")
+    if task.get("argument_errors"):
+        # Which names internal classes of Ansible, and no remedy.
+        kinds = (_NO_KIND.sub(r"\1 is not of the type \2", str(error)) for error in task["argument_errors"])
+        return f"{'; '.join(kinds)}. docs/inventory.md says what an inventory, or -e, may set."
+    undefined = _UNDEFINED.fullmatch(message)
+    if undefined:
+        return f"{undefined[1]} is undefined: define it in the inventory or with -e, or correct what refers to it."
+    if "sudo" in message and "assword" in message:
+        message += ". Sudo wants a password on this host: add --ask-become-pass."
+    return message
 
 
 def _lost(result: Result, phase: str, host: str, message: str) -> dict[str, Any]:

@@ -68,7 +68,7 @@ def ended_early(run: str, action: str, errors: Mapping[str, str], who: str) -> d
         "good": False,
         "release": "",
         "who": who,
-        "head": "Nothing was touched, what ran before still runs.",
+        "head": f"{report.UNTOUCHED.capitalize()}.",
         "faults": [{"host": host, "phase": "plan", "msg": error} for host, error in errors.items()],
         "notes": [],
         "hosts": [],

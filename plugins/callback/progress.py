@@ -24,7 +24,7 @@ _HERE = str(Path(__file__).resolve().parents[2] / "module_utils")
 if _HERE not in ansible.module_utils.__path__:
     ansible.module_utils.__path__.append(_HERE)
 
-from ansible.module_utils.rollout import progress
+from ansible.module_utils.rollout import progress, results
 
 DOCUMENTATION = """
 name: progress
@@ -37,6 +37,8 @@ extends_documentation_fragment: [default_callback]
 """
 
 OURS = ("rollout.yml", "rollback.yml", "status.yml", "gpu_check.yml", "unlock.yml")
+# Whose last screen, whatever it ends by, the callback `rollout` has.
+WHOLE = ("rollout.yml", "rollback.yml")
 # What fails without failing the run at once, because the run has a verdict for it.
 TOLD = ("release", "stack")
 # Seconds between two lines about the same step, where lines cannot be written over.
@@ -54,6 +56,7 @@ class CallbackModule(Default):
         super().__init__()
         self._calm = False
         self._check = False
+        self._told = False
         self._began: dict[tuple[str, str], float] = {}
         self._errors: dict[str, str] = {}
         self._screen = False
@@ -63,6 +66,7 @@ class CallbackModule(Default):
         """Be calm for our own playbooks, and listen to what hosts say of themselves."""
         self._calm = Path(playbook._file_name).name in OURS and self._display.verbosity == 0
         self._check = bool(context.CLIARGS.get("check"))
+        self._told = Path(playbook._file_name).name in WHOLE
         if not self._calm:
             super().v2_playbook_on_start(playbook)
             return
@@ -164,7 +168,7 @@ class CallbackModule(Default):
             self._live.close()
         if not self._calm:
             super().v2_playbook_on_stats(stats)
-        elif not self._screen:
+        elif not self._screen and not self._told:
             for host, error in self._errors.items():
                 self._display.display(f"\n{host}: {error}")
 
@@ -177,7 +181,7 @@ class CallbackModule(Default):
 
     def _failed(self, result: Any) -> None:
         content, host = _content(result), _host(result)
-        message = str(content.get("msg") or content.get("stderr") or "failed without a message")
+        message = results.sentence({**content, "msg": content.get("msg") or content.get("stderr")})
         # The end of a run says its verdict itself.
         if not self._screen:
             self._errors.setdefault(host, message)

@@ -22,7 +22,7 @@ _ROOT = Path(__file__).resolve().parents[2]
 if str(_ROOT / "module_utils") not in ansible.module_utils.__path__:
     ansible.module_utils.__path__.append(str(_ROOT / "module_utils"))
 
-from ansible.module_utils.rollout import machine, preview, run_document, run_page, steps, target
+from ansible.module_utils.rollout import machine, preview, report, results, run_document, run_page, steps, target
 from ansible.module_utils.rollout.files import write_atomic
 
 DOCUMENTATION = """
@@ -132,7 +132,7 @@ class CallbackModule(CallbackBase):
         self._done(result)
         self._refused = True
         if not ignore_errors:
-            self._errors.setdefault(_host(result), str(_content(result).get("msg") or "failed without a message"))
+            self._errors.setdefault(_host(result), results.sentence(_content(result)))
 
     def v2_runner_item_on_failed(self, result: Any) -> None:
         """So of one in a loop."""
@@ -152,7 +152,9 @@ class CallbackModule(CallbackBase):
             with self._stdout as out:
                 print(self._screen, file=out)
             return
-        if not self._screen and self._lost:
+        if not self._screen and self._verb and self._errors:
+            self._screen = report.ended_early(self._verb, self._errors, self._touched)
+        elif not self._screen and self._lost:
             self._screen = (
                 f"Unreachable: {', '.join(dict.fromkeys(self._lost))}. Ansible's message above says why; "
                 "then: ansible-playbook status.yml"

@@ -132,7 +132,7 @@ def test_verdict(results, lost, word):
             {"timeout": 900},
             [
                 "ROLLOUT UNKNOWN: a host was lost, so what runs there is not known. The others are on sha-aaaaaaa.",
-                "On host core: it broke.\n\nOn host gpu: it broke.",
+                "On hosts core, gpu: it broke.",
                 "What runs where:\n  core  sha-aaaaaaa\n  gpu   not known: sha-bbbbbbb, sha-aaaaaaa, or both\n"
                 "A host that was switched and not confirmed goes back by itself within 15 min of its switch (its guard is armed).\n"
                 "Until then different releases run together: sha-aaaaaaa (core) with an unknown one (gpu).",
@@ -362,6 +362,25 @@ def test_unlock_screen(task, line):
     assert report.unlock_screen({"h1": task}) == (
         line + "\n\nAn armed guard stays armed. Roll out or roll back again: ansible-playbook status.yml shows what is there."
     )
+
+
+def test_what_went_wrong_on_several_hosts_is_told_once():
+    twice = {host: {"fault": {**fault("plan", host), "gate": "health"}} for host in ("h1", "h2", "h1")}
+    other = {"h3": {"fault": fault("plan", "h3"), "revert_fault": fault("revert", "h3")}}
+    said = report.screen({**twice, **other}, [], {"action": "rollout", "run": "r1"})
+    assert "On hosts h1, h2, gate health: it broke.\n\nOn host h3: it broke.\n\nThe revert failed on host h3: it broke." in said
+
+
+@pytest.mark.parametrize(
+    ("touched", "head"),
+    [
+        (False, "ROLLBACK REFUSED: nothing was touched, what ran before still runs."),
+        (True, "ROLLBACK ENDED EARLY: what runs now, ansible-playbook status.yml says."),
+    ],
+)
+def test_a_run_that_ends_before_its_verdict(touched, head):
+    errors = {"h1": "It broke.", "h2": "No route.", "h3": "It broke."}
+    assert report.ended_early("rollback", errors, touched) == f"{head}\n\nOn hosts h1, h3: It broke.\n\nOn host h2: No route."
 
 
 def test_screen_of_a_run_that_lost_every_host():

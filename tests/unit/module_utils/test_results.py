@@ -51,7 +51,7 @@ REVERTED = {**OK, "fault": fault("switch")}
         (
             "plan",
             {"msg": "Validation failed", "argument_errors": ["a is no int", "b"]},
-            fault("plan") | {"msg": "a is no int; b"},
+            fault("plan") | {"msg": "a is no int; b. docs/inventory.md says what an inventory, or -e, may set."},
         ),
     ],
 )
@@ -316,6 +316,42 @@ def test_each_step_that_fails_is_the_fault_of_its_phase(step, phase, host):
     assert lost["fault"]["phase"] == (phase if phase in results.BEFORE_SWITCH else "lost")
     # Only a host that was asked itself is out.
     assert lost["out"] is (host == "h2")
+
+
+KIND = "argument 'rollout_keep' is of type str and we were unable to convert to int: <class 'str'> cannot be converted to an int"
+
+
+@pytest.mark.parametrize(
+    ("task", "said"),
+    [
+        ({"msg": "No such file."}, "No such file."),
+        ({}, "failed without a message"),
+        ({"msg": None}, "failed without a message"),
+        (
+            {
+                "msg": "Validation of arguments failed:\n…",
+                "argument_errors": [KIND, "missing required arguments: rollout_stacks"],
+            },
+            "rollout_keep is not of the type int; missing required arguments: rollout_stacks. docs/inventory.md says what an "
+            "inventory, or -e, may set.",
+        ),
+        (
+            {"msg": "Task failed: 'ktrdr_host' is undefined"},
+            "'ktrdr_host' is undefined: define it in the inventory or with -e, or correct what refers to it.",
+        ),
+        # What only ends like it.
+        (
+            {"msg": "Service web: its log says that 'x' is undefined here."},
+            "Service web: its log says that 'x' is undefined here.",
+        ),
+        (
+            {"msg": "sudo: a password is required"},
+            "sudo: a password is required. Sudo wants a password on this host: add --ask-become-pass.",
+        ),
+    ],
+)
+def test_a_failed_task_as_a_sentence(task, said):
+    assert results.sentence(task) == said
 
 
 def test_an_optional_host_that_is_down_is_behind_and_nothing_more():

@@ -63,8 +63,17 @@ def test_a_misspelt_group(play):
 
 
 def test_a_wrong_type(play):
-    said = play(rollout_keep="many")
-    assert "argument 'rollout_keep' is of type str and we were unable to convert to int" in said
+    said = " ".join(play(rollout_keep="many").split())
+    assert (
+        "nothing was touched, what ran before still runs. On host localhost: rollout_keep is not of the type int. docs/" in said
+    )
+
+
+def test_a_variable_that_is_nowhere(play):
+    said = " ".join(play(rollout_keep="{{ nowhere }}").split())
+    assert (
+        "ROLLOUT REFUSED: nothing was touched, what ran before still runs. On host localhost: 'nowhere' is undefined: def" in said
+    )
 
 
 def test_a_drain_that_is_none(play):

@@ -297,6 +297,9 @@ def test_the_report_of_a_run_that_ended_before_it_began(run, only, reports, name
     ]
     assert "@" in found["who"]
     (screen,) = made.shown
+    assert screen.startswith(
+        f"\n{name[:-4].upper()} REFUSED: nothing was touched, what ran before still runs.\n\nOn host h1: arg"
+    )
     assert screen.endswith(f"\n\nReport: {reports}/20260101T000000Z-none/report.html")
 
 
@@ -396,7 +399,8 @@ def test_no_reports_are_wanted(run, tmp_path, monkeypatch, document):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("ROLLOUT_REPORTS", "")
     made = run(("Plan the rollout", ("runner_on_failed", {"msg": "no"})), document=document)
-    assert made.shown == (["\nTHE SCREEN"] if document else [])
+    early = "\nROLLOUT REFUSED: nothing was touched, what ran before still runs.\n\nOn host h1: no"
+    assert made.shown == ["\nTHE SCREEN" if document else early]
     assert list(tmp_path.iterdir()) == []
 
 

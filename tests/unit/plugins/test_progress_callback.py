@@ -181,7 +181,7 @@ def test_what_is_too_long_for_its_time_is_not_cut(begin, clock):
 
 
 def test_each_item_of_a_loop_has_its_own_line_and_time(begin, clock):
-    callback = begin()
+    callback = begin(name="unlock.yml")
     callback.v2_runner_on_start(named("h1"), SimpleNamespace(_uuid="t1"))
     for seconds in (30.0, 2.0):
         clock.now += seconds
@@ -212,7 +212,7 @@ def test_check_mode_tells_no_steps_but_failures(begin):
 
 @pytest.mark.parametrize("columns", [60, 80, 200])
 def test_a_failure_is_cut_in_its_line_and_whole_once_at_the_end(begin, clock, columns):
-    callback = begin(columns=columns)
+    callback = begin(name="unlock.yml", columns=columns)
     callback.v2_runner_on_start(named("h1"), SimpleNamespace(_uuid="t1"))
     clock.now += 12.3
     callback.v2_runner_on_failed(said({"msg": f"{LONG}\nMore of it."}))
@@ -229,8 +229,16 @@ def test_a_failure_is_cut_in_its_line_and_whole_once_at_the_end(begin, clock, co
     assert callback.shown[4:] == [f"\nh1: {LONG}\nMore of it.", "\nh2: sh: not found", "\nh3: failed without a message"]
 
 
+@pytest.mark.parametrize("name", ["rollout.yml", "rollback.yml"])
+def test_what_ends_a_run_its_last_screen_says_whole(begin, name):
+    callback = begin(name=name)
+    callback.v2_runner_on_failed(said({"msg": "no"}))
+    callback.v2_playbook_on_stats(None)
+    assert callback.shown == ["  h1  FAILED: no"]
+
+
 def test_where_a_screen_came_it_says_it_all(begin):
-    callback = begin()
+    callback = begin(name="status.yml")
     callback.v2_runner_on_failed(said({"msg": "no"}))
     callback.v2_runner_on_ok(said({"ansible_facts": {"rollout_screen": "REFUSED"}}, action="ansible.builtin.set_fact"))
     callback.v2_runner_on_ok(said({"ansible_facts": {"other": 1}}, action="ansible.builtin.set_fact"))
@@ -254,7 +262,7 @@ def test_a_step_for_whose_failure_the_run_has_a_verdict_is_told(begin, action):
 
 
 def test_a_host_that_is_lost(begin, clock):
-    callback = begin()
+    callback = begin(name="unlock.yml")
     callback.v2_playbook_on_play_start(play("Settle"))
     callback.v2_runner_on_start(named("h1"), SimpleNamespace(_uuid="t1"))
     clock.now += 20.0
