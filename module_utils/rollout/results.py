@@ -77,7 +77,7 @@ def sentence(task: Result) -> str:
     if task.get("argument_errors"):
         # Which names internal classes of Ansible, and no remedy.
         kinds = (_NO_KIND.sub(r"\1 is not of the type \2", str(error)) for error in task["argument_errors"])
-        return f"{'; '.join(kinds)}. docs/inventory.md says what an inventory, or -e, may set."
+        return f"{'; '.join(kinds)}. docs/inventory.md and docs/operations.md say what may be set."
     undefined = _UNDEFINED.fullmatch(message)
     if undefined:
         return f"{undefined[1]} is undefined: define it in the inventory or with -e, or correct what refers to it."

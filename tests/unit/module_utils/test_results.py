@@ -51,7 +51,7 @@ REVERTED = {**OK, "fault": fault("switch")}
         (
             "plan",
             {"msg": "Validation failed", "argument_errors": ["a is no int", "b"]},
-            fault("plan") | {"msg": "a is no int; b. docs/inventory.md says what an inventory, or -e, may set."},
+            fault("plan") | {"msg": "a is no int; b. docs/inventory.md and docs/operations.md say what may be set."},
         ),
     ],
 )
@@ -332,8 +332,8 @@ KIND = "argument 'rollout_keep' is of type str and we were unable to convert to 
                 "msg": "Validation of arguments failed:\n…",
                 "argument_errors": [KIND, "missing required arguments: rollout_stacks"],
             },
-            "rollout_keep is not of the type int; missing required arguments: rollout_stacks. docs/inventory.md says what an "
-            "inventory, or -e, may set.",
+            "rollout_keep is not of the type int; missing required arguments: rollout_stacks. docs/inventory.md and "
+            "docs/operations.md say what may be set.",
         ),
         (
             {"msg": "Task failed: 'ktrdr_host' is undefined"},

@@ -50,8 +50,8 @@ def test_a_strict_document(ansible):
     ("typed", "sentence"),
     [
         ("format=xml", "value of format must be one of: table, json, got: xml"),
-        ("strict=perhaps", "argument 'strict' is of type str and we were unable to convert to bool"),
-        ("format=json strict=perhaps", "argument 'strict' is of type str and we were unable to convert to bool"),
+        ("strict=perhaps", "strict is not of the type bool. docs/inventory.md"),
+        ("format=json strict=perhaps", "strict is not of the type bool. docs/inventory.md"),
     ],
 )
 def test_a_wrong_value_is_refused(ansible, typed, sentence):
