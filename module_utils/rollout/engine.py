@@ -139,7 +139,8 @@ class Engine:
         extra: Optional[Mapping[str, str]] = None,
     ) -> tuple[int, str, str]:
         """Run ``docker ARGUMENTS``: exit status, stdout, stderr (the ends of a flood). 124 after ``timeout`` seconds."""
-        direct = [self._compose, *arguments[1:]] if arguments[0] == "compose" and self._compose else []
+        program = self._compose[0] if arguments[0] == "compose" else ""
+        direct = [program, *arguments[1:]] if program else []
         limit = timeout or self.timeout
         try:
             process = subprocess.Popen(
@@ -165,22 +166,24 @@ class Engine:
             process.wait()
 
     @functools.cached_property
-    def _compose(self) -> str:
-        """Compose's own program, where docker would start it: by itself it takes half the time. Empty where that is not certain.
+    def _compose(self) -> tuple[str, str]:
+        """Compose's own program, where docker would start it, and its version. Empty where that is not certain.
 
-        A plugin is the same program as the standalone Compose (docs.docker.com/compose/install/standalone).
+        By itself it takes half the time. A plugin is the same program as the standalone Compose
+        (docs.docker.com/compose/install/standalone).
         """
         home = _home()
         # Plugins elsewhere, or a docker that is something else (a wrapper, Podman): docker knows best.
         if shutil.which("docker") not in _DOCKER or _says(home, "cliPluginsExtraDirs"):
-            return ""
+            return "", ""
         places = (f"{directory}/docker-compose" for directory in (home / "cli-plugins", *_PLUGINS))
         found = next((place for place in places if os.access(place, os.X_OK)), "")
         try:
             said = subprocess.run([found, "version", "--short"], env=self._environment(), capture_output=True, timeout=20)
         except (OSError, subprocess.SubprocessError):
-            return ""
-        return found if said.returncode == 0 and version_tuple(said.stdout.decode("utf-8", "replace")) else ""
+            return "", ""
+        version = said.stdout.decode("utf-8", "replace")
+        return (found, version) if said.returncode == 0 and version_tuple(version) else ("", "")
 
     def _environment(self) -> dict[str, str]:
         return {**scrubbed(os.environ), **({"DOCKER_CONFIG": self.config} if self.config else {})}
@@ -229,7 +232,7 @@ class Engine:
     def _asked(self) -> dict[str, Any]:
         if not shutil.which("docker"):
             raise RolloutError("Docker is not installed: run ansible-playbook playbooks/prepare.yml, or install it.")
-        self._version = self._workers.submit(self.run, ["compose", "version", "--short"], timeout=20)
+        self._version = self._workers.submit(self._said_version)
         try:
             status, info = self.api.get("/info")
             trouble = "" if status < 400 else str(info.get("message"))
@@ -249,6 +252,10 @@ class Engine:
             "id": str(info.get("ID") or ""),
             "data": str(info.get("DockerRootDir") or "/var/lib/docker"),
         }
+
+    def _said_version(self) -> tuple[int, str, str]:
+        _program, version = self._compose
+        return (0, version, "") if version else self.run(["compose", "version", "--short"], timeout=20)
 
     def _compose_version(self) -> str:
         code, out, _err = self._version.result()

@@ -188,6 +188,14 @@ def test_composes_version_is_asked_meanwhile_and_told_by_whoever_needs_it(plugin
     assert plugins.calls().count("compose version --short") == 1
 
 
+def test_a_plugin_is_asked_for_its_version_once(plugins, tmp_path):
+    plugins(version=f"echo asked >> {tmp_path}/asked; echo v2.30.0")
+    engine = Engine()
+    assert engine.facts()["compose"] == "2.30.0"
+    assert engine.run(["compose", "ps"])[1] == "by all: ps\n"
+    assert (tmp_path / "asked").read_text() == "asked\n"
+
+
 def test_a_host_without_compose_is_refused_by_whoever_needs_it(docker):
     docker(info())
     engine = Engine()
