@@ -15,6 +15,8 @@ WAVES = {
     "Settle": "settle",
     "Revert, if anything failed": "revert",
 }
+# The plays that a run begins with.
+FIRST = ("Plan the rollout", "Plan the rollback")
 _FAULT = ("host", "phase", "gate", "stack", "service", "msg", "log")
 
 

@@ -193,7 +193,8 @@ class CallbackModule(Default):
         began = self._began.get((host, result.task._uuid))
         if seconds is None and began:
             seconds = time.monotonic() - began
-        took = f"{seconds:7.1f} s" if seconds else ""
+        # Nobody wants to read of nothing.
+        took = f"{seconds:7.1f} s" if seconds and seconds >= 0.05 else ""
         width = min(self._display.columns, 80) - 1
         # The next of a loop begins here.
         self._began[host, result.task._uuid] = time.monotonic()

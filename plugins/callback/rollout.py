@@ -57,21 +57,27 @@ class CallbackModule(CallbackBase):
 
     def __init__(self) -> None:
         super().__init__()
+        self._verb = ""
+        self._stdout: Optional[TextIO] = None
+        self._begin()
+        # What every worker process would load for itself again: they are forked from this one.
+        self._warm = (list(filter_loader.all()), list(test_loader.all()), steps, target)
+
+    def _begin(self) -> None:
+        """Know nothing yet of a run: a playbook may have several."""
         self._screen = ""
         self._lost: list[str] = []
+        # Of the present task: its hosts in their order, what they previewed, and whether one of them refused.
+        self._hosts: list[str] = []
         self._previews: dict[str, dict[str, Any]] = {}
         self._refused = False
         self._errors: dict[str, str] = {}
-        self._verb = ""
         self._touched = False
         self._document: Optional[dict[str, Any]] = None
-        self._stdout: Optional[TextIO] = None
         self._events: list[dict[str, Any]] = []
         self._waves: list[dict[str, Any]] = []
         self._wave: Optional[str] = None
         self._started, self._clock = time.time(), time.monotonic()
-        # What every worker process would load for itself again: they are forked from this one.
-        self._warm = (list(filter_loader.all()), list(test_loader.all()), steps, target)
 
     def v2_playbook_on_start(self, playbook: Any) -> None:
         """Refuse to run a part: it would leave out the lock, the gates or the confirmation. Keep stdout for a document."""
@@ -94,7 +100,10 @@ class CallbackModule(CallbackBase):
             raise SystemExit(2)
 
     def v2_playbook_on_play_start(self, play: Any) -> None:
-        """A wave ends where the next play begins."""
+        """A wave ends where the next play begins, and a run where the next one does."""
+        if self._document and play.get_name() in run_document.FIRST:
+            self._tell()
+            self._begin()
         now = self._now()
         self._wave = run_document.wave(play.get_name())
         if self._waves and self._waves[-1]["to"] is None:
@@ -104,15 +113,20 @@ class CallbackModule(CallbackBase):
 
     def v2_playbook_on_task_start(self, task: Any, is_conditional: bool) -> None:
         """Show the plan, once the hosts have previewed it; where one of them refuses, its reason is told instead."""
-        if self._previews and not self._refused:
-            self._display.display(preview.screen(self._previews, bool(context.CLIARGS.get("diff"))))
-        self._previews, self._refused = {}, False
+        found = {} if self._refused else {host: self._previews[host] for host in self._hosts if host in self._previews}
+        self._hosts, self._previews, self._refused = [], {}, False
+        if found:
+            self._display.display(preview.screen(found, bool(context.CLIARGS.get("diff"))))
+
+    def v2_runner_on_start(self, host: Any, task: Any) -> None:
+        """Hosts answer in any order, and begin in that of the play."""
+        self._hosts.append(host.get_name())
 
     def v2_runner_on_ok(self, result: Any) -> None:
         """Take what a task hands over."""
         content = _content(result)
         self._done(result)
-        if "preview" in content:
+        if "preview" in content and _action(result) == "release":
             self._previews[_host(result)] = content
         facts = content.get("ansible_facts")
         if not isinstance(facts, dict):
@@ -140,18 +154,23 @@ class CallbackModule(CallbackBase):
 
     def v2_runner_on_unreachable(self, result: Any) -> None:
         """Remember a lost host: a run that loses all of them never reaches its report."""
+        self._done(result)
         self._lost.append(_host(result))
         self._refused = True
         self._errors.setdefault(_host(result), str(_content(result).get("msg") or "it became unreachable"))
 
     def v2_playbook_on_stats(self, stats: Any) -> None:
-        """Print the screen, and write the report."""
+        """The playbook's only run ends here, or its last one."""
         # What is left goes with the process: taking it to pieces at the end costs a third of a second.
         gc.freeze()
         if self._stdout and self._screen:
             with self._stdout as out:
                 print(self._screen, file=out)
             return
+        self._tell()
+
+    def _tell(self) -> None:
+        """Print the screen, and write the report."""
         if not self._screen and self._verb and self._errors:
             self._screen = report.ended_early(self._verb, self._errors, self._touched)
         elif not self._screen and self._lost:
@@ -166,8 +185,10 @@ class CallbackModule(CallbackBase):
 
     def _done(self, result: Any) -> None:
         content = _content(result)
+        # A step that is cut off says nothing of what it did.
+        if self._wave not in (None, "stage", "settle") and not context.CLIARGS.get("check"):
+            self._touched = True
         if content.get("phases") and "preview" not in content:
-            self._touched = self._touched or self._wave not in (None, "stage")
             if self._wave:
                 self._waves[-1]["busy"] = True
             self._events += run_document.events(_host(result), self._wave or "", content, self._now())
@@ -229,6 +250,10 @@ def _summaries(reports: Path) -> list[dict[str, Any]]:
 def _content(result: Any) -> dict[str, Any]:
     # Ansible 2.19 and later have it public.
     return dict(result.result if hasattr(result, "result") else result._result)
+
+
+def _action(result: Any) -> str:
+    return str((result.task if hasattr(result, "task") else result._task).action)
 
 
 def _host(result: Any) -> str:

@@ -139,6 +139,8 @@ def test_every_play_of_the_flow_is_known(root):
     names = [line.removeprefix("- name: ") for line in text.splitlines() if line.startswith("- name: ")]
     assert [n for n in names if run_document.wave(n) is None] == ["Report"]
     assert set(run_document.WAVES) <= set(names)
+    begins = [(root / f"playbooks/{verb}.yml").read_text().splitlines()[1] for verb in ("rollout", "rollback")]
+    assert begins == [f"- name: {name}" for name in run_document.FIRST]
 
 
 PHASE = {"phase": "start", "service": "web", "detail": "", "from": 1.0, "to": 3.0, "good": True}

@@ -24,9 +24,9 @@ def ansible(root, tmp_path):
     docker.chmod(0o755)
     inventory = tmp_path / "hosts.json"
 
-    def run(playbook, *options, groups=("backend",), facts=None, **variables):
-        """``facts`` are the inventory's, ``variables`` those of -e."""
-        host = {"ansible_connection": "local", "ansible_python_interpreter": shutil.which("python3")}
+    def run(playbook, *options, groups=("backend",), facts=None, hosts=None, **variables):
+        """``facts`` are the inventory's, ``hosts`` each one's own, ``variables`` those of -e."""
+        local = {"ansible_connection": "local", "ansible_python_interpreter": shutil.which("python3")}
         known = {
             "rollout_application": "app",
             "rollout_registry": "localhost:1",
@@ -34,8 +34,9 @@ def ansible(root, tmp_path):
             "rollout_stacks": {"core": STACK},
             **(facts or {}),
         }
-        children = {group: {"hosts": {"localhost": {}}} for group in groups}
-        inventory.write_text(json.dumps({"all": {"hosts": {"localhost": host}, "children": children, "vars": known}}))
+        own = {name: {**local, **mine} for name, mine in (hosts or {"localhost": {}}).items()}
+        children = {group: {"hosts": {name: {} for name in own}} for group in groups}
+        inventory.write_text(json.dumps({"all": {"hosts": own, "children": children, "vars": known}}))
         return subprocess.run(
             ["ansible-playbook", "--inventory", str(inventory), playbook, "--extra-vars", json.dumps(variables), *options],
             cwd=root,

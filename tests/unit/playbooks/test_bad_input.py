@@ -45,6 +45,8 @@ def play(ansible, tmp_path):
             {"sha": "abc1234", "rollout_drain": "wait", "rollout_drain_timeout": 900},
             "rollout_drain_timeout is 900 and rollout_confirm_timeout 900: the guard would act while a service is still waited",
         ),
+        # No other wave has a host here.
+        ({"rollout_stacks": {"core": {"template": "x"}}}, "On host localhost: rollout_stacks.core.wave is missing."),
         ({"sha": "abc1234"}, "Registry localhost:1 does not answer"),
     ],
 )
@@ -74,6 +76,26 @@ def test_a_variable_that_is_nowhere(play):
     assert (
         "ROLLOUT REFUSED: nothing was touched, what ran before still runs. On host localhost: 'nowhere' is undefined: def" in said
     )
+
+
+@pytest.mark.parametrize("wrong", ["h1", "h2"])
+def test_what_one_host_of_several_has_wrong_ends_the_run_for_all(play, wrong):
+    said = " ".join(play(hosts={"h1": {}, "h2": {}, wrong: {"rollout_keep": "many"}}, sha="abc1234").split())
+    assert f"{UNTOUCHED} On host {wrong}: rollout_keep is not of the type int." in said
+    assert "REVERT" not in said
+
+
+@pytest.mark.parametrize("playbook", ["rollout.yml", "rollback.yml"])
+def test_what_was_typed_refers_to_nothing_on_several_hosts(play, playbook):
+    said = " ".join(play(playbook, hosts={"h1": {}, "h2": {}}, sha="{{ nowhere }}").split())
+    assert f"{UNTOUCHED.removeprefix('ROLLOUT ')} On host h1: 'nowhere' is undefined: define it" in said
+    assert "REVERT" not in said
+
+
+def test_what_was_typed_wrong_is_told_once_for_all_hosts(play):
+    said = " ".join(play(hosts={"h1": {}, "h2": {}}, sha="xyz").split())
+    assert f"{UNTOUCHED} On hosts h1, h2: sha 'xyz' is not a commit" in said
+    assert "REVERT" not in said
 
 
 def test_a_drain_that_is_none(play):

@@ -28,9 +28,10 @@ def callback(plugin):
 def said(request):
     """A result as Ansible 2.19 and as older ones hand it over."""
 
-    def make(content, host="h1"):
+    def make(content, host="h1", action="stack"):
         named = SimpleNamespace(get_name=lambda: host)
-        return SimpleNamespace(**{request.param: content, request.param.replace("result", "host"): named})
+        parts = {"result": content, "host": named, "task": SimpleNamespace(action=action)}
+        return SimpleNamespace(**{request.param.replace("result", name): part for name, part in parts.items()})
 
     return make
 
@@ -146,8 +147,11 @@ def previewed(stable, part):
 def test_the_plan_is_shown_once_all_hosts_have_previewed_it(callback, plugin, said, monkeypatch, diff, last):
     monkeypatch.setattr(plugin.context, "CLIARGS", {"diff": diff})
     callback.v2_playbook_on_task_start(None, False)
-    callback.v2_runner_on_ok(said(previewed("old", "A=2")))
-    callback.v2_runner_on_ok(said(previewed("", "A=3"), "h2"))
+    for host in ("h1", "h2", "h3"):
+        callback.v2_runner_on_start(SimpleNamespace(get_name=lambda host=host: host), None)
+    # They answer in any order, and not every one is asked.
+    callback.v2_runner_on_ok(said(previewed("", "A=3"), "h2", "release"))
+    callback.v2_runner_on_ok(said(previewed("old", "A=2"), "h1", "release"))
     assert callback.shown == []
     callback.v2_playbook_on_task_start(None, False)
     callback.v2_playbook_on_task_start(None, False)
@@ -162,9 +166,35 @@ def test_no_plan_is_shown_where_a_host_refuses_it(callback, said, event):
     callback.v2_runner_on_unreachable(said({}, "h3"))
     callback.v2_playbook_on_task_start(None, False)
     for told, content, host in (("v2_runner_on_ok", previewed("old", "A=2"), "h1"), (event, {"msg": "no"}, "h2")):
-        getattr(callback, told)(said(content, host))
+        callback.v2_runner_on_start(SimpleNamespace(get_name=lambda host=host: host), None)
+        getattr(callback, told)(said(content, host, "release"))
     callback.v2_playbook_on_task_start(None, False)
     assert callback.shown == []
+
+
+def test_what_another_module_calls_a_preview_is_no_plan(callback, said):
+    callback.v2_runner_on_start(SimpleNamespace(get_name=lambda: "h1"), None)
+    callback.v2_runner_on_ok(said({"preview": "of a picture"}, "h1", "ansible.builtin.debug"))
+    callback.v2_playbook_on_task_start(None, False)
+    assert callback.shown == []
+
+
+def test_a_playbook_of_two_runs_tells_and_keeps_each(run, reports, monkeypatch, plugin, said):
+    ends = [{"screen": f"RUN {n}", "document": end_of(run_documents.succeeded, run=f"r{n}")} for n in (1, 2)]
+    switched = phases("stop", "start")
+    plays = []
+    for verb, end, host in zip(("rollout", "rollback"), ends, ("h1", "h2")):
+        plays += [
+            (f"Plan the {verb}",),
+            ("Switch the backend", ("runner_on_ok", switched, host)),
+            ("Report", ("runner_on_ok", {"ansible_facts": {"rollout_report": end}}, host)),
+        ]
+    made = run(*plays, name="site.yml")
+    assert [text.split("\n")[1] for text in made.shown] == ["RUN 1", "RUN 2"]
+    for n in (1, 2):
+        found = json.loads((reports / f"r{n}/report.json").read_text())
+        assert {event["host"] for event in found["events"]} == {f"h{n}"}
+        assert [wave["name"] for wave in found["waves"]] == ["backend"]
 
 
 @pytest.fixture
@@ -310,7 +340,8 @@ LOST = ("Settle", ("runner_on_unreachable", {"msg": "No route to host"}))
     ("plays", "written"),
     [
         ([STAGED, LOST], True),
-        # Of these nothing is known but that something was touched.
+        # Of these nothing is known but that something was, or may have been, touched.
+        ([STAGED, ("Switch the backend", ("runner_on_unreachable", {"msg": "No route to host"}))], False),
         ([STAGED, SWITCHED, LOST], False),
         ([("Switch the backend", ("runner_on_failed", phases("stop", msg="no")))], False),
         ([("Revert, if anything failed", ("runner_on_ok", phases("start"))), LOST], False),
