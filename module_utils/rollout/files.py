@@ -287,7 +287,11 @@ class Store:
         try:
             return dict(json.loads(path.read_text(encoding="utf-8")))
         except (OSError, ValueError) as error:
-            raise RolloutError(f"Release {name} is incomplete: {path} cannot be read ({error}).") from error
+            why = error.strerror if isinstance(error, OSError) else f"it is no JSON: {error}"
+            raise RolloutError(
+                f"Release {name} is incomplete: {path} cannot be read ({why}). Choose another release, or move its directory "
+                "away and roll it out again."
+            ) from error
 
     def servers(self, stack: str, service: str) -> Optional[str]:
         """The file that says to which container a start-first service's proxy sends requests; None where there is none."""

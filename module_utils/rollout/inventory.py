@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from difflib import get_close_matches
 from typing import Any, Iterable, Mapping, Sequence
 
 WAVES = ("backend", "cpu_workers", "gpu_workers")
 SHORTEST_CONFIRM_S = 10
+# How a release is named.
+RELEASE = ("sha", "tag")
+_OURS = "rollout_"
 _KEYS = {"wave": str, "template": str, "images": list, "environment": dict, "secrets": dict}
 
 
@@ -37,6 +42,40 @@ def problem(stacks: Any, groups: Mapping[str, Any]) -> str:
             return f"The inventory has a group '{group}': the groups of a rollout are spelt {', '.join(WAVES)}."
     if not groups.get("backend"):
         return "The inventory's group backend has no host: one host must run the backend."
+    return ""
+
+
+def mistyped(typed: Mapping[str, Any], settings: Sequence[str]) -> str:
+    """What somebody meant otherwise who typed these extra variables, as a sentence; empty where nothing seems so.
+
+    Args:
+        typed: -e, name -> value. Templates may use whatever name they like; ``rollout_`` is this project's.
+        settings: the names that may be set.
+    """
+    for name, value in typed.items():
+        if name in RELEASE and not str(value if value is not None else "").strip():
+            return f"{name} is given and empty: the variable behind it may be unset. Leave it out where you mean none."
+        near = [] if name in RELEASE else get_close_matches(str(name).lower(), RELEASE, 1, 0.8)
+        near += [one for one in RELEASE if name != one and sorted(str(name)) == sorted(one)]
+        if str(name).startswith(_OURS) and name not in settings:
+            ends = get_close_matches(str(name)[len(_OURS) :], [one.removeprefix(_OURS) for one in settings], 1, 0.7)
+            near = [_OURS + end for end in ends]
+            if not near:
+                return f"{name} is not known. docs/inventory.md has what may be set."
+        if near:
+            return f"{name} is not known: is it {near[0]} that you mean?"
+    return ""
+
+
+def misplaced(application: str, directory: str) -> str:
+    """What is wrong with the name of the application or its state directory; empty where nothing is.
+
+    A Compose project is named after it (docs.docker.com/compose/how-tos/project-name).
+    """
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", application):
+        return f"rollout_application is '{application}': expected a-z, 0-9, - and _, beginning with a letter or a digit."
+    if not directory.startswith(("/", "~/")):
+        return f"rollout_dir is '{directory}': expected a path that begins with / or ~/."
     return ""
 
 
@@ -141,7 +180,7 @@ def unreachable(host: str, message: str) -> str:
     """The sentence for a host that Ansible could not reach, and what to do about Ansible's own message."""
     said = " ".join(message.split())
     fitting = [advice for sign, advice in _UNREACHABLE if sign.lower() in said.lower()]
-    advice = (*fitting, "is it on, and on the network? (ansible HOST -m ping shows the same)")[0]
+    advice = (*fitting, "is it on, and on the network? (ansible HOST -m ping, with the same -i, shows the same)")[0]
     return f"Host {host} cannot be reached: {said[:400].rstrip('.')}. Advice: {advice.replace('HOST', host)}."
 
 

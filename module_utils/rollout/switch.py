@@ -17,6 +17,9 @@ from ansible.module_utils.rollout.files import Store
 from ansible.module_utils.rollout.gates import Gates
 from ansible.module_utils.rollout.phases import Phases
 
+# How long a service may take until it can be told to take work again, and the pause between two tries.
+RESUME_S, RESUME_PAUSE_S = 20.0, 0.5
+
 
 class Switch:
     """One stack on its way to the release in directory ``name``; ``run`` goes into the ledger.
@@ -111,14 +114,14 @@ class Switch:
         begun_here = {str(e.get("service")) for e in begun}
         for service in kept:
             if not check and service.drain and service.name in begun_here:
-                # It stays, but whoever began to switch it may have left it draining.
-                rows[service.name]["drain"] = self._resume(service.drain)
+                # It stays, but whoever began to switch it may have left it draining. Whether it hears it, settling finds out.
+                self._resume(service.drain)
         if wait:
             held = self.gates.hold([s for s in kept if s.released], changing=False, fresh=fresh)
             for service in [s for s in kept if s.released]:
                 if settle and service.drain and service.name in begun_here:
-                    # Once more, behind its gate: on the way back whom it asks was not there yet.
-                    left = self._resume(service.drain)
+                    # Once more, behind its gate: whom it asks was not there yet, or does not know it yet.
+                    left = self._resumed(service.drain)
                     if left:
                         raise self.failure(service, "drain", f"it {left}")
                 if settle and service.torch and service.torch.on_gpu:
@@ -249,6 +252,15 @@ class Switch:
         """Tell a service to take work again; why it could not be told, or empty."""
         answer = net.tell(asked.stop, {"draining": False})
         return "" if drain.good(answer) else f"could not be told to take work again: {drain.trouble(answer)}. Restart it"
+
+    def _resumed(self, asked: drain.Drain) -> str:
+        """As `_resume`, again and again for a while: who just started has to be registered first."""
+        ends = time.monotonic() + RESUME_S
+        left = self._resume(asked)
+        while left and time.monotonic() < ends:
+            time.sleep(RESUME_PAUSE_S)
+            left = self._resume(asked)
+        return left
 
     def _idle(self, service: compose.Service, wait: drain.Wait) -> Optional[health.Answer]:
         """Wait until a service has nothing more to do; what it had. It is told each time: it may have been restarted.

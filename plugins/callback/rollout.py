@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import json
 import os
+import re
 import sys
 import textwrap
 import time
 from pathlib import Path
-from typing import Any, Mapping, Optional, TextIO
+from typing import Any, Mapping, NoReturn, Optional, TextIO
 
 import ansible.module_utils
+import yaml
 from ansible import context
 from ansible.plugins.callback import CallbackBase
 from ansible.plugins.loader import filter_loader, test_loader
@@ -19,10 +22,11 @@ from ansible.utils.vars import load_extra_vars
 
 # The decisions live beside the modules.
 _ROOT = Path(__file__).resolve().parents[2]
+_SPECS = _ROOT / "roles/fleet/meta/argument_specs.yml"
 if str(_ROOT / "module_utils") not in ansible.module_utils.__path__:
     ansible.module_utils.__path__.append(str(_ROOT / "module_utils"))
 
-from ansible.module_utils.rollout import machine, preview, report, results, run_document, run_page, steps, target
+from ansible.module_utils.rollout import inventory, machine, preview, report, results, run_document, run_page, steps, target
 from ansible.module_utils.rollout.files import write_atomic
 
 DOCUMENTATION = """
@@ -45,6 +49,11 @@ WHOLE = ("rollout.yml", "rollback.yml")
 LISTED = 200
 # What has a document for programs.
 WATCH = ("status.yml", "gpu_check.yml")
+OTHERS = ("unlock.yml",)
+# In these, or in no wave, nothing that runs is changed.
+UNTOUCHED = (None, "stage", "settle")
+# What somebody copies.
+_COMMAND = re.compile(r"ansible-playbook \S+\.yml(?: -e \S+)*")
 
 
 class CallbackModule(CallbackBase):
@@ -57,7 +66,9 @@ class CallbackModule(CallbackBase):
 
     def __init__(self) -> None:
         super().__init__()
-        self._verb = ""
+        self._verb = self._ours = ""
+        self._plays = 0
+        self._told, self._process = False, os.getpid()
         self._stdout: Optional[TextIO] = None
         self._begin()
         # What every worker process would load for itself again: they are forked from this one.
@@ -84,7 +95,9 @@ class CallbackModule(CallbackBase):
         # Workers are forked from this process: a collection there would copy every page that it looks at.
         gc.freeze()
         name = Path(playbook._file_name).name
-        if name in WATCH and load_extra_vars(playbook._loader).get("format") == "json":
+        self._ours = name if name in (*WHOLE, *WATCH, *OTHERS) else ""
+        typed = load_extra_vars(playbook._loader)
+        if name in WATCH and typed.get("format") == "json":
             sys.stdout.flush()
             self._stdout = os.fdopen(os.dup(1), "w", encoding="utf-8")
             os.dup2(2, 1)
@@ -93,14 +106,45 @@ class CallbackModule(CallbackBase):
         part = partial(context.CLIARGS)
         self._verb = name.removesuffix(".yml")
         if part:
-            self._display.display(
-                f"{self._verb.upper()} REFUSED: nothing was touched. {part} would run a part of {name}, and leave out the lock, "
-                "a gate or the confirmation: run it whole. For a part of the fleet there is --limit.",
+            part = (
+                f"{part} would run a part of {name}, and leave out the lock, a gate or the confirmation: run it whole. For a "
+                "part of the fleet there is --limit."
             )
-            raise SystemExit(2)
+        if part or (part := inventory.mistyped(typed, _settings(typed))):
+            self._refuse(part)
+        # Ansible has nothing to say to whoever interrupts it.
+        atexit.register(self._interrupted)
+
+    def _refuse(self, why: str) -> NoReturn:
+        head = f"{self._verb.upper()} REFUSED: nothing was touched. " if self._verb else ""
+        self._display.display(self._fitted(head + why))
+        self._told = True
+        raise SystemExit(2)
+
+    def _interrupted(self) -> None:
+        if self._told or not self._plays or os.getpid() != self._process:
+            return
+        safe = context.CLIARGS.get("check") or not (self._touched or self._wave not in UNTOUCHED)
+        now = (
+            report.UNTOUCHED
+            if safe
+            else "what runs now, ansible-playbook status.yml says. A host that was switched goes on with the next run, or back "
+            "by itself when its guard's time is over"
+        )
+        self._display.display("\n" + self._fitted(f"{self._verb.upper()} INTERRUPTED: {now}."))
+
+    def v2_playbook_on_no_hosts_matched(self) -> None:
+        """Refuse an inventory without hosts, which Ansible takes for success. A later play may be a wave that has none."""
+        if self._ours and self._plays == 1:
+            given = ", ".join(str(one) for one in context.CLIARGS.get("inventory") or []) or "that ansible.cfg names"
+            self._refuse(
+                f"The inventory {given} has no host in the groups {', '.join(inventory.WAVES)}: "
+                "ansible-inventory --graph, with the same -i, shows what it has."
+            )
 
     def v2_playbook_on_play_start(self, play: Any) -> None:
         """A wave ends where the next play begins, and a run where the next one does."""
+        self._plays += 1
         if self._document and play.get_name() in run_document.FIRST:
             self._tell()
             self._begin()
@@ -116,7 +160,7 @@ class CallbackModule(CallbackBase):
         found = {} if self._refused else {host: self._previews[host] for host in self._hosts if host in self._previews}
         self._hosts, self._previews, self._refused = [], {}, False
         if found:
-            self._display.display(preview.screen(found, bool(context.CLIARGS.get("diff"))))
+            self._display.display(self._fitted(preview.screen(found, bool(context.CLIARGS.get("diff")))))
 
     def v2_runner_on_start(self, host: Any, task: Any) -> None:
         """Hosts answer in any order, and begin in that of the play."""
@@ -161,6 +205,7 @@ class CallbackModule(CallbackBase):
 
     def v2_playbook_on_stats(self, stats: Any) -> None:
         """The playbook's only run ends here, or its last one."""
+        self._told = True
         # What is left goes with the process: taking it to pieces at the end costs a third of a second.
         gc.freeze()
         if self._stdout and self._screen:
@@ -181,12 +226,15 @@ class CallbackModule(CallbackBase):
         place = self._report()
         screen = "\n\n".join(part for part in (self._screen, place) if part)
         if screen:
-            self._display.display("\n" + (wrapped(screen, self._display.columns) if sys.stdout.isatty() else screen))
+            self._display.display("\n" + self._fitted(screen))
+
+    def _fitted(self, text: str) -> str:
+        return wrapped(text, self._display.columns) if sys.stdout.isatty() else text
 
     def _done(self, result: Any) -> None:
         content = _content(result)
         # A step that is cut off says nothing of what it did.
-        if self._wave not in (None, "stage", "settle") and not context.CLIARGS.get("check"):
+        if self._wave not in UNTOUCHED and not context.CLIARGS.get("check"):
             self._touched = True
         if content.get("phases") and "preview" not in content:
             if self._wave:
@@ -269,11 +317,19 @@ def partial(arguments: Mapping[str, Any]) -> str:
     return "--skip-tags" if arguments.get("skip_tags") else ""
 
 
+def _settings(typed: Mapping[str, Any]) -> list[str]:
+    """The variables that an inventory, or -e, may set; they are read only where one of them was typed."""
+    if not any(str(name).startswith("rollout_") for name in typed):
+        return []
+    return list(yaml.safe_load(_SPECS.read_text(encoding="utf-8"))["argument_specs"]["main"]["options"])
+
+
 def wrapped(text: str, columns: int) -> str:
-    """Sentences broken between words; tables and logs, which are indented, as they are."""
+    """Sentences broken between words, but not within a command; tables and logs, which are indented, as they are."""
+    whole = _COMMAND.sub(lambda found: found[0].replace(" ", "\0"), text)
     return "\n".join(
         line
         if line.startswith(" ") or len(line) <= columns
         else textwrap.fill(line, columns, break_long_words=False, break_on_hyphens=False)
-        for line in text.split("\n")
-    )
+        for line in whole.split("\n")
+    ).replace("\0", " ")

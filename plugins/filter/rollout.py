@@ -64,9 +64,20 @@ def rollout_aftermath(hosts: Sequence[str], hostvars: Mapping[str, Any]) -> list
 
 
 def rollout_problem(
-    stacks: Any, groups: Mapping[str, Any], sha: str, tag: str, timeout: float = 900, drain: str = "", drain_timeout: float = 0
+    stacks: Any,
+    groups: Mapping[str, Any],
+    sha: str,
+    tag: str,
+    timeout: float = 900,
+    drain: str = "",
+    drain_timeout: float = 0,
+    application: str = "app",
+    directory: str = "/",
 ) -> str:
     """The first thing wrong with what was typed or with the inventory; empty where nothing is."""
+    placed = inventory.misplaced(str(application), str(directory))
+    if placed:
+        return placed
     late = inventory.too_late(float(timeout), float(drain_timeout) if drain == "wait" else 0)
     if late:
         return late

@@ -14,6 +14,8 @@ from ansible.module_utils.rollout.inventory import (
     stacks_of_wave,
     unreachable,
 )
+from hypothesis import given
+from hypothesis import strategies as st
 
 STACKS = {
     "gpu": {"wave": "gpu_workers", "template": "g.j2", "images": ["gpu"], "environment": {"A": "2"}},
@@ -195,8 +197,8 @@ CHANGED = "@@@@@@@@@\n@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @\n@@@@
             "ssh: connect to host x port 22: Connection refused",
             "it is there, but no SSH server answers on that port: check ansible_port and sshd",
         ),
-        ("Connection timed out", "is it on, and on the network? (ansible gpu -m ping shows the same)"),
-        ("No route to host", "is it on, and on the network? (ansible gpu -m ping shows the same)"),
+        ("Connection timed out", "is it on, and on the network? (ansible gpu -m ping, with the same -i, shows the same)"),
+        ("No route to host", "is it on, and on the network? (ansible gpu -m ping, with the same -i, shows the same)"),
     ],
 )
 def test_unreachable(message, advice):
@@ -256,3 +258,47 @@ def test_each_stack_of_a_host_is_in_one_wave(groups, together):
 )
 def test_a_wave_that_brings_nothing_is_idle(groups, together, idle):
     assert [wave for wave in inventory.WAVES if inventory.is_idle(STACKS, groups, wave, together)] == idle
+
+
+SETTINGS = ["rollout_keep", "rollout_strategy", "rollout_dir"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ({}, ""),
+        ({"sha": "abc1234", "tag": "v1", "rollout_keep": 3}, ""),
+        # What a template may want.
+        ({"age": 3, "stage": "x", "host": "h", "hash": "x", "path": "/x", "data": 1, "ktrdr_deadline": 5}, ""),
+        ({"sha": ""}, "sha is given and empty: the variable behind it may be unset. Leave it out where you mean none."),
+        ({"tag": None}, "tag is given and empty: the variable behind it may be unset. Leave it out where you mean none."),
+        ({"sah": "abc1234"}, "sah is not known: is it sha that you mean?"),
+        ({"SHA": "abc1234"}, "SHA is not known: is it sha that you mean?"),
+        ({"tags": "v1"}, "tags is not known: is it tag that you mean?"),
+        ({"rollout_kep": 3}, "rollout_kep is not known: is it rollout_keep that you mean?"),
+        ({"rollout_zzz": 3}, "rollout_zzz is not known. docs/inventory.md has what may be set."),
+    ],
+)
+def test_mistyped(typed, said):
+    assert inventory.mistyped(typed, SETTINGS) == said
+
+
+@given(st.dictionaries(st.sampled_from([*SETTINGS, *inventory.RELEASE]), st.text(min_size=1).filter(str.strip)))
+def test_what_is_known_is_never_mistyped(typed):
+    assert inventory.mistyped(typed, SETTINGS) == ""
+
+
+@pytest.mark.parametrize(
+    ("application", "directory", "said"),
+    [
+        ("ktrdr", "/var/lib/rollout/ktrdr", ""),
+        ("a_b-2", "~/state", ""),
+        ("../x", "/x", "rollout_application is '../x': expected a-z, 0-9, - and _, beginning with a letter or a digit."),
+        ("Ktrdr", "/x", "rollout_application is 'Ktrdr': expected a-z, 0-9, - and _, beginning with a letter or a digit."),
+        ("", "/x", "rollout_application is '': expected a-z, 0-9, - and _, beginning with a letter or a digit."),
+        ("ktrdr", "state", "rollout_dir is 'state': expected a path that begins with / or ~/."),
+        ("ktrdr", "", "rollout_dir is '': expected a path that begins with / or ~/."),
+    ],
+)
+def test_misplaced(application, directory, said):
+    assert inventory.misplaced(application, directory) == said

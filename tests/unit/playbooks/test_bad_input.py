@@ -47,6 +47,8 @@ def play(ansible, tmp_path):
         ),
         # No other wave has a host here.
         ({"rollout_stacks": {"core": {"template": "x"}}}, "On host localhost: rollout_stacks.core.wave is missing."),
+        ({"rollout_application": "../x"}, "rollout_application is '../x': expected a-z, 0-9, - and _"),
+        ({"rollout_dir": "state"}, "rollout_dir is 'state': expected a path that begins with / or ~/."),
         ({"sha": "abc1234"}, "Registry localhost:1 does not answer"),
     ],
 )
@@ -129,3 +131,20 @@ def test_a_second_run(play, tmp_path):
     )
     assert "ansible-playbook playbooks/unlock.yml" in screen
     assert store.lock() == before
+
+
+@pytest.mark.parametrize(
+    ("variables", "sentence"),
+    [
+        ({"sha": ""}, "sha is given and empty"),
+        ({"sah": "abc1234"}, "sah is not known: is it sha that you mean?"),
+        ({"rollout_kep": 3}, "rollout_kep is not known: is it rollout_keep that you mean?"),
+    ],
+)
+def test_what_seems_mistyped(play, variables, sentence):
+    assert f"ROLLOUT REFUSED: nothing was touched. {sentence}" in play(**variables)
+
+
+@pytest.mark.parametrize("playbook", ["rollout.yml", "status.yml"])
+def test_an_inventory_without_hosts(play, playbook):
+    assert "has no host in the groups backend, cpu_workers, gpu_workers" in play(playbook, groups=("backends", "others"))

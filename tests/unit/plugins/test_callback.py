@@ -76,8 +76,9 @@ def test_partial(plugin, arguments, option):
 @pytest.mark.parametrize("name", ["rollout.yml", "rollback.yml", "playbooks/rollout.yml"])
 def test_a_part_of_a_run_is_refused_before_anything(callback, plugin, monkeypatch, name):
     monkeypatch.setattr(plugin.context, "CLIARGS", {"tags": ["switch"]})
+    monkeypatch.setattr(plugin, "load_extra_vars", lambda loader: {})
     with pytest.raises(SystemExit) as end:
-        callback.v2_playbook_on_start(SimpleNamespace(_file_name=f"/x/{name}"))
+        callback.v2_playbook_on_start(SimpleNamespace(_file_name=f"/x/{name}", _loader=None))
     assert end.value.code == 2
     short = name.rpartition("/")[2]
     assert callback.shown == [
@@ -131,6 +132,11 @@ def test_stdout_is_for_the_document_alone(callback, plugin, monkeypatch, said, c
         ("  a table line that is long", ["  a table line that is long"]),
         ("short\n\nlast", ["short", "", "last"]),
         ("a-very-long-name-that-is-not-broken", ["a-very-long-name-that-is-not-broken"]),
+        # What somebody copies.
+        (
+            "To go: ansible-playbook back.yml -e sha=a1 -e x=1 or not",
+            ["To go:", "ansible-playbook back.yml -e sha=a1 -e x=1", "or not"],
+        ),
     ],
 )
 def test_wrapped(plugin, text, lines):
@@ -359,7 +365,8 @@ def test_nothing_is_claimed_of_a_run_that_touched_something_and_had_no_end(run, 
 
 def test_a_failure_that_is_ignored_ends_no_run(callback, said, reports, plugin, monkeypatch):
     monkeypatch.setattr(plugin.context, "CLIARGS", {})
-    callback.v2_playbook_on_start(SimpleNamespace(_file_name="rollout.yml"))
+    monkeypatch.setattr(plugin, "load_extra_vars", lambda loader: {})
+    callback.v2_playbook_on_start(SimpleNamespace(_file_name="rollout.yml", _loader=None))
     callback.v2_runner_on_failed(said({"msg": "no"}), ignore_errors=True)
     callback.v2_playbook_on_stats(None)
     assert callback.shown == []
@@ -465,3 +472,90 @@ def test_other_playbooks_have_no_report(run, reports, name):
     screen = ("runner_on_ok", {"ansible_facts": {"rollout_screen": "AS RELEASED"}})
     assert run(("Look", failed, screen), name=name).shown == ["\nAS RELEASED"]
     assert not reports.exists()
+
+
+@pytest.fixture
+def begun(plugin, callback, monkeypatch):
+    """The callback at the beginning of a playbook."""
+
+    def begin(name="rollout.yml", typed=None, **arguments):
+        monkeypatch.setattr(plugin.context, "CLIARGS", arguments)
+        monkeypatch.setattr(plugin, "load_extra_vars", lambda loader: typed or {})
+        left = []
+        monkeypatch.setattr(plugin.atexit, "register", left.append)
+        callback.v2_playbook_on_start(SimpleNamespace(_file_name=f"/x/{name}", _loader=None))
+        callback.leave = lambda: [end() for end in left]
+        return callback
+
+    return begin
+
+
+@pytest.mark.parametrize("name", ["rollout.yml", "rollback.yml"])
+def test_what_seems_mistyped_is_refused_before_anything(begun, callback, name):
+    with pytest.raises(SystemExit) as end:
+        begun(name, {"rollout_kep": 3})
+    assert end.value.code == 2
+    head = f"{name[:-4].upper()} REFUSED: nothing was touched."
+    assert callback.shown == [f"{head} rollout_kep is not known: is it rollout_keep that you mean?"]
+
+
+def test_other_playbooks_take_what_is_typed(begun):
+    assert begun("prepare.yml", {"rollout_kep": 3, "sha": ""}).shown == []
+
+
+@pytest.mark.parametrize(
+    ("name", "head"),
+    [("rollout.yml", "ROLLOUT REFUSED: nothing was touched. "), ("status.yml", ""), ("gpu_check.yml", ""), ("unlock.yml", "")],
+)
+def test_an_inventory_without_hosts_is_no_success(begun, name, head):
+    callback = begun(name, inventory=("inventory/homelba",))
+    callback.v2_playbook_on_play_start(SimpleNamespace(get_name=lambda: "the first"))
+    with pytest.raises(SystemExit) as end:
+        callback.v2_playbook_on_no_hosts_matched()
+    assert end.value.code == 2
+    assert callback.shown == [
+        f"{head}The inventory inventory/homelba has no host in the groups backend, cpu_workers, gpu_workers: "
+        "ansible-inventory --graph, with the same -i, shows what it has."
+    ]
+
+
+@pytest.mark.parametrize(("name", "plays"), [("rollout.yml", 2), ("site.yml", 1)])
+def test_a_wave_without_hosts_ends_nothing(begun, name, plays):
+    callback = begun(name)
+    for _ in range(plays):
+        callback.v2_playbook_on_play_start(SimpleNamespace(get_name=lambda: "a play"))
+    callback.v2_playbook_on_no_hosts_matched()
+    assert callback.shown == []
+
+
+AFTER = (
+    "\nROLLOUT INTERRUPTED: what runs now, ansible-playbook status.yml says. A host that was switched goes on with the next run, or "
+    "back by itself when its guard's time is over."
+)
+BEFORE = "\nROLLOUT INTERRUPTED: nothing was touched, what ran before still runs."
+
+
+@pytest.mark.parametrize(
+    ("plays", "arguments", "shown"),
+    [
+        ([], {}, []),
+        (["Plan the rollout"], {}, [BEFORE]),
+        (["Plan the rollout", "Stage on every host"], {}, [BEFORE]),
+        (["Plan the rollout", "Stage on every host", "Switch the backend"], {}, [AFTER]),
+        (["Plan the rollout", "Stage on every host", "Switch the backend"], {"check": True}, [BEFORE]),
+    ],
+)
+def test_who_interrupts_a_run_is_told_what_follows(begun, plays, arguments, shown):
+    callback = begun(**arguments)
+    for name in plays:
+        callback.v2_playbook_on_play_start(SimpleNamespace(get_name=lambda name=name: name))
+    callback.leave()
+    assert callback.shown == shown
+
+
+def test_after_its_last_screen_a_run_is_not_interrupted(begun):
+    callback = begun()
+    callback.v2_playbook_on_play_start(SimpleNamespace(get_name=lambda: "Switch the backend"))
+    callback.v2_playbook_on_stats(None)
+    callback.leave()
+    assert callback.shown == []
