@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import Any, Optional
+from typing import Any, Mapping, Optional
 
 from ansible.module_utils.rollout.errors import RolloutError
 
@@ -56,6 +56,8 @@ class Ledger:
     reverts: dict[str, int] = field(default_factory=lambda: {"run": 0, "guard": 0})
     last_seq: int = 0
     torn: bool = False
+    # The number of the first entry that was there once, or 0. A torn one has none: the next one takes its number.
+    lost: int = 0
 
     @property
     def stable(self) -> Optional[Stable]:
@@ -131,6 +133,8 @@ def fold(entries: list[dict[str, Any]], torn: bool = False) -> Ledger:
     """What all entries together say."""
     ledger = Ledger(torn=torn)
     for entry in entries:
+        if entry["seq"] > ledger.last_seq + 1:
+            ledger.lost = ledger.lost or ledger.last_seq + 1
         ledger.last_seq = entry["seq"]
         event, name = entry["event"], entry.get("name", "")
         if event == "staged":
@@ -159,6 +163,21 @@ def fold(entries: list[dict[str, Any]], torn: bool = False) -> Ledger:
             if event == "armed":
                 ledger.armed = entry
     return ledger
+
+
+def incomplete(lost: Mapping[str, int]) -> str:
+    """The refusal of a run on a host whose ledger has lost an entry; empty where none has.
+
+    Args:
+        lost: host -> as `Ledger.lost`.
+    """
+    host = next((host for host, number in lost.items() if number), "")
+    if not host:
+        return ""
+    return (
+        f"The ledger of host {host} is damaged: entry {lost[host]} is gone, so what it says of the releases there may be wrong. "
+        "Restore ledger.jsonl from a backup, or move it away to start anew."
+    )
 
 
 def _took(took: dict[str, list[float]], seconds: Any) -> None:

@@ -43,6 +43,7 @@ def host(store: Store, engine: Engine, application: str, compose: bool = True) -
             "closed": ledger.closed,
             "behind": ledger.behind,
             "torn": ledger.torn,
+            "lost": ledger.lost,
         },
         "lock": _lock(store),
         "guard": guard.state(store),

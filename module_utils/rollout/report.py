@@ -300,7 +300,10 @@ def state_notes(infos: Mapping[str, Mapping[str, Any]], status: bool = False) ->
             back = f"brought {closed['name']} back" if closed.get("name") else _TAKEN_AWAY
             sentence = f"run {closed['run']} was never confirmed, so the guard {back}.{fault}"
             say(host, ("closed", sentence), sentence)
-        if ledger["torn"]:
+        if ledger.get("lost"):
+            sentence = f"the ledger is damaged: entry {ledger['lost']} is gone. Restore it from a backup, or move it away."
+            say(host, ("lost", sentence), sentence)
+        elif ledger["torn"]:
             say(host, ("torn", ""), "the ledger has a torn line (a power loss?); it was passed over.")
     return [(kind, f"{', '.join(hosts)}: {sentence}") for (kind, _key), (hosts, sentence) in said.items()]
 

@@ -26,6 +26,7 @@ from ansible.module_utils.rollout import (
     status,
     torch_screen,
 )
+from ansible.module_utils.rollout import ledger as ledgers
 from ansible.module_utils.rollout import lock as locks
 from ansible.module_utils.rollout.errors import RolloutError
 
@@ -161,10 +162,12 @@ def rollout_notes(
     return report.before(there, taken, inventory.empty_waves(stacks, groups), float(timeout))
 
 
-def rollout_same_machine(hosts: Sequence[str], hostvars: Mapping[str, Any]) -> str:
-    """The refusal of a machine with two names, or empty."""
-    engines = {h: (rollout_at_first(h, hostvars).get("engine") or {}).get("id", "") for h in hosts}
-    return inventory.same_machine(engines)
+def rollout_refusal(hosts: Sequence[str], hostvars: Mapping[str, Any]) -> str:
+    """The refusal of a machine with two names, or of a damaged ledger; empty where there is neither."""
+    found = {h: rollout_at_first(h, hostvars) for h in hosts}
+    engines = {h: (host.get("engine") or {}).get("id", "") for h, host in found.items()}
+    lost = {h: int((host.get("ledger") or {}).get("lost") or 0) for h, host in found.items()}
+    return inventory.same_machine(engines) or ledgers.incomplete(lost)
 
 
 def rollout_unlocked(hosts: Sequence[str], hostvars: Mapping[str, Any]) -> str:
@@ -218,7 +221,7 @@ class FilterModule:
             "rollout_is_settled": rollout_is_settled,
             "rollout_behind": rollout_behind,
             "rollout_notes": rollout_notes,
-            "rollout_same_machine": rollout_same_machine,
+            "rollout_refusal": rollout_refusal,
             "rollout_fleet": inventory.fleet,
             "rollout_noted": results.noted,
             "rollout_fault": results.with_fault,

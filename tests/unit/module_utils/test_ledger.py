@@ -105,6 +105,26 @@ def test_a_confirmation_that_lacks_a_fact_counts_as_torn(missing):
     assert (entries, torn) == ([], True)
 
 
+@given(events.filter(lambda found: len(found) > 1), st.data())
+def test_an_entry_that_is_gone_is_missed_and_a_torn_one_is_not(found, data):
+    lines = text_of(*found).splitlines(True)
+    assert ledger.fold(*ledger.parse("".join(lines))).lost == 0
+    gone = data.draw(st.integers(0, len(lines) - 2))
+    there = data.draw(st.booleans())
+    rest = [*lines[:gone], *(["{broken\n"] if there else []), *lines[gone + 1 :]]
+    assert ledger.fold(*ledger.parse("".join(rest))).lost == gone + 1
+    # A torn one was never an entry, wherever it stands.
+    assert ledger.fold(*ledger.parse("".join([*lines[:gone], "{torn\n", *lines[gone:]]))).lost == 0
+
+
+def test_a_ledger_that_lost_an_entry_is_refused():
+    assert ledger.incomplete({"h1": 0, "h2": 0}) == ""
+    assert ledger.incomplete({"h1": 0, "h2": 3}) == (
+        "The ledger of host h2 is damaged: entry 3 is gone, so what it says of the releases there may be wrong. Restore "
+        "ledger.jsonl from a backup, or move it away to start anew."
+    )
+
+
 @pytest.mark.parametrize("second", [1, 2])
 def test_out_of_order_is_refused(second):
     text = ledger.line(2, "staged", "r", "t") + ledger.line(second, "staged", "r", "t")

@@ -59,6 +59,10 @@ def test_status_of_a_fleet_that_is_well():
             info(interrupted={"run": "r9", "event": "switched", "stack": "core"}),
             "Interrupted after stack core was switched, before the release was confirmed, by run r9 on its way to ?.",
         ),
+        (
+            info(torn=True, lost=3),
+            "h1: the ledger is damaged: entry 3 is gone. Restore it from a backup, or move it away.",
+        ),
         (info(torn=True), "h1: the ledger has a torn line (a power loss?); it was passed over."),
         ({"info": None, "fault": "no docker"}, "h1: no docker"),
         (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 
 import pytest
+from ansible.module_utils.rollout import ledger
 from ansible.module_utils.rollout.files import Store
 from story import held
 
@@ -148,3 +149,14 @@ def test_what_seems_mistyped(play, variables, sentence):
 @pytest.mark.parametrize("playbook", ["rollout.yml", "status.yml"])
 def test_an_inventory_without_hosts(play, playbook):
     assert "has no host in the groups backend, cpu_workers, gpu_workers" in play(playbook, groups=("backends", "others"))
+
+
+@pytest.mark.parametrize("playbook", ["rollout.yml", "rollback.yml"])
+def test_a_ledger_that_lost_an_entry(play, tmp_path, playbook):
+    (tmp_path / "state").mkdir()
+    entries = [ledger.line(n, "staged", "r", "t", name="v1", release="v1") for n in (1, 3)]
+    (tmp_path / "state/ledger.jsonl").write_text("".join(entries))
+    said = play(playbook, sha="abc1234")
+    assert "REFUSED: nothing was touched" in said
+    assert "The ledger of host localhost is damaged: entry 2 is gone, so what it says of the releases there may be wrong." in said
+    assert (tmp_path / "state/ledger.jsonl").read_text() == "".join(entries)

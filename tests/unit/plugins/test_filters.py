@@ -106,9 +106,9 @@ def test_who_takes_part_and_who_is_behind(filters):
 
 
 def test_same_machine(filters):
-    assert filters["rollout_same_machine"](["h1", "h2", "h3"], HOSTVARS) == ""
+    assert filters["rollout_refusal"](["h1", "h2", "h3"], HOSTVARS) == ""
     twice = {"h1": HOSTVARS["h1"], "h2": HOSTVARS["h1"]}
-    assert filters["rollout_same_machine"](["h1", "h2"], twice).startswith("Hosts h1 and h2 are one machine (")
+    assert filters["rollout_refusal"](["h1", "h2"], twice).startswith("Hosts h1 and h2 are one machine (")
 
 
 def test_notes(filters):
