@@ -1,7 +1,8 @@
 """The engine's HTTP API, for what is only read: an answer takes milliseconds, where a docker command takes fifty.
 
-The connection is docker's own (`docker system dial-stdio`, which docker uses for itself over SSH), so contexts, rootless engines
-and DOCKER_HOST hold here as they do for any docker command. One is kept open.
+The connection is to the engine's socket where that is certain, and otherwise docker's own (`docker system dial-stdio`, which
+docker uses for itself over SSH), so contexts, rootless engines and DOCKER_HOST hold here as they do for any docker command. One
+is kept open.
 """
 
 from __future__ import annotations
@@ -14,22 +15,85 @@ import socket
 import subprocess
 import tempfile
 import threading
-from typing import IO, TYPE_CHECKING, Any, Callable, Mapping, Optional
+from typing import IO, TYPE_CHECKING, Any, Callable, Iterator, Mapping, Optional
 from urllib.parse import quote, urlencode
 
 if TYPE_CHECKING:
     from http.client import HTTPConnection
 
 
-class Api:
-    """Answers of the engine; ``environment`` is what docker gets, ``timeout`` the seconds that one answer may take."""
+class Line:
+    """A connection to the engine.
 
-    def __init__(self, environment: Callable[[], Mapping[str, str]], timeout: float) -> None:
-        self._environment, self._timeout = environment, timeout
-        self._mutex = threading.Lock()
+    Args:
+        environment: what docker gets.
+        path: the engine's socket, or empty: then, and where nobody listens there, docker connects.
+        timeout: seconds that one answer may take.
+
+    Raises:
+        FileNotFoundError: there is no docker.
+    """
+
+    def __init__(self, environment: Mapping[str, str], path: str, timeout: Optional[float]) -> None:
         self._process: Optional[subprocess.Popen[bytes]] = None
-        self._connection: Optional[HTTPConnection] = None
         self._said: Optional[IO[bytes]] = None
+        self.socket = _connected(path) or self._dialled(environment)
+        self.socket.settimeout(timeout)
+
+    def _dialled(self, environment: Mapping[str, str]) -> socket.socket:
+        ours, its = socket.socketpair()
+        # A file: whatever docker started may hold it open as long as it likes.
+        self._said = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the connection
+        with its:
+            self._process = subprocess.Popen(
+                ["docker", "system", "dial-stdio"],
+                stdin=its.fileno(),
+                stdout=its.fileno(),
+                stderr=self._said,
+                env=dict(environment),
+                start_new_session=True,
+            )
+        return ours
+
+    def close(self, patience: float = 2.0) -> str:
+        """End it; what docker said of it, for which it gets ``patience`` seconds."""
+        self.socket.close()
+        if not self._process or not self._said:
+            return ""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(patience)
+        with contextlib.suppress(OSError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        with self._said as said:
+            said.seek(0)
+            return said.read().decode("utf-8", "replace")
+
+
+def _connected(path: str) -> Optional[socket.socket]:
+    if not path:
+        return None
+    made = socket.socket(socket.AF_UNIX)
+    try:
+        made.connect(path)
+    except OSError:
+        # Docker says better what is wrong.
+        made.close()
+        return None
+    return made
+
+
+class Api:
+    """Answers of the engine; ``environment`` is what docker gets, ``timeout`` the seconds that one answer may take.
+
+    ``path`` says where the engine's socket is, or nothing (see `Line`).
+    """
+
+    def __init__(self, environment: Callable[[], Mapping[str, str]], timeout: float, path: Callable[[], str] = str) -> None:
+        self._environment, self._timeout, self._path = environment, timeout, path
+        self._mutex = threading.Lock()
+        self._line: Optional[Line] = None
+        self._connection: Optional[HTTPConnection] = None
 
     def get(self, path: str, **query: Any) -> tuple[int, Any]:
         """Status and content of a GET; ``query`` values that are no text go as JSON.
@@ -40,8 +104,7 @@ class Api:
         # Loaded when first needed: a guard that waits does without.
         from http.client import HTTPException
 
-        texts = {k: v if isinstance(v, str) else json.dumps(v) for k, v in query.items()}
-        target = quote(path, safe="/:@") + (f"?{urlencode(texts)}" if texts else "")
+        target = _target(path, query)
         with self._mutex:
             try:
                 # One that was kept may be dead: the engine was restarted.
@@ -69,24 +132,27 @@ class Api:
     def _opened(self) -> HTTPConnection:
         from http.client import HTTPConnection
 
-        ours, its = socket.socketpair()
-        # A file: whatever docker started may hold it open as long as it likes.
-        self._said = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the connection
-        with its:
-            self._process = subprocess.Popen(
-                ["docker", "system", "dial-stdio"],
-                stdin=its.fileno(),
-                stdout=its.fileno(),
-                stderr=self._said,
-                env=dict(self._environment()),
-                start_new_session=True,
-            )
-        ours.settimeout(self._timeout)
+        self._line = Line(self._environment(), self._path(), self._timeout)
         connection = HTTPConnection("docker")
         # Not to any host of that name, where the engine has ended the connection.
         connection.auto_open = 0
-        connection.sock = ours
+        connection.sock = self._line.socket
         return connection
+
+    @contextlib.contextmanager
+    def stream(self, path: str, **query: Any) -> Iterator[Optional[socket.socket]]:
+        """What the engine goes on saying to a GET, on a connection of its own; None where it cannot be reached."""
+        try:
+            line = Line(self._environment(), self._path(), None)
+        except OSError:
+            yield None
+            return
+        try:
+            with contextlib.suppress(OSError):
+                line.socket.sendall(f"GET {_target(path, query)} HTTP/1.0\r\nHost: docker\r\n\r\n".encode())
+            yield line.socket
+        finally:
+            line.close(0)
 
     def _refusal(self, error: Exception) -> OSError:
         """The error, in docker's words where it has some."""
@@ -101,17 +167,8 @@ class Api:
         """End the connection; what docker said of it."""
         if self._connection:
             self._connection.close()
-        process, self._process, self._connection = self._process, None, None
-        if not process or not self._said:
-            return ""
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(2)
-        with contextlib.suppress(OSError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        with self._said as said:
-            said.seek(0)
-            return said.read().decode("utf-8", "replace")
+        line, self._line, self._connection = self._line, None, None
+        return line.close() if line else ""
 
     def close(self) -> None:
         """End the connection."""
@@ -119,3 +176,8 @@ class Api:
             self._close()
 
     __del__ = close
+
+
+def _target(path: str, query: Mapping[str, Any]) -> str:
+    texts = {k: v if isinstance(v, str) else json.dumps(v) for k, v in query.items()}
+    return quote(path, safe="/:@") + (f"?{urlencode(texts)}" if texts else "")

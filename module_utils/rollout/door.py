@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 # package did not come.
 NO_AGENT = 75
 SEND = 76
+# Where the agent ended over the step.
+ENDED = "the process that works for the run on this host ended before it answered; perhaps it was killed"
 
 
 def main(directory: str) -> None:
@@ -41,6 +43,25 @@ def main(directory: str) -> None:
         sys.exit(NO_AGENT)
     if not connection:
         sys.exit(SEND)
+    answer = _answer(connection, step)
+    if not answer:
+        sys.exit(ENDED)
+    sys.stdout.buffer.write(answer)
+
+
+def ask(directory: str, step: bytes) -> bytes | None:
+    """The agent's answer, one line, for whoever is on its machine as its user; empty where it ended over the step.
+
+    None where there is none to ask: the step was not begun.
+    """
+    try:
+        connection = _found(directory, b"")
+    except (OSError, AttributeError):
+        return None
+    return _answer(connection, step) if connection else None
+
+
+def _answer(connection: _socket.socket, step: bytes) -> bytes:
     answer = b""
     try:
         connection.sendall(step + b"\n")
@@ -48,9 +69,7 @@ def main(directory: str) -> None:
     except ConnectionError:
         pass
     connection.close()
-    if not answer.endswith(b"\n"):
-        sys.exit("the process that works for the run on this host ended before it answered; perhaps it was killed")
-    sys.stdout.buffer.write(answer)
+    return answer if answer.endswith(b"\n") else b""
 
 
 def _found(directory: str, package: bytes) -> _socket.socket | None:

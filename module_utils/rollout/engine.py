@@ -15,6 +15,7 @@ import re
 import select
 import shutil
 import signal
+import socket
 import struct
 import subprocess
 import termios
@@ -35,6 +36,8 @@ OLDEST_ENGINE = (20, 10)
 # Where Compose's manual and packages put the plugin for every user, in the order in which docker looks; and docker itself.
 _PLUGINS = tuple(f"/usr/{place}/docker/cli-plugins" for place in ("local/lib", "local/libexec", "lib", "libexec"))
 _DOCKER = ("/usr/bin/docker", "/usr/local/bin/docker")
+# Where docker finds the engine unless it is told otherwise (docs.docker.com/reference/cli/dockerd).
+_SOCKET = "unix:///var/run/docker.sock"
 # What docker needs from the caller's environment. Nothing else reaches Compose: an exported IMAGE_TAG would beat the
 # release's .env file.
 _PASSED = re.compile(
@@ -79,8 +82,8 @@ def _feed(pipe: Any, data: bytes) -> None:
 class Events:
     """A stream of the engine's events, of which only that there was one is told."""
 
-    def __init__(self, process: Optional[subprocess.Popen[bytes]]) -> None:
-        self._stream = process.stdout if process else None
+    def __init__(self, stream: Optional[socket.socket]) -> None:
+        self._stream = stream
         self._looked = time.monotonic()
 
     def wait(self, seconds: float) -> bool:
@@ -90,11 +93,12 @@ class Events:
             return False
         if not select.select([self._stream], [], [], seconds)[0]:
             return False
-        if not os.read(self._stream.fileno(), 2**16):
-            # The engine ended the stream; `age` then decides alone.
-            self._stream = None
-            return False
-        return True
+        with contextlib.suppress(OSError):
+            if self._stream.recv(2**16):
+                return True
+        # The engine ended the stream; `age` then decides alone.
+        self._stream = None
+        return False
 
     def seen(self) -> None:
         """The containers were looked at just now."""
@@ -110,7 +114,7 @@ class Engine:
 
     def __init__(self, timeout: float = 120.0, config: str = "") -> None:
         self.timeout, self.config = timeout, config
-        self.api = Api(self._environment, timeout)
+        self.api = Api(self._environment, timeout, self._socket)
         self._facts: dict[str, Any] = {}
         self._version: Future[tuple[int, str, str]]
         self._read: dict[tuple[Any, ...], Future[str]] = {}
@@ -164,6 +168,17 @@ class Engine:
             with contextlib.suppress(OSError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+
+    def _socket(self) -> str:
+        """The engine's socket, where docker would go there itself; empty where that is not certain.
+
+        What docker heeds, in its order: docs.docker.com/engine/manage-resources/contexts (DOCKER_HOST beats any context).
+        """
+        host = os.environ.get("DOCKER_HOST")
+        context = "" if host is not None else os.environ.get("DOCKER_CONTEXT") or _says(_home(), "currentContext")
+        scheme, _colon, path = (host or _SOCKET).partition("://")
+        certain = context in ("", None, "default") and scheme == "unix" and shutil.which("docker") in _DOCKER
+        return path if certain else ""
 
     @functools.cached_property
     def _compose(self) -> tuple[str, str]:
@@ -376,16 +391,9 @@ class Engine:
     @contextlib.contextmanager
     def events(self, project: str) -> Iterator[Events]:
         """What happens to the containers of a Compose project meanwhile."""
-        label = f"label=com.docker.compose.project={project}"
-        command = ["docker", "events", "--filter", "type=container", "--filter", label, "--format", "{{.Action}}"]
-        process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=self._environment()
-        )
-        with process:
-            try:
-                yield Events(process)
-            finally:
-                process.kill()
+        filters = {"type": ["container"], "label": [f"com.docker.compose.project={project}"]}
+        with self.api.stream("/events", filters=filters) as stream:
+            yield Events(stream)
 
     def processes(self, container: str) -> dict[int, int]:
         """The host's process ids of a running container, each with its parent's; none where it does not run."""

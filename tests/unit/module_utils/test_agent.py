@@ -549,3 +549,47 @@ def test_without_memfd_nothing_is_left(directory, state, text, package):
     without = text.replace("import os\n", "import os\n\ndel os.memfd_create\n")
     assert finish(start(without, directory, request(state), package))[0] == door.NO_AGENT
     assert not directory.exists()
+
+
+# Asked by whoever is on its machine.
+
+
+def test_it_is_asked_without_a_process_between(ask, directory, state):
+    assert door.ask(str(directory), b"{}") is None, "there is none yet"
+    ask()
+    said = door.ask(str(directory), json.dumps(request(state, state="renewed")).encode())
+    assert json.loads(said) == {"changed": False}
+    assert said.endswith(b"\n")
+
+
+@pytest.fixture
+def theirs(directory):
+    """A socket where an agent would listen."""
+    directory.mkdir(mode=0o700)
+    with socket.socket(socket.AF_UNIX) as made:
+        made.bind(str(directory / "agent"))
+        made.listen()
+        yield made
+
+
+@pytest.mark.parametrize("says", [b"", b'{"changed": tr'])
+def test_so_it_is_seen_that_it_ended_over_the_step(directory, theirs, says):
+    def end():
+        connection, _address = theirs.accept()
+        with connection:
+            connection.makefile("rb").readline()
+            connection.sendall(says)
+
+    thread = threading.Thread(target=end)
+    thread.start()
+    assert door.ask(str(directory), b"{}") == b""
+    thread.join()
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can make another user's directory")
+def test_so_is_nobody_elses(directory, theirs):
+    theirs.setblocking(False)
+    os.chown(directory, 65534, 65534)
+    assert door.ask(str(directory), b'{"password": "canary"}') is None
+    with pytest.raises(BlockingIOError):
+        theirs.accept()

@@ -1,4 +1,4 @@
-"""The engine's API over docker's own connection: here a process that stands for `docker system dial-stdio`."""
+"""The engine's API over docker's own connection, here a process that stands for `docker system dial-stdio`, and over a socket."""
 
 from __future__ import annotations
 
@@ -7,7 +7,11 @@ import os
 import signal
 import socket
 import sys
+import tempfile
+import threading
 from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler
+from socketserver import ThreadingMixIn, UnixStreamServer
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -78,8 +82,8 @@ def make():
     """Make one, which is closed at the end."""
     made = []
 
-    def one(timeout=60.0, **environment):
-        made.append(Api(lambda: {**os.environ, **environment}, timeout))
+    def one(timeout=60.0, path=""):
+        made.append(Api(lambda: os.environ, timeout, lambda: path))
         return made[-1]
 
     yield one
@@ -300,3 +304,104 @@ def test_behind_an_answer_that_ends_the_connection_docker_is_dialled_and_no_host
     assert [api.get("/info")[0] for _ in range(2)] == [200, 200]
     assert dialled == []
     assert len(starts()) == 2
+
+
+# The engine's socket.
+
+
+class Answer(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def address_string(self):
+        return "a socket"
+
+    def do_GET(self):
+        data = json.dumps({"asked": self.path}).encode()
+        self.send_response(200)
+        if self.path.startswith("/events"):
+            self.end_headers()
+            for _number in range(2):
+                assert self.server.next.acquire(timeout=60)
+                self.wfile.write(data)
+            self.close_connection = True
+            return
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, *_arguments):
+        pass
+
+
+class Served(ThreadingMixIn, UnixStreamServer):
+    daemon_threads = True
+
+
+@pytest.fixture
+def served():
+    """An engine at a socket; it says an event at each release of ``next``."""
+    with tempfile.TemporaryDirectory() as directory, Served(f"{directory}/docker.sock", Answer) as server:
+        server.next = threading.Semaphore(0)
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def test_where_the_socket_is_known_nothing_is_started(make, starts, served):
+    api = make(path=served.server_address)
+    assert [asked(api, path) for path in ("/info", "/containers/x/json")] == ["/info", "/containers/x/json"]
+    api.close()
+    assert asked(api, "/info") == "/info"
+    assert starts() == []
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_where_nobody_listens_docker_is_asked_and_says_what_is_wrong(make, starts, tmp_path, there):
+    if there:
+        with socket.socket(socket.AF_UNIX) as dead:
+            dead.bind(str(tmp_path / "s"))
+    api = make(path=str(tmp_path / "s"))
+    assert api.get("/info")[0] == 200
+    with pytest.raises(ConnectionError, match=r"^error during connect: the engine is gone$"):
+        api.get("/die")
+    assert len(starts()) == 2
+
+
+def test_an_engine_that_was_restarted_is_asked_at_its_socket_again(make, starts, served):
+    api = make(path=served.server_address)
+    api.get("/info")
+    api._connection.sock.shutdown(socket.SHUT_RDWR)
+    assert asked(api, "/info") == "/info"
+    assert starts() == []
+
+
+def test_a_stream_has_a_connection_of_its_own_and_ends_with_its_reader(make, served):
+    api = make(path=served.server_address)
+    filters = {"type": ["container"]}
+    with api.stream("/events", filters=filters) as stream:
+        stream.settimeout(60)
+        served.next.release()
+        served.next.release()
+        said = b"".join(iter(lambda: stream.recv(2**16), b"")).decode()
+        assert asked(api, "/info") == "/info", "meanwhile the other connection is free"
+    head, _blank, body = said.partition("\r\n\r\n")
+    assert " 200 " in head.splitlines()[0]
+    events = body.removeprefix('{"asked": "').split('"}')[0]
+    assert parse_qs(urlsplit(events).query) == {"filters": [json.dumps(filters)]}
+    assert stream.fileno() == -1, "it is closed"
+
+
+def test_a_stream_by_docker_leaves_no_process(api, starts):
+    with api.stream("/events") as stream:
+        stream.settimeout(60)
+        assert b'"asked": "/events"' in stream.recv(2**16) + stream.recv(2**16)
+    (process,) = starts()
+    assert ended(process)
+
+
+def test_without_docker_there_is_no_stream(api, monkeypatch):
+    monkeypatch.setenv("PATH", "/nowhere")
+    with api.stream("/events") as stream:
+        assert stream is None

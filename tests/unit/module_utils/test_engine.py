@@ -3,6 +3,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import socket
 import stat
 import sys
 import time
@@ -13,6 +14,7 @@ import pytest
 from ansible.module_utils.rollout import engine as engines
 from ansible.module_utils.rollout.engine import (
     Engine,
+    Events,
     Stack,
     engine_refusal,
     go_arch,
@@ -134,6 +136,7 @@ def plugins(docker, tmp_path, monkeypatch):
     """Docker as its packages lay it out: the program, Compose as a plugin of every user, and a user's settings."""
     calls = docker("'compose version --short') echo v2.26.1;; compose*) echo by docker;;\n" + info())
     monkeypatch.setattr(engines, "_DOCKER", (str(tmp_path / "docker"),))
+    monkeypatch.setattr(engines, "_SOCKET", f"unix://{tmp_path}/nobody")
     monkeypatch.setattr(engines, "_PLUGINS", (str(tmp_path / "none"), str(tmp_path / "all")))
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "user"))
     for place in ("all", "user/cli-plugins"):
@@ -179,6 +182,64 @@ def test_what_is_called_docker_and_is_elsewhere_has_its_own_compose(plugins, mon
     plugins()
     monkeypatch.setattr(engines, "_DOCKER", ("/usr/bin/docker",))
     assert Engine().run(["compose", "ps"])[1] == "by docker\n"
+
+
+@pytest.mark.parametrize(
+    ("environment", "current", "path"),
+    [
+        ({}, None, "/usual.sock"),
+        ({"DOCKER_HOST": "unix:///run/user/1000/docker.sock"}, None, "/run/user/1000/docker.sock"),
+        # It beats every context, also where it is empty.
+        ({"DOCKER_HOST": "unix:///mine", "DOCKER_CONTEXT": "rootless"}, "rootless", "/mine"),
+        ({"DOCKER_HOST": ""}, "rootless", "/usual.sock"),
+        ({"DOCKER_HOST": "ssh://ada@far"}, None, ""),
+        ({"DOCKER_HOST": "tcp://127.0.0.1:2375"}, None, ""),
+        ({"DOCKER_CONTEXT": "rootless"}, None, ""),
+        ({}, "rootless", ""),
+        ({"DOCKER_CONTEXT": "default"}, "rootless", "/usual.sock"),
+        ({}, "default", "/usual.sock"),
+    ],
+)
+def test_the_engines_socket_is_used_where_docker_would_use_it(plugins, tmp_path, monkeypatch, environment, current, path):
+    monkeypatch.setattr(engines, "_SOCKET", "unix:///usual.sock")
+    for name in ("DOCKER_HOST", "DOCKER_CONTEXT"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    (tmp_path / "user/config.json").write_text(json.dumps({"currentContext": current} if current else {}))
+    assert Engine()._socket() == path
+    # What is called docker and is elsewhere may go anywhere.
+    monkeypatch.setattr(engines, "_DOCKER", ("/usr/bin/docker",))
+    assert Engine()._socket() == ""
+
+
+def test_of_events_it_is_told_that_there_was_one():
+    ours, its = socket.socketpair()
+    with ours, its:
+        events = Events(ours)
+        assert events.wait(0.01) is False
+        its.sendall(b"{}\n")
+        assert events.wait(60) is True
+        assert events.wait(0.01) is False
+        its.close()
+        # The engine is gone, and is not asked again.
+        assert [events.wait(60), events.wait(0.01)] == [False, False]
+
+
+def test_of_the_events_of_a_project_and_of_nobody_elses(docker, monkeypatch):
+    docker("")
+    asked = []
+
+    @contextlib.contextmanager
+    def stream(path, **query):
+        asked.append((path, query))
+        yield None
+
+    engine = Engine()
+    monkeypatch.setattr(engine.api, "stream", stream)
+    with engine.events("app-core") as events:
+        assert events.wait(0.01) is False
+    assert asked == [("/events", {"filters": {"type": ["container"], "label": ["com.docker.compose.project=app-core"]}})]
 
 
 def test_composes_version_is_asked_meanwhile_and_told_by_whoever_needs_it(plugins):

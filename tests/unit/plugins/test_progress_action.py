@@ -44,6 +44,7 @@ class Connection:
     """One that may be used for one thing at a time."""
 
     _shell = SimpleNamespace(tmpdir="/tmp/x", env_prefix=lambda **_values: "")
+    transport = "ssh"
 
     def __init__(self, become):
         self.become = become

@@ -60,7 +60,7 @@ def action(plugin):
         shell = SimpleNamespace(
             tmpdir="/tmp/x", env_prefix=lambda **all: " ".join(f"{k}={shlex.quote(v)}" for k, v in all.items())
         )
-        connection = SimpleNamespace(_shell=shell)
+        connection = SimpleNamespace(_shell=shell, transport="ssh", become=None)
         made = Fake(SimpleNamespace(async_val=0, check_mode=check, **values), connection, None, None, Templar(DataLoader()))
         made._display = SimpleNamespace(verbosity=verbosity, vvv=lambda text: made.shown.append(text))
         made._load_name = step
@@ -216,6 +216,64 @@ def test_it_is_sent_again_once(action):
     made = action("stack", [said(door.SEND)] * 2)
     assert run(made) == {"failed": True, "msg": f"The step stack did not end: exit status {door.SEND}."}
     assert len(made.asked) == 2
+
+
+# On the controller itself.
+
+
+@pytest.fixture
+def here(action, plugin, monkeypatch):
+    """An action whose host is the controller; ``answers`` are what an agent there says, ``asked_here`` what it was asked."""
+
+    def make(answers, says=(), step="stack", transport="local", become=None, **args):
+        made = action(step, says, **args)
+        made._connection.transport, made._connection.become = transport, become
+        made.asked_here = []
+
+        def ask(directory, request):
+            made.asked_here.append((directory, json.loads(request)))
+            return answers.pop(0)
+
+        monkeypatch.setattr(plugin, "ask", ask)
+        return made
+
+    return make
+
+
+LINE = json.dumps(DONE).encode() + b"\n"
+
+
+def test_an_agent_on_the_controller_is_asked_without_a_process(here):
+    made = here([LINE], [])
+    assert run(made) == DONE
+    ((directory, request),) = made.asked_here
+    assert (directory, request["step"], request["params"]["stack"]) == ("/tmp/rollout-r1", "stack", ["core"])
+
+
+def test_where_it_ended_over_the_step_that_is_said(here):
+    made = here([b""], [])
+    assert run(made) == {"failed": True, "msg": f"The step stack did not end: {door.ENDED}."}
+    assert (made.asked, made.executed) == ([], []), "the step may have been begun"
+
+
+def test_where_there_is_none_one_is_started_as_on_any_host(here):
+    made = here([None], [said(door.SEND), answered(**DONE)])
+    assert run(made) == DONE
+    assert package(made)
+
+
+@pytest.mark.parametrize(
+    "other", [{"transport": "ssh"}, {"become": "sudo"}, {"step": "lock", "state": "held"}], ids=["ssh", "become", "first word"]
+)
+def test_any_other_goes_through_the_door(here, other):
+    made = here([], [answered(**DONE)], **other)
+    assert run(made) == DONE
+    assert (len(made.asked), made.asked_here) == (1, [])
+
+
+def test_what_is_hidden_is_hidden_there_too(here):
+    made = here([b'{"msg": "canary"}\n'], step="release", password="canary")
+    assert run(made) == {"msg": HIDDEN}
 
 
 # Where there can be no agent.
