@@ -15,7 +15,7 @@ DOCKED := scripts/with-docker.sh
 BECOME = $(shell [ "$$(id -u)" = 0 ] || sudo -n true 2>/dev/null || echo --ask-become-pass)
 
 .PHONY: help setup prepare base registry images dev-image image-sizes demo demo-run demo-down render test test-unit \
-	test-browser test-gpu quality test-images test-molecule test-homelab bench mutation docs requirements
+	test-commands test-browser test-gpu quality test-images test-molecule test-homelab bench mutation docs requirements
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -73,12 +73,17 @@ render: $(SETUP) ## Write deploy/environments/homelab from the templates
 	@ansible-playbook --inventory inventory/homelab playbooks/render.yml
 
 # The engine comes first: without Compose, tests of the compose files would be skipped.
-test: prepare test-unit test-browser quality test-gpu test-molecule ## All that CI runs
+test: prepare test-unit quality test-commands test-browser test-gpu test-molecule ## All that CI runs
 
 # Half of what they do is waiting for processes: two for each processor.
-test-unit: $(DEV) ## Tests without hosts (three minutes on two cores)
+PYTEST = pytest -n $$(($$(getconf _NPROCESSORS_ONLN) * 2)) --dist worksteal
+
+test-unit: $(DEV) ## Tests of the code (a minute and a half on two cores)
 	@scripts/test-packages.sh
-	@pytest -n $$(($$(getconf _NPROCESSORS_ONLN) * 2)) --dist worksteal tests/unit
+	@$(PYTEST) tests/unit
+
+test-commands: $(DEV) ## Playbooks and the documentation's commands, typed as anybody would, on an engine that is simulated
+	@$(PYTEST) tests/commands
 
 test-browser: $(DEV) ## The report in headless Chromium; SHOTS=DIRECTORY keeps the screenshots
 	@scripts/test-browser.sh

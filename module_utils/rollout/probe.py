@@ -10,8 +10,8 @@ import sys
 
 # A json.py in the working directory must not stand in for the library's.
 _PATH = list(sys.path)
-# Nor may this process leave .pyc files behind.
-sys.dont_write_bytecode = True
+# Nor may this process leave .pyc files behind; whoever imports this may.
+sys.dont_write_bytecode = sys.dont_write_bytecode or __name__ == "__main__"
 sys.path[:] = [p for p in sys.path if p]
 
 import json

@@ -18,9 +18,19 @@ from ktrdr.operations import Kind, Params
 from ktrdr.worker import Worker
 from ktrdr.worker import create_app as create_worker
 
-torch = pytest.importorskip("torch")
 
-CPU = torch.device("cpu")
+@pytest.fixture(autouse=True, scope="module")
+def _torch() -> None:
+    """Loaded by whoever runs these tests, not by whoever collects them: it takes seconds."""
+    pytest.importorskip("torch")
+
+
+def cpu() -> Any:
+    import torch
+
+    return torch.device("cpu")
+
+
 SLOW = {"seed": 1, "steps": 4000, "step_seconds": 0.01}
 QUICK = {"seed": 1, "steps": 5}
 
@@ -55,7 +65,7 @@ class House:
         self.line = Line(app=app)
         self.client = httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://backend/api/v1/")
         backend = httpx.AsyncClient(transport=self.line, base_url="http://backend")
-        self.worker = Worker(self.settings, Kind.BACKTEST, Crossover, CPU, backend)
+        self.worker = Worker(self.settings, Kind.BACKTEST, Crossover, cpu(), backend)
 
     async def submit(self, key: str, params: dict[str, Any]) -> None:
         answer = await self.client.post("operations", json={"id": key, "kind": "backtest", "params": params})
@@ -92,7 +102,7 @@ async def living(database: dict[str, str], **settings: Any) -> AsyncIterator[Hou
 
 
 def undisturbed(params: dict[str, Any]) -> dict[str, Any]:
-    task = Crossover(Params(**params), CPU)
+    task = Crossover(Params(**params), cpu())
     for _ in range(params["steps"]):
         task.step()
     return task.result()
@@ -212,7 +222,7 @@ def test_it_drops_what_is_no_longer_its_own_and_registers_again(sqlite: dict[str
 
 
 def test_without_its_device_it_says_why_and_does_not_register(sqlite: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     settings = Settings(device="cuda", release="sha-abc1234", worker_id="w1", backend_url="http://127.0.0.1:1")
     with TestClient(create_worker(Kind.TRAINING, Crossover, settings)) as client:
         answer = client.get("/health")

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import pytest
 import yaml
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "deploy/environments/homelab/README.md"]
 BIN = Path(sys.executable).parent
 ENV = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "ANSIBLE_NOCOLOR": "1"}
@@ -60,7 +60,7 @@ PLAYBOOKS = {
     "playbooks/unlock.yml": Proof(f"{HOMELAB}/test_4_controller.py", ('controller.run("playbooks/unlock.yml")',)),
 }
 OPTIONS = {
-    "--check": Proof("tests/unit/playbooks/test_showing.py", ('[(), ("--check",)]',)),
+    "--check": Proof("tests/commands/test_showing.py", ('[(), ("--check",)]',)),
     "--diff": Proof(f"{HOMELAB}/test_6_secrets.py", ('"--diff"',)),
     "--limit": Proof(f"{HOMELAB}/test_3_lost.py", ('"--limit", "workers-b"',)),
     "--ask-vault-pass": Proof("molecule/homelab/conftest.py", ("--vault-password-file",)),
