@@ -138,6 +138,11 @@ preview:
     - And of which run it is - action, run, release, stable (what the release would replace; empty where nothing).
   type: dict
   returned: when staged, in check mode
+texts:
+  description: The compose files of O(stacks), as they were previewed; not where one holds a value of O(secrets).
+  type: list
+  elements: str
+  returned: when staged, in check mode, and the step is handed on by the action of this name
 ready:
   description: Whether the release is there, whole, and was stable before, so that staging it would do nothing.
   type: bool

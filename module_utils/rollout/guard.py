@@ -77,7 +77,7 @@ def _came(store: Store) -> bool:
     while time.monotonic() < ends:
         if alive(store):
             return True
-        time.sleep(0.02)
+        time.sleep(0.005)
     return False
 
 

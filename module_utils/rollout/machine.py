@@ -45,7 +45,8 @@ def detach(program: Path, log: Path) -> None:
     """Start a Python program that outlives this process, its session and its connection."""
     with open(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as out:
         subprocess.Popen(
-            [sys.executable or "/usr/bin/python3", str(program)],
+            # Neither site packages nor the environment: whoever starts it waits, and it needs the standard library alone.
+            [sys.executable or "/usr/bin/python3", "-IS", str(program)],
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=out,

@@ -59,6 +59,17 @@ def _texts(value: Any) -> Iterator[str]:
         yield str(value)
 
 
+def _hidden(params: dict[str, Any]) -> set[str]:
+    """What nobody is to read in an answer."""
+    return set(_texts([params.get("password"), params.get("secrets")]))
+
+
+def _previewed(params: dict[str, Any]) -> dict[str, list[str]]:
+    """The compose files of a preview: they are staged as they are, and not rendered again. None where they hold a secret."""
+    texts = list(params["stacks"].values())
+    return {"texts": texts} if texts and remove_values(texts, _hidden(params)) == texts else {}
+
+
 class ActionModule(ActionBase):
     """The step, and beside it a look at its progress."""
 
@@ -86,6 +97,8 @@ class ActionModule(ActionBase):
             result.update(unreachable=True, msg=str(error))
         finally:
             ended.set()
+        if "preview" in result:
+            kept.update(_previewed(params))
         return {**result, **kept}
 
     def _ask(self, step: str, params: dict[str, Any], task_vars: dict[str, Any]) -> Optional[dict[str, Any]]:
@@ -110,7 +123,7 @@ class ActionModule(ActionBase):
             return None
         # Before it, and behind, a login may say what it likes.
         lines = (said["stdout"] if not said["rc"] else said["stderr"] or said["stdout"]).strip().splitlines()
-        hidden = set(_texts([params.get("password"), params.get("secrets")]))
+        hidden = _hidden(params)
         if said["rc"]:
             words = (lines or [f"exit status {said['rc']}"])[-1].rstrip(".")
             return dict(remove_values({"failed": True, "msg": f"The step {step} did not end: {words}."}, hidden))

@@ -218,6 +218,26 @@ def test_it_is_sent_again_once(action):
     assert len(made.asked) == 2
 
 
+@pytest.mark.parametrize(
+    ("answer", "secrets", "texts"),
+    [
+        ({"preview": {}}, {"KEY": "canary"}, {"texts": ["b: 1", "a: 2"]}),
+        # It would be shown with -v.
+        ({"preview": {}}, {"KEY": "b: 1"}, {}),
+        # It was no preview.
+        ({"changed": True}, {}, {}),
+        ({"failed": True, "msg": "no"}, {}, {}),
+    ],
+)
+def test_what_was_previewed_is_handed_on_to_be_staged(action, answer, secrets, texts):
+    made = action("release", [answered(**answer)], check=True, stacks={"workers": "b: 1", "core": "a: 2"}, secrets=secrets)
+    assert run(made) == {**answer, **texts}
+
+
+def test_a_preview_without_compose_files_has_none(action):
+    assert run(action("release", [answered(preview={})], check=True)) == {"preview": {}}
+
+
 # On the controller itself.
 
 
