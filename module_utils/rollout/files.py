@@ -24,6 +24,12 @@ if TYPE_CHECKING:
     from ansible.module_utils.rollout.compose import Service
 
 
+# Path -> bytes read, up to the end of a line; the last of them, by which the file is known again; and what they said.
+_LEDGERS: dict[Path, tuple[int, bytes, ledgers.Ledger]] = {}
+_NOTHING = (0, b"", ledgers.Ledger())
+_LAST = 512
+
+
 def sha256(text: str) -> str:
     """Hexadecimal SHA-256 of the text's UTF-8."""
     return hashlib.sha256(text.encode()).hexdigest()
@@ -103,14 +109,27 @@ class Store:
             ) from error
 
     def ledger(self) -> ledgers.Ledger:
-        """What the ledger says; an absent file is an empty ledger."""
+        """What the ledger says; an absent file is an empty ledger.
+
+        Entries are never changed: what this process has read it does not read again, unless the file is another one now.
+        """
+        read, last, before = _LEDGERS.get(self.path, _NOTHING)
         try:
-            text = self.path.read_text(encoding="utf-8", errors="replace")
+            with self.path.open("rb") as file:
+                file.seek(read - len(last))
+                if file.read(len(last)) != last:
+                    read, last, before = _NOTHING
+                    file.seek(0)
+                data = file.read()
         except (FileNotFoundError, NotADirectoryError):
             return ledgers.Ledger()
         except PermissionError as error:
             raise RolloutError(f"The ledger {self.path} cannot be read ({error.strerror}).") from error
-        return ledgers.fold(*ledgers.parse(text))
+        entries, torn = ledgers.parse(data.decode("utf-8", "replace"), before.last_seq)
+        found = ledgers.fold(entries, torn, before)
+        if data.endswith(b"\n"):
+            _LEDGERS[self.path] = (read + len(data), (last + data)[-_LAST:], found)
+        return found
 
     def append(self, event: str, run: str, **facts: Any) -> None:
         """Append one entry and wait until it is on the disk.

@@ -7,7 +7,7 @@ for people). A last line that power loss tore is reported and passed over.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Mapping, Optional
 
 from ansible.module_utils.rollout.errors import RolloutError
@@ -88,8 +88,8 @@ def line(seq: int, event: str, run: str, at: str, **facts: Any) -> str:
     return json.dumps({"seq": seq, "event": event, "run": run, "at": at, **facts}, sort_keys=True) + "\n"
 
 
-def parse(text: str) -> tuple[list[dict[str, Any]], bool]:
-    """The entries of a ledger, and whether a torn line was passed over.
+def parse(text: str, last_seq: int = 0) -> tuple[list[dict[str, Any]], bool]:
+    """The entries of a ledger, or of its end behind entry ``last_seq``, and whether a torn line was passed over.
 
     A torn line may stand in the middle too: the entry after it was appended on a new line.
 
@@ -109,9 +109,10 @@ def parse(text: str) -> tuple[list[dict[str, Any]], bool]:
         if not _whole(entry):
             torn = True
             continue
-        if entries and entry["seq"] <= entries[-1]["seq"]:
+        before = entries[-1]["seq"] if entries else last_seq
+        if (entries or last_seq) and entry["seq"] <= before:
             raise RolloutError(
-                f"The ledger is damaged: entry {entry['seq']} comes after entry {entries[-1]['seq']}. "
+                f"The ledger is damaged: entry {entry['seq']} comes after entry {before}. "
                 "Restore ledger.jsonl from a backup, or move it away to start anew."
             )
         entries.append(entry)
@@ -129,9 +130,13 @@ def _whole(entry: Any) -> bool:
     return all(isinstance(entry.get(fact), str) for fact in facts)
 
 
-def fold(entries: list[dict[str, Any]], torn: bool = False) -> Ledger:
-    """What all entries together say."""
-    ledger = Ledger(torn=torn)
+def fold(entries: list[dict[str, Any]], torn: bool = False, before: Optional[Ledger] = None) -> Ledger:
+    """What all entries together say, with those ``before`` them; what these said stays as it is."""
+    old = before or Ledger()
+    # Everything else is replaced, and never changed.
+    ledger = replace(
+        old, open=[*old.open], confirmed=[*old.confirmed], took={**old.took}, reverts={**old.reverts}, torn=old.torn or torn
+    )
     for entry in entries:
         if entry["seq"] > ledger.last_seq + 1:
             ledger.lost = ledger.lost or ledger.last_seq + 1

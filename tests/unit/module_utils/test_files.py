@@ -14,6 +14,7 @@ from types import SimpleNamespace
 
 import pytest
 from ansible.module_utils.rollout import files
+from ansible.module_utils.rollout import ledger as ledgers
 from ansible.module_utils.rollout.errors import RolloutError
 from ansible.module_utils.rollout.files import Store, write_atomic
 from story import held
@@ -89,6 +90,54 @@ def test_append_after_a_torn_tail_at_every_byte(store):
         assert (after.stable is not None) == (seen > 0)
 
 
+def test_what_was_read_of_the_ledger_is_not_read_again(store, monkeypatch):
+    for number in range(20):
+        store.append("staged", "r1", name=f"n{number}")
+    parsed, parse = [], ledgers.parse
+    monkeypatch.setattr(ledgers, "parse", lambda text, last: parsed.append(text) or parse(text, last))
+    assert store.ledger().last_seq == 20
+    store.append("confirmed", "r1", name="n1", release="a")
+    assert store.ledger().stable.release == "a"
+    assert [text.count("\n") for text in parsed] == [1, 0, 1], "each entry once"
+
+
+def test_what_was_said_before_stays_as_it_was(store):
+    store.append("switching", "r1", name="a")
+    before = store.ledger()
+    kept = repr(before)
+    for event in ("armed", "switched", "reverted"):
+        store.append(event, "r1", name="a", boot="b", timeout=1, clock=1, seconds={"web": 1.0}, by="guard")
+        store.ledger()
+    store.append("confirmed", "r1", name="a", release="a")
+    store.ledger()
+    assert repr(before) == kept
+
+
+@pytest.mark.parametrize("how", ["in place", "another file"])
+def test_a_ledger_that_is_another_one_now_is_read_anew(store, how):
+    for name in "abc":
+        store.append("confirmed", "r1", name=name, release=name)
+    store.ledger()
+    other = Store(str(store.root.with_name("other")))
+    other.require_writable()
+    for name in "xyzw":
+        other.append("confirmed", "r2", name=name, release=name)
+    if how == "in place":
+        store.path.write_bytes(other.path.read_bytes())
+    else:
+        os.replace(other.path, store.path)
+    assert [s.name for s in store.ledger().known] == ["x", "y", "z", "w"]
+
+
+def test_a_ledger_that_is_gone_is_empty_and_begins_anew(store):
+    store.append("confirmed", "r1", name="a", release="a")
+    store.ledger()
+    store.path.unlink()
+    assert store.ledger().last_seq == 0
+    store.append("staged", "r2", name="b")
+    assert (store.ledger().last_seq, store.ledger().stable) == (1, None)
+
+
 def test_a_ledger_that_cannot_be_written_is_a_sentence(store, monkeypatch):
     monkeypatch.setattr(os, "write", lambda fd, data: 1)
     with pytest.raises(RolloutError) as error:
@@ -100,7 +149,7 @@ def test_a_ledger_that_cannot_be_read_is_a_sentence(store, monkeypatch):
     def fail(*_arguments, **_options):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(type(store.path), "read_text", fail)
+    monkeypatch.setattr(type(store.path), "open", fail)
     with pytest.raises(RolloutError) as error:
         store.ledger()
     assert str(error.value) == f"The ledger {store.path} cannot be read (Permission denied)."

@@ -66,6 +66,24 @@ def test_torn_at_every_byte():
 
 
 @given(events, st.data())
+def test_read_in_parts_it_says_the_same(found, data):
+    lines = text_of(*found).splitlines(keepends=True)
+    torn = data.draw(st.sets(st.integers(0, len(lines))))
+    lines = [part for n, line in enumerate([*lines, ""]) for part in (["{torn\n"] if n in torn else []) + [line]]
+    cut = data.draw(st.integers(0, len(lines)))
+    first = ledger.fold(*ledger.parse("".join(lines[:cut])))
+    said = repr(first)
+    whole = ledger.fold(*ledger.parse("".join(lines[cut:]), first.last_seq), first)
+    assert whole == ledger.fold(*ledger.parse("".join(lines)))
+    assert repr(first) == said
+
+
+def test_entries_out_of_order_are_seen_in_parts_too():
+    with pytest.raises(RolloutError, match=r"entry 2 comes after entry 3"):
+        ledger.parse(ledger.line(2, "staged", "r", "t"), 3)
+
+
+@given(events, st.data())
 def test_any_prefix_yields_a_prefix(found, data):
     whole = text_of(*found)
     cut = data.draw(st.integers(0, len(whole)))
