@@ -80,7 +80,10 @@ def main(
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from error
     finally:
-        contestants.clear()
+        try:
+            contestants.clear()
+        except engine.EngineError as error:
+            typer.echo(f"What was measured may be left behind: {error}", err=True)
     found = document["records"]
     typer.echo("\n\n".join(["", report.contestants(found), report.also(found), report.targets(found)]))
     # A part of the contestants takes no whole result's place.

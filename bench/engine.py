@@ -13,7 +13,7 @@ SOCKET = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock").removepref
 
 
 class EngineError(Exception):
-    """What the engine answered to a call that it refused."""
+    """What the engine answered to a call that it refused, or that it does not answer."""
 
 
 class _Connection(http.client.HTTPConnection):
@@ -27,7 +27,7 @@ def call(method: str, path: str, body: Any = None) -> Any:
     """The engine's answer, read as JSON.
 
     Raises:
-        EngineError: it refused.
+        EngineError: it refused, or does not answer.
     """
     connection = _Connection("engine")
     try:
@@ -35,6 +35,8 @@ def call(method: str, path: str, body: Any = None) -> Any:
         connection.request(method, path, text, {"Content-Type": "application/json"})
         answer = connection.getresponse()
         said = answer.read()
+    except OSError as error:
+        raise EngineError(f"The Docker engine at {SOCKET} does not answer ({error.strerror or error}): make prepare.") from error
     finally:
         connection.close()
     if answer.status >= 400:

@@ -89,5 +89,7 @@ def images() -> dict[str, str]:
         try:
             found[release] = str(engine.call("GET", f"/images/{IMAGE}:{release}/json")["Id"])
         except engine.EngineError as error:
+            if "No such image" not in str(error):
+                raise
             raise BenchError(f"Image {IMAGE}:{release} is not here: run make bench, or bench/images.sh first") from error
     return found
