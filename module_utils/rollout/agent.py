@@ -30,6 +30,7 @@ class Agent:
     def __init__(self, idle_s: float = IDLE_S) -> None:
         self.engine, self.idle_s = Engine(), idle_s
         self.mutex, self.at_work, self.over, self.last = threading.Lock(), 0, False, time.monotonic()
+        self.ahead = threading.Thread(target=_ahead, daemon=True)
 
     def serve(self, listener: socket.socket, leave: Callable[[Callable[[], bool]], bool] = lambda taken: not taken()) -> None:
         """Take connections, each with one step, until the lock was given back or nobody came in ``idle_s``.
@@ -69,6 +70,9 @@ class Agent:
             with self.mutex:
                 self.at_work -= 1
                 self.last = time.monotonic()
+                # Behind the first answer: until then somebody waits for this one.
+                if not self.ahead.ident:
+                    self.ahead.start()
                 self.over = self.over or (request.get("step"), request.get("params", {}).get("state")) == ("lock", "released")
 
     def _do(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -104,6 +108,5 @@ def serve(listener: socket.socket, directory: str) -> None:
         finally:
             os.close(place)
 
-    threading.Thread(target=_ahead, daemon=True).start()
     with listener:
         Agent().serve(listener, leave)

@@ -49,13 +49,17 @@ def main(directory: str) -> None:
     sys.stdout.buffer.write(answer)
 
 
-def ask(directory: str, step: bytes) -> bytes | None:
+def ask(directory: str, step: bytes, start: bool = False) -> bytes | None:
     """The agent's answer, one line, for whoever is on its machine as its user; empty where it ended over the step.
 
-    None where there is none to ask: the step was not begun.
+    Args:
+        start: where there is none, make one of this process, which has the package loaded: that takes no time.
+
+    Returns:
+        None where there is none to ask: the step was not begun.
     """
     try:
-        connection = _found(directory, b"")
+        connection = _found(directory, None if start else b"")
     except (OSError, AttributeError):
         return None
     return _answer(connection, step) if connection else None
@@ -72,11 +76,14 @@ def _answer(connection: _socket.socket, step: bytes) -> bytes:
     return answer if answer.endswith(b"\n") else b""
 
 
-def _found(directory: str, package: bytes) -> _socket.socket | None:
-    """A connection to the agent, which is started where there is none; None where its package is missing."""
+def _found(directory: str, package: bytes | None) -> _socket.socket | None:
+    """A connection to the agent, which is started where there is none; None where its package is missing (empty).
+
+    Where the package is None, this process has it loaded.
+    """
     memfd_create = os.memfd_create
     try:
-        if package:
+        if package != b"":
             os.mkdir(directory, 0o700)
     except FileExistsError:
         pass
@@ -94,9 +101,7 @@ def _found(directory: str, package: bytes) -> _socket.socket | None:
         try:
             return _connected(directory + "/agent")
         except (FileNotFoundError, ConnectionRefusedError):
-            if not package:
-                return None
-            return _started(directory, package, memfd_create)
+            return None if package == b"" else _started(directory, package, memfd_create)
     finally:
         fcntl.flock(place, fcntl.LOCK_UN)
         os.close(place)
@@ -112,27 +117,29 @@ def _connected(path: str) -> _socket.socket:
     return connection
 
 
-def _started(directory: str, package: bytes, memfd_create: Callable[[str, int], int]) -> _socket.socket:
+def _started(directory: str, package: bytes | None, memfd_create: Callable[[str, int], int]) -> _socket.socket:
     path = directory + "/agent"
     # Of one that was killed.
     if os.path.lexists(path):
         os.unlink(path)
+    if package:
+        # A file without a name, as long as the agent lives: nothing of it stays on the host.
+        file = memfd_create("rollout", 0)
+        with os.fdopen(os.dup(file), "wb") as written:
+            written.write(package)
     listener = _socket.socket(_socket.AF_UNIX)
     listener.bind(path)
     listener.listen()
-    # A file without a name, as long as the agent lives: nothing of it stays on the host.
-    file = memfd_create("rollout", 0)
-    with os.fdopen(os.dup(file), "wb") as written:
-        written.write(package)
     if not os.fork():
         try:
-            # Whoever waits for this command's output must not wait for the agent.
             os.setsid()
             os.chdir("/")
-            null = os.open(os.devnull, os.O_RDWR)
-            for standard in (0, 1, 2):
-                os.dup2(null, standard)
-            sys.path.insert(0, f"/proc/self/fd/{file}")
+            if package:
+                sys.path.insert(0, f"/proc/self/fd/{file}")
+                # Whoever waits for this command's output must not wait for the agent.
+                _let_go([0, 1, 2])
+            else:
+                _forget(listener.fileno())
             from socket import socket
 
             from ansible.module_utils.rollout.agent import serve
@@ -142,6 +149,26 @@ def _started(directory: str, package: bytes, memfd_create: Callable[[str, int], 
             os._exit(0)
     listener.close()
     return _connected(path)
+
+
+def _let_go(files: list[int]) -> None:
+    null = os.open(os.devnull, os.O_RDWR)
+    for file in files:
+        os.dup2(null, file)
+
+
+def _forget(kept: int) -> None:
+    """Have nothing more to do with whoever this process is a copy of: not with its signals, its name or its files but one."""
+    import gc
+    import signal
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+    # What it has in memory stays there: taken to pieces now, it would close files that are others' by then.
+    gc.freeze()
+    _let_go([file for file in map(int, os.listdir("/proc/self/fd")) if file != kept])
+    with open("/proc/self/comm", "w", encoding="ascii") as name:
+        name.write("rollout-agent")
 
 
 if __name__ == "__main__":

@@ -160,9 +160,13 @@ class Engine:
         out, err = _Tail(process.stdout), _Tail(process.stderr)
         threading.Thread(target=_feed, args=(process.stdin, stdin.encode()), daemon=True).start()
         try:
-            return process.wait(limit), out.text(), err.text()
-        except subprocess.TimeoutExpired:
-            return 124, "", f"docker {arguments[0]} gave no answer in {limit:.0f} s"
+            # Python's wait with a limit looks twenty times a second: whoever waits in it wakes late.
+            waiting = threading.Thread(target=process.wait, daemon=True)
+            waiting.start()
+            waiting.join(limit)
+            if waiting.is_alive():
+                return 124, "", f"docker {arguments[0]} gave no answer in {limit:.0f} s"
+            return process.returncode, out.text(), err.text()
         finally:
             # Compose is a child of docker: neither outlives the call, nor holds its pipes open.
             with contextlib.suppress(OSError):

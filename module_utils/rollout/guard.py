@@ -36,10 +36,9 @@ def program() -> bytes:
     loaded = {
         name: (inspect.getsource(module), module.__spec__.loader.get_code(name))  # type: ignore[union-attr]
         for name, module in sorted(sys.modules.items())
-        # The modules' frame is Ansible's business, and needs Ansible.
-        if name.startswith(PACKAGE + ".") and not name.endswith(".module")
+        if name.startswith(PACKAGE + ".") and name.rpartition(".")[2] not in archive.CONTROLLERS
     }
-    return archive.pack(loaded, f"from {PACKAGE}.guard import main\n\nmain()\n")
+    return archive.pack(loaded, f"from {PACKAGE}.guard import main\n\nmain()\n", small=False)
 
 
 def arm(store: Store, application: str, run: str, name: str, timeout: float) -> None:

@@ -131,6 +131,12 @@ def _environment() -> jinja2.Environment:
     )
 
 
+def ready() -> None:
+    """Have what takes longest of a page made: its templates compiled, once for this process."""
+    for template in ("report.html.j2", "index.html.j2"):
+        _environment().get_template(template)
+
+
 def _render(template: str, **facts: Any) -> str:
     css = (_TEMPLATES / "report.css").read_text(encoding="utf-8")
     circle = f"<circle cx='4' cy='4' r='4' fill='{_ICONS[facts['tone']]}'/>"

@@ -8,6 +8,7 @@ import json
 import os
 import shlex
 import socket
+import sys
 import threading
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
@@ -22,15 +23,10 @@ _HERE = Path(__file__).resolve().parents[2] / "module_utils"
 if str(_HERE) not in ansible.module_utils.__path__:
     ansible.module_utils.__path__.append(str(_HERE))
 
-from ansible.module_utils.rollout.archive import PACKAGE, pack
+from ansible.module_utils.rollout.archive import CONTROLLERS, PACKAGE, pack
 from ansible.module_utils.rollout.door import ENDED, NO_AGENT, SEND, ask
 from ansible.module_utils.rollout.steps import STEPS
 
-# What no step on a host needs; the modules' frame needs Ansible besides.
-_NOT_SENT = {
-    *("__init__", "door", "metrics", "module", "notify", "progress", "reference", "registry", "run_document", "run_page"),
-    *("status", "target", "timeline", "torch_screen"),
-}
 # With the look itself: once a second at least.
 POLL_S = 0.7
 # A host that does not answer three times is left alone; the module's own connection says what is wrong.
@@ -41,7 +37,7 @@ def package() -> bytes:
     """The package as the agent gets it: a zip file."""
     modules = {}
     for file in sorted((_HERE / "rollout").glob("*.py")):
-        if file.stem not in _NOT_SENT:
+        if file.stem not in CONTROLLERS:
             name = f"{PACKAGE}.{file.stem}"
             loader = SourceFileLoader(name, str(file))
             modules[name] = (file.read_text(encoding="utf-8"), loader.get_code(name))
@@ -114,7 +110,8 @@ class ActionModule(ActionBase):
         data = json.dumps(request, default=str).encode() + b"\n"
         # A run's first word to a host.
         first = (step, params["state"]) == ("lock", "held")
-        said = None if first else self._said_here(directory, data)
+        ours = command[0] == sys.executable and not environment
+        said = None if first and not ours else self._said_here(directory, data, start=first)
         said = said or self._low_level_execute_command(line, sudoable=True, in_data=data + (package() if first else b""))
         if said["rc"] == SEND:
             said = self._low_level_execute_command(line, sudoable=True, in_data=data + package())
@@ -130,11 +127,13 @@ class ActionModule(ActionBase):
         answer = next((line for line in reversed(lines) if line.startswith("{")), "")
         return dict(remove_values(json.loads(answer), hidden))
 
-    def _said_here(self, directory: str, request: bytes) -> Optional[dict[str, Any]]:
-        """What the door would print, of an agent that this process may ask by itself; None where there is none."""
-        if self._connection.transport != "local" or self._connection.become:
-            return None
-        answer = ask(directory, request.rstrip(b"\n"))
+    def _is_here(self) -> bool:
+        """Whether the step is done on this machine, as this process's user."""
+        return self._connection.transport == "local" and not self._connection.become
+
+    def _said_here(self, directory: str, request: bytes, start: bool) -> Optional[dict[str, Any]]:
+        """What the door would print, of an agent that this process may ask by itself, or ``start``; None where there is none."""
+        answer = ask(directory, request.rstrip(b"\n"), start) if self._is_here() else None
         if answer is None:
             return None
         return {"rc": 0 if answer else 1, "stdout": answer.decode(), "stderr": "" if answer else ENDED}
@@ -146,16 +145,12 @@ class ActionModule(ActionBase):
         return "python3" if named.startswith("auto") else named
 
     def _watch(self, listener: str, host: str, ended: threading.Event) -> None:
-        root = str(self._task.args.get("root"))
-        home = '"$HOME"/' if root.startswith("~/") else ""
-        file = home + shlex.quote(f"{root.removeprefix('~/')}/progress.json")
         look = self._beside()
         misses = 0
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
             while misses < MISSES and not ended.wait(POLL_S):
                 try:
-                    said = look._low_level_execute_command(f"cat {file}", sudoable=True)
-                    facts = json.loads(said["stdout"]) if said["rc"] == 0 else {}
+                    facts = json.loads(look._progress() or "{}")
                     ours = facts.get("run") == self._task.args.get("run")
                 except Exception:  # whatever a connection may raise: it is only a look
                     misses += 1
@@ -163,6 +158,17 @@ class ActionModule(ActionBase):
                 if ours and not ended.is_set():
                     with contextlib.suppress(OSError):
                         sender.sendto(json.dumps({"host": host, **facts}).encode(), listener)
+
+    def _progress(self) -> str:
+        """What the step tells of itself; empty where it has told nothing yet."""
+        root = str(self._task.args.get("root"))
+        if self._is_here():
+            file = Path(root).expanduser() / "progress.json"
+            return file.read_text(encoding="utf-8") if file.exists() else ""
+        home = '"$HOME"/' if root.startswith("~/") else ""
+        there = home + shlex.quote(f"{root.removeprefix('~/')}/progress.json")
+        said = self._low_level_execute_command(f"cat {there}", sudoable=True)
+        return str(said["stdout"]) if said["rc"] == 0 else ""
 
     def _beside(self) -> ActionModule:
         """Another one of this, whose connection and become may be used while the module runs."""

@@ -9,12 +9,12 @@ import os
 import re
 import sys
 import textwrap
+import threading
 import time
 from pathlib import Path
 from typing import Any, Mapping, NoReturn, Optional, TextIO
 
 import ansible.module_utils
-import yaml
 from ansible import context
 from ansible.plugins.callback import CallbackBase
 from ansible.plugins.loader import filter_loader, test_loader
@@ -26,7 +26,7 @@ _SPECS = _ROOT / "roles/fleet/meta/argument_specs.yml"
 if str(_ROOT / "module_utils") not in ansible.module_utils.__path__:
     ansible.module_utils.__path__.append(str(_ROOT / "module_utils"))
 
-from ansible.module_utils.rollout import inventory, machine, preview, report, results, run_document, run_page, steps, target
+from ansible.module_utils.rollout import agent, inventory, machine, preview, report, results, run_document, run_page, target
 from ansible.module_utils.rollout.files import write_atomic
 
 DOCUMENTATION = """
@@ -43,6 +43,8 @@ description:
     the directory that the environment variable ROLLOUT_REPORTS names; empty, it leaves none.
 """
 
+# Seconds into a wave after which the report is prepared: its templates take a while, and nobody waits for it then.
+AHEAD_S = 0.5
 # What must run whole or not at all.
 WHOLE = ("rollout.yml", "rollback.yml")
 # Reports that the list of runs has, the newest ones: each is read for it at the end of a run.
@@ -70,9 +72,10 @@ class CallbackModule(CallbackBase):
         self._plays = 0
         self._told, self._process = False, os.getpid()
         self._stdout: Optional[TextIO] = None
+        self._ahead: Optional[threading.Timer] = None
         self._begin()
         # What every worker process would load for itself again: they are forked from this one.
-        self._warm = (list(filter_loader.all()), list(test_loader.all()), steps, target)
+        self._warm = (list(filter_loader.all()), list(test_loader.all()), agent, target)
 
     def _begin(self) -> None:
         """Know nothing yet of a run: a playbook may have several."""
@@ -110,7 +113,7 @@ class CallbackModule(CallbackBase):
                 f"{part} would run a part of {name}, and leave out the lock, a gate or the confirmation: run it whole. For a "
                 "part of the fleet there is --limit."
             )
-        if part or (part := inventory.mistyped(typed, _settings(typed))):
+        if part or (part := inventory.mistyped(typed, _settings(typed, playbook._loader))):
             self._refuse(part)
         # Ansible has nothing to say to whoever interrupts it.
         atexit.register(self._interrupted)
@@ -163,8 +166,13 @@ class CallbackModule(CallbackBase):
             self._display.display(self._fitted(preview.screen(found, bool(context.CLIARGS.get("diff")))))
 
     def v2_runner_on_start(self, host: Any, task: Any) -> None:
-        """Hosts answer in any order, and begin in that of the play."""
+        """Hosts answer in any order, and begin in that of the play. While the first ones switch, the report is prepared."""
         self._hosts.append(host.get_name())
+        if self._ahead is None and self._wave not in UNTOUCHED:
+            # Not at once: Ansible forks a worker for each host now.
+            self._ahead = threading.Timer(AHEAD_S, run_page.ready)
+            self._ahead.daemon = True
+            self._ahead.start()
 
     def v2_runner_on_ok(self, result: Any) -> None:
         """Take what a task hands over."""
@@ -317,11 +325,12 @@ def partial(arguments: Mapping[str, Any]) -> str:
     return "--skip-tags" if arguments.get("skip_tags") else ""
 
 
-def _settings(typed: Mapping[str, Any]) -> list[str]:
+def _settings(typed: Mapping[str, Any], loader: Any) -> list[str]:
     """The variables that an inventory, or -e, may set; they are read only where one of them was typed."""
     if not any(str(name).startswith("rollout_") for name in typed):
         return []
-    return list(yaml.safe_load(_SPECS.read_text(encoding="utf-8"))["argument_specs"]["main"]["options"])
+    # By Ansible's own loader, which will want the file again.
+    return list(loader.load_from_file(str(_SPECS))["argument_specs"]["main"]["options"])
 
 
 def wrapped(text: str, columns: int) -> str:

@@ -267,6 +267,68 @@ def test_the_engine_is_asked_for_its_facts_once_in_a_run(ask, docker, directory,
     assert ask(send=False, observe=True)["host"]["engine"] == facts
 
 
+# An agent that is a copy of who asks.
+
+COPY = """
+import signal, sys
+import ansible.module_utils
+ansible.module_utils.__path__.append(sys.argv[1])
+from ansible.module_utils.rollout import agent, door
+signal.signal(signal.SIGTERM, lambda *_: None)
+kept = open(sys.argv[2], "w")
+print(door.ask(sys.argv[3], sys.stdin.buffer.read(), True).decode(), end="")
+"""
+
+
+@pytest.fixture
+def copied(directory, state, root, tmp_path):
+    """Ask as a process that has the package loaded, a file open and a handler for SIGTERM: the answer."""
+
+    def call(**params):
+        command = [sys.executable, "-c", COPY, str(root / "module_utils"), str(tmp_path / "kept"), str(directory)]
+        asked = json.dumps(request(state, **params)).encode()
+        done = subprocess.run(command, input=asked, capture_output=True, timeout=LIMIT_S)
+        assert (done.returncode, done.stderr) == (0, b"")
+        return json.loads(done.stdout)
+
+    return call
+
+
+def test_who_has_the_package_makes_an_agent_of_itself(copied, ask, directory):
+    assert copied() == {"changed": True, "taken_over": ""}
+    assert stat.S_IMODE(directory.stat().st_mode) == 0o700
+    first = agents(directory)
+    assert len(first) == 1
+    # It is an agent like any other, and the next one who could be an agent finds it.
+    assert ask(send=False, state="renewed") == {"changed": False}
+    assert copied() == {"changed": False, "taken_over": ""}
+    assert agents(directory) == first
+    ask(send=False, state="released")
+    gone(*first)
+    assert not directory.exists()
+
+
+def test_such_an_agent_has_nothing_more_to_do_with_whom_it_copied(copied, directory, tmp_path):
+    copied()
+    (process,) = agents(directory)
+    files = [os.readlink(file) for file in Path(f"/proc/{process}/fd").iterdir()]
+    assert str(tmp_path / "kept") not in files
+    assert {file for file in files if not file.startswith("socket:")} == {os.devnull}
+    assert Path(f"/proc/{process}/comm").read_text() == "rollout-agent\n"
+    assert (os.readlink(f"/proc/{process}/cwd"), os.getsid(process)) == ("/", process)
+    # SIGTERM ends it.
+    os.kill(process, signal.SIGTERM)
+    gone(process)
+
+
+def test_after_one_that_was_killed_another_is_made(copied, directory):
+    copied()
+    (killed,) = agents(directory)
+    end(killed)
+    assert copied() == {"changed": False, "taken_over": ""}
+    assert agents(directory) != [killed]
+
+
 # The end.
 
 

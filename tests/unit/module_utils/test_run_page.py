@@ -267,3 +267,15 @@ def test_index_lists_runs_newest_first():
 
 def test_index_of_nothing():
     assert "There was no run yet." in seen(run_page.index([]))
+
+
+def test_a_page_is_made_of_what_was_prepared(monkeypatch):
+    run_page.ready()
+    environment = run_page._environment()
+
+    def compiled(*_given):
+        raise AssertionError("compiled again")
+
+    monkeypatch.setattr(environment, "compile", compiled)
+    assert run_page.page(run_documents.succeeded())
+    assert run_page.index([])

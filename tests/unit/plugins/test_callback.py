@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import jsonschema
 import pytest
 import run_documents
+from ansible.parsing.dataloader import DataLoader
 
 
 @pytest.fixture
@@ -78,7 +79,7 @@ def test_a_part_of_a_run_is_refused_before_anything(callback, plugin, monkeypatc
     monkeypatch.setattr(plugin.context, "CLIARGS", {"tags": ["switch"]})
     monkeypatch.setattr(plugin, "load_extra_vars", lambda loader: {})
     with pytest.raises(SystemExit) as end:
-        callback.v2_playbook_on_start(SimpleNamespace(_file_name=f"/x/{name}", _loader=None))
+        callback.v2_playbook_on_start(SimpleNamespace(_file_name=f"/x/{name}", _loader=DataLoader()))
     assert end.value.code == 2
     short = name.rpartition("/")[2]
     assert callback.shown == [
@@ -93,7 +94,7 @@ def test_a_part_of_a_run_is_refused_before_anything(callback, plugin, monkeypatc
 def test_what_may_start(callback, plugin, monkeypatch, name, arguments):
     monkeypatch.setattr(plugin.context, "CLIARGS", arguments)
     monkeypatch.setattr(plugin, "load_extra_vars", lambda loader: {})
-    callback.v2_playbook_on_start(SimpleNamespace(_file_name=name, _loader=None))
+    callback.v2_playbook_on_start(SimpleNamespace(_file_name=name, _loader=DataLoader()))
     assert callback.shown == []
 
 
@@ -113,7 +114,7 @@ def test_stdout_is_for_the_document_alone(callback, plugin, monkeypatch, said, c
     monkeypatch.setattr(plugin, "load_extra_vars", lambda loader: extra)
     stdout = os.dup(1)
     try:
-        callback.v2_playbook_on_start(SimpleNamespace(_file_name=name, _loader=None))
+        callback.v2_playbook_on_start(SimpleNamespace(_file_name=name, _loader=DataLoader()))
         os.write(1, b"a play\n")
         callback.v2_runner_on_ok(said({"ansible_facts": {"rollout_screen": screen}}))
         callback.v2_playbook_on_stats(None)
@@ -178,6 +179,19 @@ def test_no_plan_is_shown_where_a_host_refuses_it(callback, said, event):
     assert callback.shown == []
 
 
+@pytest.mark.parametrize(("play", "prepared"), [("Stage on every host", 0), ("Switch the backend", 1)])
+def test_the_report_is_prepared_once_while_hosts_switch(callback, plugin, monkeypatch, play, prepared):
+    times = []
+    monkeypatch.setattr(plugin, "AHEAD_S", 0)
+    monkeypatch.setattr(plugin.run_page, "ready", lambda: times.append(1))
+    callback.v2_playbook_on_play_start(SimpleNamespace(get_name=lambda: play))
+    for host in ("h1", "h2"):
+        callback.v2_runner_on_start(SimpleNamespace(get_name=lambda host=host: host), None)
+    if callback._ahead:
+        callback._ahead.join()
+    assert len(times) == prepared
+
+
 def test_what_another_module_calls_a_preview_is_no_plan(callback, said):
     callback.v2_runner_on_start(SimpleNamespace(get_name=lambda: "h1"), None)
     callback.v2_runner_on_ok(said({"preview": "of a picture"}, "h1", "ansible.builtin.debug"))
@@ -222,7 +236,7 @@ def run(plugin, said, monkeypatch):
         made._display = SimpleNamespace(display=made.shown.append, columns=80)
         made._now = lambda: made.clock
         made._started = started or 1_767_225_600.0  # 2026-01-01T00:00:00Z
-        made.v2_playbook_on_start(SimpleNamespace(_file_name=f"/x/{name}", _loader=None))
+        made.v2_playbook_on_start(SimpleNamespace(_file_name=f"/x/{name}", _loader=DataLoader()))
         for play, *steps in plays:
             made.clock += 10.0
             made.v2_playbook_on_play_start(SimpleNamespace(get_name=lambda play=play: play))
@@ -366,7 +380,7 @@ def test_nothing_is_claimed_of_a_run_that_touched_something_and_had_no_end(run, 
 def test_a_failure_that_is_ignored_ends_no_run(callback, said, reports, plugin, monkeypatch):
     monkeypatch.setattr(plugin.context, "CLIARGS", {})
     monkeypatch.setattr(plugin, "load_extra_vars", lambda loader: {})
-    callback.v2_playbook_on_start(SimpleNamespace(_file_name="rollout.yml", _loader=None))
+    callback.v2_playbook_on_start(SimpleNamespace(_file_name="rollout.yml", _loader=DataLoader()))
     callback.v2_runner_on_failed(said({"msg": "no"}), ignore_errors=True)
     callback.v2_playbook_on_stats(None)
     assert callback.shown == []
@@ -483,7 +497,7 @@ def begun(plugin, callback, monkeypatch):
         monkeypatch.setattr(plugin, "load_extra_vars", lambda loader: typed or {})
         left = []
         monkeypatch.setattr(plugin.atexit, "register", left.append)
-        callback.v2_playbook_on_start(SimpleNamespace(_file_name=f"/x/{name}", _loader=None))
+        callback.v2_playbook_on_start(SimpleNamespace(_file_name=f"/x/{name}", _loader=DataLoader()))
         callback.leave = lambda: [end() for end in left]
         return callback
 

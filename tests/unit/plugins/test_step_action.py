@@ -250,8 +250,8 @@ def here(action, plugin, monkeypatch):
         made._connection.transport, made._connection.become = transport, become
         made.asked_here = []
 
-        def ask(directory, request):
-            made.asked_here.append((directory, json.loads(request)))
+        def ask(directory, request, start):
+            made.asked_here.append((directory, json.loads(request), start))
             return answers.pop(0)
 
         monkeypatch.setattr(plugin, "ask", ask)
@@ -266,8 +266,8 @@ LINE = json.dumps(DONE).encode() + b"\n"
 def test_an_agent_on_the_controller_is_asked_without_a_process(here):
     made = here([LINE], [])
     assert run(made) == DONE
-    ((directory, request),) = made.asked_here
-    assert (directory, request["step"], request["params"]["stack"]) == ("/tmp/rollout-r1", "stack", ["core"])
+    ((directory, request, start),) = made.asked_here
+    assert (directory, request["step"], request["params"]["stack"], start) == ("/tmp/rollout-r1", "stack", ["core"], False)
 
 
 def test_where_it_ended_over_the_step_that_is_said(here):
@@ -282,13 +282,37 @@ def test_where_there_is_none_one_is_started_as_on_any_host(here):
     assert package(made)
 
 
-@pytest.mark.parametrize(
-    "other", [{"transport": "ssh"}, {"become": "sudo"}, {"step": "lock", "state": "held"}], ids=["ssh", "become", "first word"]
-)
-def test_any_other_goes_through_the_door(here, other):
-    made = here([], [answered(**DONE)], **other)
-    assert run(made) == DONE
+@pytest.mark.parametrize("other", [{"transport": "ssh"}, {"become": "sudo"}], ids=["ssh", "become"])
+@pytest.mark.parametrize("step", ["stack", "lock"])
+def test_any_other_goes_through_the_door(here, step, other):
+    made = here([], [answered(**DONE)], step=step, **other)
+    assert run(made, ansible_python_interpreter=sys.executable) == DONE
     assert (len(made.asked), made.asked_here) == (1, [])
+
+
+def test_a_runs_first_word_there_makes_the_agent_of_this_process(here):
+    made = here([LINE], step="lock")
+    assert run(made, ansible_python_interpreter=sys.executable) == DONE
+    ((_directory, request, start),) = made.asked_here
+    assert (request["step"], start, made.asked) == ("lock", True, [])
+
+
+@pytest.mark.parametrize(
+    ("python", "environment"),
+    [("auto", None), ("/usr/bin/python3.11", None), (sys.executable, [{"DOCKER_HOST": "unix:///srv/d.sock"}])],
+    ids=["any Python", "another Python", "another environment"],
+)
+def test_an_agent_that_is_to_be_another_process_is_started_by_the_door(here, python, environment):
+    made = here([], [answered(**DONE)], step="lock", task_environment=environment)
+    assert run(made, ansible_python_interpreter=python) == DONE
+    assert (len(made.asked), made.asked_here) == (1, [])
+    assert package(made)
+
+
+def test_where_no_agent_can_be_made_the_door_is_asked(here):
+    made = here([None], [answered(**DONE)], step="lock")
+    assert run(made, ansible_python_interpreter=sys.executable) == DONE
+    assert package(made)
 
 
 def test_what_is_hidden_is_hidden_there_too(here):
