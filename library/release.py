@@ -71,6 +71,10 @@ options:
     description: For V(stable), whether to hold every gate first. Right where this host is the run's only one.
     type: bool
     default: false
+  unlock:
+    description: For V(proven) and V(stable), whether to give the host's lock back too, as a run does that has no other host.
+    type: bool
+    default: false
   behind:
     description: For V(stable), the hosts that the run left out.
     type: list
@@ -161,6 +165,10 @@ removed:
   type: list
   elements: str
   returned: when stable
+unlocked:
+  description: Whether the host's lock was given back, as O(unlock) asked for.
+  type: bool
+  returned: when proven or stable
 """
 
 from ansible.module_utils.rollout import module as frame

@@ -59,6 +59,7 @@ class Agent:
     def _answer(self, connection: socket.socket) -> None:
         connection.settimeout(None)
         request: dict[str, Any] = {}
+        answer: dict[str, Any] = {}
         try:
             with connection, connection.makefile("rb") as file:
                 request = json.loads(file.readline())
@@ -73,7 +74,8 @@ class Agent:
                 # Behind the first answer: until then somebody waits for this one.
                 if not self.ahead.ident:
                     self.ahead.start()
-                self.over = self.over or (request.get("step"), request.get("params", {}).get("state")) == ("lock", "released")
+                released = (request.get("step"), request.get("params", {}).get("state")) == ("lock", "released")
+                self.over = self.over or released or bool(answer.get("unlocked"))
 
     def _do(self, request: dict[str, Any]) -> dict[str, Any]:
         params = request["params"]

@@ -145,6 +145,11 @@ def merged(stacks: Mapping[str, Mapping[str, Any]], names: Iterable[str], key: s
     return out
 
 
+def templates(stacks: Mapping[str, Mapping[str, Any]], names: Iterable[str]) -> list[str]:
+    """The compose file of each of the named stacks, as the inventory names it."""
+    return [str(stacks[name]["template"]) for name in names]
+
+
 def same_machine(engines: Mapping[str, str]) -> str:
     """The refusal of one machine that stands in the inventory under two names; empty where none does.
 

@@ -156,6 +156,27 @@ def with_settled(result: Result, name: str, task: Result) -> dict[str, Any]:
     return noted({**result, **({"services": list(seen)} if seen else {})}, "settle", name, task)
 
 
+def state(results: Sequence[Result], lost: Sequence[str] = ()) -> dict[str, bool]:
+    """What all hosts together have come to.
+
+    Args:
+        lost: hosts that are gone without a word.
+
+    Returns:
+        failed: something went wrong. ready: every host that takes part has the release, and nothing went wrong. changed: anything
+        was. settled: every host runs the release already, and needs no more than the look at its gates when settling.
+        must_revert: as the function of that name has it.
+    """
+    faults = bool(lost) or any(r.get("fault") for r in results)
+    return {
+        "failed": faults,
+        "ready": not faults and all("name" in r or r.get("out") for r in results),
+        "changed": any(bool(r.get("changed")) for r in results),
+        "settled": all(bool(r.get("settled")) and not r.get("fault") for r in results),
+        "must_revert": must_revert(results, lost),
+    }
+
+
 def must_revert(results: Iterable[Result], lost: Sequence[str] = ()) -> bool:
     """Whether the run's faults, or hosts that were ``lost`` without a word, may have come after something was switched; not once
     another run is in charge of a host."""

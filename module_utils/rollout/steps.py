@@ -74,10 +74,18 @@ def _settle(store: Store, engine: Engine, params: Params, check: bool) -> dict[s
     seen: dict[str, Any] = {}
     if params["prove"] or not stable:
         seen = settle.prove(store, engine, params["application"], name, run, params["torch_timeout"])
-    if not stable:
-        return seen
-    confirmed = settle.confirm(store, engine, name, run, params["action"], params["keep"], check, params["behind"])
-    return {**seen, **confirmed}
+    if stable:
+        seen.update(settle.confirm(store, engine, name, run, params["action"], params["keep"], check, params["behind"]))
+    return {**seen, "unlocked": params["unlock"] and _unlocked(store, run, check)}
+
+
+def _unlocked(store: Store, run: str, check: bool) -> bool:
+    try:
+        hold.release(store, run, check)
+    except (RolloutError, OSError):
+        # The release is what it is all the same: the run tries again at its end, and says what is wrong.
+        return False
+    return True
 
 
 def _stage(store: Store, engine: Engine, params: Params, check: bool) -> dict[str, Any]:
@@ -166,6 +174,7 @@ STEPS = {
             "action": {"type": "str", "choices": ["rollout", "rollback"], "default": "rollout"},
             "keep": {"type": "int", "default": 5},
             "prove": {"type": "bool", "default": False},
+            "unlock": {"type": "bool", "default": False},
             "behind": {"type": "list", "elements": "str", "default": []},
             "registry": {"type": "str", "default": ""},
             "username": {"type": "str", "default": ""},

@@ -96,7 +96,9 @@ def rollout_owner(action: str) -> dict[str, Any]:
 
 def rollout_result(host: str, hostvars: Mapping[str, Any]) -> dict[str, Any]:
     """What a host has come to; empty where the run has not begun."""
-    return results.of_host(host, hostvars[host]) if "rollout_run" in hostvars[host] else {}
+    # Asked for once: each time Ansible gathers a host's variables anew.
+    said = hostvars[host]
+    return results.of_host(host, said) if "rollout_run" in said else {}
 
 
 def rollout_results(hosts: Sequence[str], hostvars: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -114,29 +116,9 @@ def rollout_present_hosts(hosts: Sequence[str], hostvars: Mapping[str, Any]) -> 
     return [h for h, result in rollout_results(hosts, hostvars).items() if not result.get("out")]
 
 
-def rollout_failed(hosts: Sequence[str], hostvars: Mapping[str, Any]) -> bool:
-    """Whether anything went wrong on any of the hosts."""
-    return any(r.get("fault") for r in rollout_results(hosts, hostvars).values())
-
-
-def rollout_is_ready(hosts: Sequence[str], hostvars: Mapping[str, Any]) -> bool:
-    """Whether nothing went wrong, and every host that takes part has the release."""
-    return all(not r.get("fault") and ("name" in r or r.get("out")) for r in rollout_results(hosts, hostvars).values())
-
-
-def rollout_changed(hosts: Sequence[str], hostvars: Mapping[str, Any]) -> bool:
-    """Whether anything was changed on any of the hosts."""
-    return any(r.get("changed") for r in rollout_results(hosts, hostvars).values())
-
-
-def rollout_is_settled(hosts: Sequence[str], hostvars: Mapping[str, Any]) -> bool:
-    """Whether nothing went wrong, and every host needs no more than the look at its gates."""
-    return all(r.get("settled") and not r.get("fault") for r in rollout_results(hosts, hostvars).values())
-
-
-def rollout_must_revert(hosts: Sequence[str], hostvars: Mapping[str, Any], lost: Sequence[str] = ()) -> bool:
-    """Whether the hosts have to go back: what went wrong, or hosts that were ``lost`` without a word, came after a switch."""
-    return results.must_revert(rollout_results(hosts, hostvars).values(), lost)
+def rollout_state(hosts: Sequence[str], hostvars: Mapping[str, Any], lost: Sequence[str] = ()) -> dict[str, bool]:
+    """What the hosts have come to together (`results.state`); ``lost`` are those that are gone without a word."""
+    return results.state(list(rollout_results(hosts, hostvars).values()), lost)
 
 
 def rollout_ledgers(hosts: Sequence[str], hostvars: Mapping[str, Any]) -> dict[str, Any]:
@@ -208,24 +190,21 @@ class FilterModule:
             "rollout_images_of": inventory.images_of,
             "rollout_pick_images": inventory.pick_images,
             "rollout_merge": inventory.merged,
+            "rollout_templates": inventory.templates,
             "rollout_unlocked": rollout_unlocked,
             "rollout_owner": rollout_owner,
             "rollout_result": rollout_result,
             "rollout_results": rollout_results,
             "rollout_at_first": rollout_at_first,
             "rollout_present_hosts": rollout_present_hosts,
-            "rollout_is_ready": rollout_is_ready,
+            "rollout_state": rollout_state,
             "rollout_ledgers": rollout_ledgers,
-            "rollout_failed": rollout_failed,
-            "rollout_changed": rollout_changed,
-            "rollout_is_settled": rollout_is_settled,
             "rollout_behind": rollout_behind,
             "rollout_notes": rollout_notes,
             "rollout_refusal": rollout_refusal,
             "rollout_fleet": inventory.fleet,
             "rollout_noted": results.noted,
             "rollout_fault": results.with_fault,
-            "rollout_must_revert": rollout_must_revert,
             "rollout_verdict": rollout_verdict,
             "rollout_run_id": rollout_run_id,
             "rollout_since": rollout_since,

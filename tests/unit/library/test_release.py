@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible.module_utils.rollout import settle, stage
+from ansible.module_utils.rollout import hold, settle, stage
 from ansible.module_utils.rollout.errors import RolloutError
 from ansible.module_utils.rollout.files import Store
 from story import held
@@ -128,8 +128,36 @@ def seen(monkeypatch):
 )
 def test_gates_are_held_before_a_release_is_confirmed(run, locked, seen, state, prove, asked, said):
     result = run("release", **locked, state=state, name="v1", prove=prove)
-    assert {key: value for key, value in result.items() if key != "invocation"} == said
+    assert {key: value for key, value in result.items() if key != "invocation"} == {**said, "unlocked": False}
     assert seen == asked
+
+
+@pytest.mark.usefixtures("seen")
+@pytest.mark.parametrize("state", ["proven", "stable"])
+@pytest.mark.parametrize("unlock", [True, False])
+def test_the_lock_may_be_given_back_behind_it(run, locked, state, unlock):
+    result = run("release", **locked, state=state, name="v1", unlock=unlock)
+    assert result["unlocked"] is unlock
+    assert (Store(locked["root"]).lock() is None) is unlock
+
+
+@pytest.mark.usefixtures("seen")
+def test_a_confirmed_release_is_one_though_its_lock_cannot_be_given_back(run, locked, monkeypatch):
+    def fail(*_rest):
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(hold, "release", fail)
+    result = run("release", **locked, state="stable", name="v1", unlock=True)
+    assert (result["changed"], result["unlocked"], result.get("failed")) == (True, False, None)
+
+
+def test_what_does_not_hold_keeps_the_lock(run, locked, monkeypatch):
+    def fail(*_rest):
+        raise RolloutError("Service web does not pass.", service="web")
+
+    monkeypatch.setattr(settle, "prove", fail)
+    assert run("release", **locked, state="proven", name="v1", unlock=True)["failed"]
+    assert Store(locked["root"]).lock()["run"] == "r1"
 
 
 def test_what_is_not_proven_is_not_confirmed(run, locked, seen, monkeypatch):

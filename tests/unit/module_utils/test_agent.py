@@ -492,6 +492,23 @@ def test_an_agent_that_nobody_asks_ends(listener):
 
 
 @pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("unlocked", [True, False])
+def test_an_agent_whose_step_gave_the_lock_back_ends(listener, directory, state, monkeypatch, unlocked):
+    known = request(state)
+    monkeypatch.setattr(agent, "STEPS", {"lock": Step({}, lambda *_given: {"changed": True, "unlocked": unlocked})})
+    served = agent.Agent(idle_s=1000.0)
+    serving = threading.Thread(target=served.serve, args=(listener,), daemon=True)
+    serving.start()
+    assert asked_of(directory, known)["unlocked"] is unlocked
+    while served.at_work:
+        serving.join(0.01)
+    assert served.over is unlocked
+    served.over = True
+    serving.join(LIMIT_S)
+    assert not serving.is_alive()
+
+
+@pytest.mark.usefixtures("quick")
 def test_its_time_counts_from_the_last_step(listener, directory, state):
     served = agent.Agent(idle_s=1000.0)
     # As if it had been started long ago.

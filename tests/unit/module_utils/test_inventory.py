@@ -302,3 +302,8 @@ def test_what_is_known_is_never_mistyped(typed):
 )
 def test_misplaced(application, directory, said):
     assert inventory.misplaced(application, directory) == said
+
+
+def test_templates_are_those_of_the_named_stacks_in_their_order():
+    stacks = {"core": {"template": "core.j2"}, "workers": {"template": "workers.j2"}, "gpu": {"template": "gpu.j2"}}
+    assert inventory.templates(stacks, ["gpu", "core"]) == ["gpu.j2", "core.j2"]
