@@ -17,6 +17,7 @@ from typing import Any, Callable
 
 from ansible.module_utils.rollout import guard, net
 from ansible.module_utils.rollout.engine import Engine
+from ansible.module_utils.rollout.errors import RolloutError
 from ansible.module_utils.rollout.files import Store
 from ansible.module_utils.rollout.steps import STEPS, outcome
 
@@ -30,7 +31,7 @@ class Agent:
     def __init__(self, idle_s: float = IDLE_S) -> None:
         self.engine, self.idle_s = Engine(), idle_s
         self.mutex, self.at_work, self.over, self.last = threading.Lock(), 0, False, time.monotonic()
-        self.ahead = threading.Thread(target=_ahead, daemon=True)
+        self.ahead = False
 
     def serve(self, listener: socket.socket, leave: Callable[[Callable[[], bool]], bool] = lambda taken: not taken()) -> None:
         """Take connections, each with one step, until the lock was given back or nobody came in ``idle_s``.
@@ -71,21 +72,26 @@ class Agent:
             with self.mutex:
                 self.at_work -= 1
                 self.last = time.monotonic()
-                # Behind the first answer: until then somebody waits for this one.
-                if not self.ahead.ident:
-                    self.ahead.start()
+                ahead, self.ahead = self.ahead, True
                 released = (request.get("step"), request.get("params", {}).get("state")) == ("lock", "released")
                 self.over = self.over or released or bool(answer.get("unlocked"))
+            # Behind the first answer: until then somebody waits for that one.
+            if not ahead:
+                _ahead(request)
 
     def _do(self, request: dict[str, Any]) -> dict[str, Any]:
         params = request["params"]
         return STEPS[request["step"]].act(Store(params["root"]), self.engine, params, request["check"])
 
 
-def _ahead() -> None:
+def _ahead(request: dict[str, Any]) -> None:
     """What a run that switches will want, and then somebody waits for it, or a service is away."""
-    guard.program()
+    params = request.get("params", {})
     net.opener()
+    if params.get("run") and not request["check"]:
+        # Where it cannot, arming says why.
+        with contextlib.suppress(OSError, RolloutError):
+            guard.stand_by(Store(params["root"]), params["application"], params["run"])
 
 
 def serve(listener: socket.socket, directory: str) -> None:

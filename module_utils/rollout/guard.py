@@ -6,12 +6,13 @@ ledger says. The entry ``armed`` arms it; ``confirmed`` and ``reverted`` disarm 
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 import sys
 import time
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Callable, Optional
 
 from ansible.module_utils.rollout import archive, hold, machine
 from ansible.module_utils.rollout import lock as locks
@@ -41,6 +42,16 @@ def program() -> bytes:
     return archive.pack(loaded, f"from {PACKAGE}.guard import main\n\nmain()\n", small=False)
 
 
+def stand_by(store: Store, application: str, run: str) -> None:
+    """Have a guard at hand on this host for as long as `run` holds its lock: whoever arms it then waits for no program to start.
+
+    systemd starts its own.
+    """
+    if _holds(store, run) and not alive(store) and machine.keeper(application) != machine.SYSTEMD:
+        store.write_guard(program())
+        machine.detach(store.guard, store.root / "guard.log", run)
+
+
 def arm(store: Store, application: str, run: str, name: str, timeout: float) -> None:
     """Arm the guard of this host for `run`, once, before anything is switched to the release in directory `name`.
 
@@ -57,7 +68,8 @@ def arm(store: Store, application: str, run: str, name: str, timeout: float) -> 
     store.trigger()
     if keeper == machine.SYSTEMD and _came(store):
         return
-    machine.detach(store.guard, store.root / "guard.log")
+    if not alive(store):
+        machine.detach(store.guard, store.root / "guard.log")
     if not _came(store):
         raise RolloutError(
             f"The guard of this host does not start: python3 {store.guard} says why. Without it nothing is switched.",
@@ -80,8 +92,12 @@ def _came(store: Store) -> bool:
     return False
 
 
-def watch(store: Store, engine: Engine) -> None:
+def watch(store: Store, engine: Engine, run: str = "", leave: Callable[[], None] = lambda: None) -> None:
     """Wait until the ledger says that nothing is armed; act where that does not come in time.
+
+    Args:
+        run: who may still arm it, as long as it holds the lock.
+        leave: is called at the end, while nobody can arm it: from then on it is not alive.
 
     Raises:
         RolloutError: the stable release could not be brought back, again and again.
@@ -89,11 +105,15 @@ def watch(store: Store, engine: Engine) -> None:
     failures = 0
     while True:
         armed = store.ledger().armed
+        if armed is None and _holds(store, run):
+            time.sleep(POLL_S)
+            continue
         if armed is None:
             with store.mutex(".step", RETRY_S) as alone:
                 # Whoever arms holds this mutex: what is read here cannot change before the trigger is gone.
                 if alone and store.ledger().armed is None:
                     store.untrigger()
+                    leave()
                     return
             continue
         rest = locks.left(armed, float(armed["timeout"]), machine.clock())
@@ -111,6 +131,15 @@ def watch(store: Store, engine: Engine) -> None:
                 if failures >= RETRIES:
                     raise
         time.sleep(RETRY_S if failures else 0)
+
+
+def _holds(store: Store, run: str) -> bool:
+    """Whether a run holds the lock of this host."""
+    try:
+        found = store.lock()
+    except RolloutError:
+        return False
+    return found is not None and found["run"] == run and not locks.expired(found, machine.clock())
 
 
 def _mine(store: Store, armed: dict[str, Any]) -> bool:
@@ -166,13 +195,16 @@ def state(store: Store) -> Optional[dict[str, Any]]:
 
 
 def main() -> None:
-    """Run as a program: ``python3 guard.pyz``, beside the ledger. One at a time; a second one ends at once."""
-    store = Store(str(Path(sys.argv[0]).resolve().parent))
-    # Longer than anybody takes who only looks whether a guard is alive.
-    with store.mutex(".guard", 2) as first:
-        if not first:
+    """Run as a program: ``python3 guard.pyz [RUN]``, beside the ledger. One at a time; a second one ends at once.
+
+    It stands by for the run, or ends at once where nothing is armed.
+    """
+    store, run = Store(str(Path(sys.argv[0]).resolve().parent)), "".join(sys.argv[1:])
+    with contextlib.ExitStack() as alone:
+        # Longer than anybody takes who only looks whether a guard is alive.
+        if not alone.enter_context(store.mutex(".guard", 2)):
             return
         try:
-            watch(store, Engine())
+            watch(store, Engine(), run, alone.close)
         except (RolloutError, OSError) as error:
             sys.exit(f"The guard gives up: {error}")

@@ -41,12 +41,12 @@ def keeper(application: str) -> str:
     return SYSTEMD if done.returncode == 0 else PROCESS
 
 
-def detach(program: Path, log: Path) -> None:
+def detach(program: Path, log: Path, *arguments: str) -> None:
     """Start a Python program that outlives this process, its session and its connection."""
     with open(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as out:
         subprocess.Popen(
             # Neither site packages nor the environment: whoever starts it waits, and it needs the standard library alone.
-            [sys.executable or "/usr/bin/python3", "-IS", str(program)],
+            [sys.executable or "/usr/bin/python3", "-IS", str(program), *arguments],
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=out,

@@ -19,7 +19,7 @@ from types import SimpleNamespace
 
 import fake_dial
 import pytest
-from ansible.module_utils.rollout import agent, door
+from ansible.module_utils.rollout import agent, door, guard
 from ansible.module_utils.rollout.files import Store
 from ansible.module_utils.rollout.steps import Step
 from interpreter import bare_python
@@ -54,7 +54,9 @@ def directory():
 
 @pytest.fixture
 def state(tmp_path):
-    return tmp_path / "state"
+    """A host's state. Whoever waits there for its run is not waited for."""
+    yield tmp_path / "state"
+    (tmp_path / "state/lock.json").unlink(missing_ok=True)
 
 
 @pytest.fixture
@@ -198,6 +200,23 @@ def test_a_python_without_packages_is_enough(directory, state, text, package):
 def test_check_mode_reaches_the_step(ask, state):
     assert ask(check=True) == {"changed": True, "taken_over": ""}
     assert not state.exists()
+
+
+@pytest.mark.parametrize("check", [False, True])
+def test_behind_its_first_answer_a_guard_stands_by(ask, directory, state, check):
+    ask(check=check)
+    store = Store(str(state))
+    ends = time.monotonic() + LIMIT_S
+    while not check and not guard.alive(store) and time.monotonic() < ends:
+        time.sleep(0.01)
+    # In check mode nothing will be switched, and nothing is written.
+    assert state.exists() is not check
+    assert check or guard.alive(store)
+    assert ask(send=False, state="released", check=check)["changed"] is not check
+    ends = time.monotonic() + LIMIT_S
+    while not check and guard.alive(store) and time.monotonic() < ends:
+        time.sleep(0.01)
+    assert check or not guard.alive(store)
 
 
 def test_the_agent_holds_nothing_of_who_started_it(ask, directory):

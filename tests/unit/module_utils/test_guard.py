@@ -227,6 +227,56 @@ def test_a_guard_that_died_is_started_again(store, keeper, detached):
     assert guard.alive(store)
 
 
+def test_one_that_stands_by_is_armed_without_another_process(store, keeper, detached):
+    keeper(machine.PROCESS)
+    guard.stand_by(store, "app", RUN)
+    (process,) = detached
+    wait_until(lambda: guard.alive(store))
+    assert guard.state(store) is None
+    guard.stand_by(store, "app", RUN)
+    guard.arm(store, "app", RUN, "v1", 900)
+    assert len(detached) == 1
+    assert guard.state(store)["alive"]
+    store.append("confirmed", RUN, name="v1", release="v1")
+    store.remove_lock()
+    assert process.wait(30) == 0
+    assert not store.armed.exists()
+    assert (store.root / "guard.log").read_text() == ""
+
+
+def test_one_that_stands_by_goes_with_the_lock_of_its_run(store, keeper, detached):
+    keeper(machine.NOBODY)
+    guard.stand_by(store, "app", RUN)
+    wait_until(lambda: guard.alive(store))
+    store.remove_lock()
+    held(store, "another")
+    assert detached[0].wait(30) == 0
+
+
+@pytest.mark.parametrize(("word", "run"), [(machine.SYSTEMD, RUN), (machine.PROCESS, "another"), (machine.PROCESS, "")])
+def test_none_stands_by_where_systemd_starts_it_or_for_who_holds_no_lock(store, keeper, detached, word, run):
+    keeper(word)
+    guard.stand_by(store, "app", run)
+    assert detached == []
+
+
+@pytest.mark.parametrize("damaged", [True, False])
+def test_it_leaves_when_the_lock_of_its_run_is_nobodys(host, now, damaged):
+    host.store.require_writable()
+    held(host.store, RUN)
+    left = []
+
+    def leave():
+        with host.store.mutex(".step", 0) as free:
+            left.append(free)
+
+    if damaged:
+        host.store.lock_path.write_text("{")
+    guard.watch(host.store, host.engine, RUN, leave)
+    assert bool(now.waits) is not damaged, "an expired one was waited for"
+    assert left == [False], "nobody can arm it as it leaves"
+
+
 def test_without_a_timeout_nothing_is_armed(store, monkeypatch):
     monkeypatch.setattr(machine, "detach", None)
     guard.arm(store, "app", RUN, "v1", 0)
