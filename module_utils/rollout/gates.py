@@ -81,6 +81,7 @@ class Gates:
                                 passed[service.name] = held
                                 self.phases.end(entries.get(service.name), True)
                     left = [gates[s.name] for s in services if s.name not in passed]
+                    self._tell(left)
                     pause = health.next_pause(time.monotonic() - began, bool(left) and all(gate.good for gate in left))
                     if left and (events.wait(pause) or events.age() >= LOOK_S):
                         events.seen()
@@ -89,6 +90,14 @@ class Gates:
         finally:
             for entry in entries.values():
                 self.phases.end(entry, False)
+
+    def _tell(self, left: list[health.Gate]) -> None:
+        # Of the first alone: who is told of each in turn is told something new each time.
+        for gate in left[:1]:
+            service, elapsed = gate.service, round(time.monotonic() - gate.started, 1)
+            self.store.tell(
+                step="gate", what=service.name, waiting_for=gate.waiting_for, elapsed=elapsed, deadline=service.deadline
+            )
 
     def _look(self, services: Sequence[compose.Service], ids: dict[str, str]) -> dict[str, compose.Container]:
         """The services' containers; a gate keeps to the one that it saw first."""
@@ -114,13 +123,6 @@ class Gates:
             state = gate.sample(one, answers, now)
             if state == health.PASS and one:
                 return one
-        self.store.tell(
-            step="gate",
-            what=service.name,
-            waiting_for=gate.waiting_for,
-            elapsed=round(now - gate.started, 1),
-            deadline=service.deadline,
-        )
         if state == health.FAIL:
             waited = now - gate.started
             late = f"after {waited:.0f} s (its deadline is {service.deadline:.0f} s) it still waits for "

@@ -178,6 +178,15 @@ def test_a_gate_tells_what_it_waits_for(host, answers, said_meanwhile):
     ]
 
 
+def test_of_gates_that_wait_together_one_is_told_of(host, answers, said_meanwhile):
+    # Told of each in turn, whoever writes it down would write it anew each time.
+    answers[:] = [Answer(URL, 503, None, "starting")] * 6 + [Answer(URL, 200, "sha-aaaaaaa")]
+    name = staged(host, "a", text=text_of("sha-aaaaaaa", ("web", "job"), False, health=[URL], deadline=60))
+    said_meanwhile.clear()
+    host.switch(name).switch(False)
+    assert [facts["what"] for facts in said_meanwhile] == ["web"] * 3
+
+
 def test_what_holds_at_once_has_nothing_to_tell(host, said_meanwhile):
     name = staged(host, "a", text=text_of("sha-aaaaaaa", database=False))
     said_meanwhile.clear()
