@@ -75,23 +75,25 @@ class Agent:
                 ahead, self.ahead = self.ahead, True
                 released = (request.get("step"), request.get("params", {}).get("state")) == ("lock", "released")
                 self.over = self.over or released or bool(answer.get("unlocked"))
-            # Behind the first answer: until then somebody waits for that one.
+            # Behind an answer: until then somebody waits for that.
             if not ahead:
-                _ahead(request)
+                guard.program()
+                net.opener()
+            if _switches_next(request, answer):
+                # Where it cannot, arming says why.
+                with contextlib.suppress(OSError, RolloutError):
+                    guard.stand_by(Store(request["params"]["root"]), request["params"]["application"], request["params"]["run"])
 
     def _do(self, request: dict[str, Any]) -> dict[str, Any]:
         params = request["params"]
         return STEPS[request["step"]].act(Store(params["root"]), self.engine, params, request["check"])
 
 
-def _ahead(request: dict[str, Any]) -> None:
-    """What a run that switches will want, and then somebody waits for it, or a service is away."""
-    params = request.get("params", {})
-    net.opener()
-    if params.get("run") and not request["check"]:
-        # Where it cannot, arming says why.
-        with contextlib.suppress(OSError, RolloutError):
-            guard.stand_by(Store(params["root"]), params["application"], params["run"])
+def _switches_next(request: dict[str, Any], answer: dict[str, Any]) -> bool:
+    """Whether a step was the last one before a switch: it staged the release, or found it there and not wholly at work."""
+    if answer.get("failed") or (request.get("step"), request.get("params", {}).get("state")) != ("release", "staged"):
+        return False
+    return not request["check"] or bool(answer["ready"] and not answer["preview"]["settled"])
 
 
 def serve(listener: socket.socket, directory: str) -> None:

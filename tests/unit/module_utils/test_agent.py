@@ -19,7 +19,7 @@ from types import SimpleNamespace
 
 import fake_dial
 import pytest
-from ansible.module_utils.rollout import agent, door, guard
+from ansible.module_utils.rollout import agent, door
 from ansible.module_utils.rollout.files import Store
 from ansible.module_utils.rollout.steps import Step
 from interpreter import bare_python
@@ -200,23 +200,6 @@ def test_a_python_without_packages_is_enough(directory, state, text, package):
 def test_check_mode_reaches_the_step(ask, state):
     assert ask(check=True) == {"changed": True, "taken_over": ""}
     assert not state.exists()
-
-
-@pytest.mark.parametrize("check", [False, True])
-def test_behind_its_first_answer_a_guard_stands_by(ask, directory, state, check):
-    ask(check=check)
-    store = Store(str(state))
-    ends = time.monotonic() + LIMIT_S
-    while not check and not guard.alive(store) and time.monotonic() < ends:
-        time.sleep(0.01)
-    # In check mode nothing will be switched, and nothing is written.
-    assert state.exists() is not check
-    assert check or guard.alive(store)
-    assert ask(send=False, state="released", check=check)["changed"] is not check
-    ends = time.monotonic() + LIMIT_S
-    while not check and guard.alive(store) and time.monotonic() < ends:
-        time.sleep(0.01)
-    assert check or not guard.alive(store)
 
 
 def test_the_agent_holds_nothing_of_who_started_it(ask, directory):
@@ -525,6 +508,54 @@ def test_an_agent_whose_step_gave_the_lock_back_ends(listener, directory, state,
     served.over = True
     serving.join(LIMIT_S)
     assert not serving.is_alive()
+
+
+def preview(ready, settled):
+    return {"ready": ready, "preview": {"settled": settled}}
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize(
+    ("step", "word", "check", "said", "stands_by"),
+    [
+        ("release", "staged", False, {"ready": False}, True),
+        ("release", "staged", False, {"failed": True}, False),
+        # A preview: what is not there yet is staged next, what runs already is not switched.
+        ("release", "staged", True, preview(False, False), False),
+        ("release", "staged", True, preview(True, False), True),
+        ("release", "staged", True, preview(True, True), False),
+        ("release", "staged", True, {"failed": True}, False),
+        ("release", "proven", False, {}, False),
+        ("lock", "held", False, {}, False),
+    ],
+)
+def test_behind_the_last_step_before_a_switch_a_guard_stands_by(
+    listener, directory, state, monkeypatch, step, word, check, said, stands_by
+):
+    asked, answers = [], []
+
+    def stand_by(store, *rest):
+        asked.append((store.root, *rest))
+        raise OSError(28, "No space left on device")
+
+    known = request(state, step, check=check, state=word)
+    monkeypatch.setattr(agent, "STEPS", {step: Step({}, lambda *_given: dict(said))})
+    # What cannot be prepared is no reason to fail.
+    monkeypatch.setattr(agent.guard, "stand_by", stand_by)
+    monkeypatch.setattr(agent.guard, "program", lambda: answers.append("packed"))
+    served = agent.Agent(idle_s=1000.0)
+    serving = threading.Thread(target=served.serve, args=(listener,), daemon=True)
+    serving.start()
+    for _ in range(2):
+        assert asked_of(directory, known) == said
+    served.over = True
+    serving.join(LIMIT_S)
+    assert not serving.is_alive()
+    for thread in threading.enumerate():
+        if "_answer" in thread.name:
+            thread.join(LIMIT_S)
+    assert asked == [(state, "app", "r1")] * 2 * stands_by
+    assert answers == ["packed"], "once, behind the first answer"
 
 
 @pytest.mark.usefixtures("quick")
