@@ -106,7 +106,8 @@ class Rollout:
 
     def __init__(self, name: str, application: str, *options: str, inventory: str = "bench/inventory") -> None:
         self.name, self.application = name, application
-        self.options = ["-i", inventory, "-e", f"rollout_application={application}", "-e", f"bench_dir={stack.WORK}", *options]
+        given = {"rollout_application": application, "bench_dir": str(stack.WORK)}
+        self.options = ["-i", inventory, "-e", json.dumps(given), *options]
         self.projects = stack.projects(application)
         self.reports = stack.WORK / "reports" / application
 
