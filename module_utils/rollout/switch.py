@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import time
 from dataclasses import replace
-from typing import Any, Callable, Optional
+from typing import Any, Callable, Optional, Sequence
 
 from ansible.module_utils.rollout import beside, compose, contract, drain, env, gpu, health, net, plan, stage, torch_verdict
 from ansible.module_utils.rollout.engine import Engine, Stack
@@ -233,7 +233,8 @@ class Switch:
         except RolloutError as error:
             if error.facts.get("fenced"):
                 raise
-            raise self.failure(self._faulty(services), "start", str(error)) from error
+            faulty = self._faulty(services)
+            raise self.failure(faulty, "start", str(error), [c for c in old[faulty.name] if c.status == "running"]) from error
         return {name: drain.told(mode, first.get(name), seconds) for name, mode in modes.items()}
 
     def _faulty(self, services: list[compose.Service]) -> compose.Service:
@@ -330,10 +331,13 @@ class Switch:
                 text = text.replace(values[name], env.MASK)
         return text
 
-    def failure(self, service: compose.Service, gate: str, what: str) -> RolloutError:
-        """The sentence for a gate that did not hold, with the last lines of the service's log."""
+    def failure(self, service: compose.Service, gate: str, what: str, before: Sequence[compose.Container] = ()) -> RolloutError:
+        """The sentence for a gate that did not hold, with the last lines of the service's log; those of the containers ``before``
+        tell nothing of it.
+        """
+        past = {c.id for c in before}
         # The newest first: of two it is the one that did not come up.
-        found = next((c for c in self.engine.containers(self.project) if c.service == service.name), None)
+        found = next((c for c in self.engine.containers(self.project) if c.service == service.name and c.id not in past), None)
         log = self._masked(self.engine.logs(found.id)) if found else ""
         what = self._masked(what).rstrip(".")
         return RolloutError(

@@ -40,7 +40,11 @@ REASONS: dict[str, tuple[str, Optional[str], str]] = {
     "crashed": (FAIL, "image", "Python died while torch was tried: run it by hand in the image; rebuild for this processor."),
     "no_python": (FAIL, "image", "Name the interpreter's path: x-rollout <service>.torch.python, or option python."),
     "wrong_result": (FAIL, "host", "The device computes wrongly: test the card and its memory, and reboot the host."),
-    "hang": (FAIL, "host", "Look for Xid errors in the host's kernel log (dmesg), and reboot the host."),
+    "hang": (
+        FAIL,
+        "host",
+        "Look for Xid errors in the host's kernel log (dmesg), and reboot the host; if only its disk is slow, allow more time.",
+    ),
     "no_driver": (
         FAIL,
         "host",
@@ -63,7 +67,11 @@ REASONS: dict[str, tuple[str, Optional[str], str]] = {
     "gpu_off_bus": (FAIL, "host", "The card fell off the bus: reboot the host, then look at its power supply and its heat."),
     "uvm_broken": (FAIL, "host", "Load the module anew (sudo rmmod nvidia_uvm && sudo modprobe nvidia_uvm), or reboot the host."),
     "cuda_unavailable": (FAIL, "host", "Check nvidia-smi on the host and the driver's version, then reboot the host."),
-    "no_device": (FAIL, "stack", "Give the service the GPU: the nvidia device reservation in its compose file."),
+    "no_device": (
+        FAIL,
+        "stack",
+        "Give the service the GPU: the nvidia device reservation in its compose file, and no variable that hides the card.",
+    ),
     "devices_missing": (FAIL, "stack", "Give the service the GPUs that it expects, or expect what it has."),
     "device_denied": (FAIL, "stack", "Let the service's user open the card's device nodes: group_add in the compose file."),
     "capability_missing": (FAIL, "stack", "Set NVIDIA_DRIVER_CAPABILITIES to compute,utility in the compose file."),

@@ -10,11 +10,13 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 from ansible.module_utils.rollout import contract, gpu, torch_verdict
 from ansible.module_utils.rollout.engine import Engine
+from ansible.module_utils.rollout.errors import RolloutError
 from ansible.module_utils.rollout.torch_verdict import Expectation
 
 PYTHON = os.environ.get("TORCH_PYTHON", sys.executable)
@@ -32,6 +34,15 @@ def missing() -> str:
     return ""
 
 
+# Takes a card's memory until its standard input ends.
+HOLDER = """
+import sys, torch
+mib = int(sys.argv[1])
+free = torch.cuda.mem_get_info()[0]
+held = torch.empty(mib * 2**20 if mib > 0 else free + mib * 2**20, dtype=torch.uint8, device="cuda")
+print("held", flush=True)
+sys.stdin.read()
+"""
 WHY = missing()
 pytestmark = pytest.mark.skipif(bool(WHY), reason=WHY)
 
@@ -53,6 +64,23 @@ def probe(**environment: str) -> dict:
 
 def judge(document: dict, **keys) -> dict:
     return torch_verdict.judge(document, Expectation("cuda", **keys), host=gpu.facts(Engine()))
+
+
+@pytest.fixture
+def hold():
+    """Have another process hold so many MiB of the first card, or with a negative number all but so many."""
+    started = []
+
+    def start(mib: int) -> subprocess.Popen:
+        holder = subprocess.Popen([PYTHON, "-c", HOLDER, str(mib)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        started.append(holder)
+        assert holder.stdout.readline().strip() == "held"
+        return holder
+
+    yield start
+    for holder in started:
+        holder.stdin.close()
+        holder.wait(60)
 
 
 def test_a_kernel_really_runs():
@@ -103,6 +131,33 @@ def test_the_host_is_described():
     assert facts["driver"]["loaded"]
     assert facts["cards"]
     assert torch_verdict.host_fault({**facts, "runtimes": None}) is None
+
+
+def test_a_full_card_is_busy_and_not_broken(hold):
+    hold(-64)
+    assert gpu.too_full(1024)
+    verdict = judge(probe())
+    assert (verdict["verdict"], verdict["reason"]) == ("unknown", "out_of_memory"), verdict["observed"]
+    assert torch_verdict.passed_or_busy(verdict)
+
+
+def test_who_holds_the_card_is_named(hold):
+    holder = hold(4096)
+    (process,) = [found for found in gpu.processes() if found["pid"] == holder.pid]
+    assert process["memory_mib"] is None or process["memory_mib"] >= 4096
+    with pytest.raises(RolloutError) as raised:
+        gpu.await_release([holder.pid], 1024, 0.5, Engine())
+    assert "the card was not free 0 s after" in str(raised.value)
+    assert f"pid {holder.pid} ({process['name']}" in str(raised.value)
+
+
+def test_the_card_is_awaited(hold):
+    holder = hold(-2000)
+    threading.Timer(1.0, holder.stdin.close).start()
+    took = gpu.await_release([holder.pid], 8000, 60.0, Engine())
+    assert took >= 0.9
+    assert holder.pid not in {found["pid"] for found in gpu.processes()}
+    assert not gpu.too_full(8000)
 
 
 @pytest.mark.skipif(not IMAGE, reason="GPU_IMAGE names no image with a CUDA build of torch")

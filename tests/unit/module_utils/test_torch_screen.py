@@ -61,7 +61,7 @@ def test_what_is_broken_is_said_with_its_remedy():
     assert "FAIL" in found["screen"]
     assert found["screen"].endswith(
         "gpu, worker: expected torch for cuda, found no answer in time (None) (hang). The fault is the host's. "
-        "Rolling back will not help: Look for Xid errors in the host's kernel log (dmesg), and reboot the host."
+        "Rolling back will not help: Look for Xid errors in the host's kernel log (dmesg), and reboot the host; if only its disk is slow, allow more time."
     )
 
 
