@@ -10,6 +10,8 @@ if [ "$PROXY_SOURCE" != "$PROXY_IMAGE" ]; then
     docker tag "$PROXY_SOURCE" "$PROXY_IMAGE"
     docker push --quiet "$PROXY_IMAGE" > /dev/null || die "Image $PROXY_IMAGE could not be pushed."
 fi
+docker tag "$PYTHON_IMAGE" "$REGISTRY/bench-db:1"
+docker push --quiet "$REGISTRY/bench-db:1" > /dev/null || die "Image $REGISTRY/bench-db:1 could not be pushed."
 build ktrdr-bench:base deploy/docker/Dockerfile.backend . --build-arg "PYTHON_IMAGE=$PYTHON_IMAGE"
 for release in aaaaaa1=0 bbbbbb2=0 badbad3=1 bad3a7e=worker-1; do
     sha=${release%=*} broken=${release#*=}
