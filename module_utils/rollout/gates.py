@@ -82,8 +82,8 @@ class Gates:
                                 self.phases.end(entries.get(service.name), True)
                     left = [gates[s.name] for s in services if s.name not in passed]
                     self._tell(left)
-                    pause = health.next_pause(time.monotonic() - began, bool(left) and all(gate.good for gate in left))
-                    if left and (events.wait(pause) or events.age() >= LOOK_S):
+                    now = time.monotonic()
+                    if left and (events.wait(min(gate.pause(now) for gate in left)) or events.age() >= LOOK_S):
                         events.seen()
                         found = self._look(services, ids)
             return passed

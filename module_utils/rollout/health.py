@@ -69,6 +69,12 @@ class Gate:
                 return PASS
         return FAIL if now - self.started >= self.service.deadline else WAIT
 
+    def pause(self, now: float) -> float:
+        """Seconds until the next sample: not beyond the end of the window, where good answers fill it."""
+        rest = self.good_since + self.service.window - now if self.good else 0.0
+        usual = next_pause(now - self.started, bool(self.good))
+        return min(usual, max(rest, 0.001)) if rest > 0 else usual
+
     def _fatal(self, container: Optional[Container]) -> str:
         if container is None:
             return ""

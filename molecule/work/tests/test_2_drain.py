@@ -17,7 +17,7 @@ def submit(backend, keys, kind, seconds):
 
 
 def test_a_run_that_is_killed_while_it_waits(machine, backend, watch, type_command):
-    submit(backend, LONG, "backtest", 80)
+    submit(backend, LONG, "backtest", 60)
     wait(lambda: watch.states(LONG) == {"running"}, 30, "they run")
 
     def kill(process):

@@ -214,3 +214,19 @@ def test_the_pause_grows_to_a_quarter_of_a_second_and_is_short_again_once_answer
     assert pauses[0] == 0.03
     assert pauses[-1] == 0.25
     assert next_pause(1000.0, good=True) == 0.03
+
+
+def test_the_last_sample_falls_on_the_end_of_the_window():
+    one = gate()
+    assert one.pause(9.0) == 0.25, "no answer yet"
+    seen = [10.0]
+    while one.sample(UP, GOOD, seen[-1]) != PASS:
+        seen.append(seen[-1] + one.pause(seen[-1]))
+    assert seen[1] - seen[0] == pytest.approx(0.03)
+    assert seen[-1] == pytest.approx(10.0 + WEB.window, abs=0.002)
+
+
+def test_a_window_that_is_over_before_there_are_enough_answers_makes_no_haste():
+    one = gate(replace(WEB, successes=9, window=0.01))
+    feed(one, [(1.0, UP, GOOD), (1.01, UP, GOOD)])
+    assert one.pause(1.01) == one.pause(1.02) == 0.03
