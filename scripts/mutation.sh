@@ -4,7 +4,7 @@
 tool=mutmut==3.8.1
 limit=${MUTATION_SECONDS:-1500}
 work=$cache/mutation/work venv=$PWD/$cache/mutation/venv
-if ! "$venv/bin/python" -m pip freeze 2> /dev/null | grep -qx "$tool"; then
+if ! "$venv/bin/python" -m pip freeze 2> /dev/null | grep -x "$tool" > /dev/null; then
     say "Installing $tool into $cache/mutation/venv"
     rm -rf "$venv"
     .venv/bin/python -m venv "$venv"

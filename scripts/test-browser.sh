@@ -4,6 +4,7 @@
 for browser in chromium google-chrome-stable google-chrome; do
     if command -v "$browser" > /dev/null; then exit 0; fi
 done
-candidate() { apt-cache policy chromium 2> /dev/null | grep -q 'Candidate: [0-9]'; }
+# Read to its end: who prints into a pipe that was closed early fails, and with it the whole (pipefail).
+candidate() { apt-cache policy chromium 2> /dev/null | grep 'Candidate: [0-9]' > /dev/null; }
 # Ubuntu has it as a snap alone, which runs in no container and reads no file below /tmp.
 if candidate || { as_root apt-get update -qq || true; candidate; }; then apt_install chromium; fi
