@@ -335,7 +335,13 @@ class Engine:
         fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 200, 0, 0))
         try:
             process = subprocess.Popen(
-                ["docker", *arguments], stdin=subprocess.DEVNULL, stdout=its, stderr=subprocess.PIPE, env=self._environment()
+                ["docker", *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=its,
+                stderr=subprocess.PIPE,
+                env=self._environment(),
+                # A group of its own: what docker starts holds its stderr open, and ends with it.
+                start_new_session=True,
             )
         except FileNotFoundError:
             os.close(ours)
@@ -353,10 +359,10 @@ class Engine:
                     if not piece:
                         return process.wait(), err.text()
                     seen(piece.decode("utf-8", "replace"))
-                process.kill()
                 return 124, f"no byte came for {quiet:.0f} s"
             finally:
-                process.kill()
+                if process.poll() is None:
+                    os.killpg(process.pid, signal.SIGKILL)
                 os.close(ours)
 
     def pull(self, reference: str, tries: int = 3, quiet: float = 300.0, told: Callable[[int], None] = lambda done: None) -> None:

@@ -21,7 +21,9 @@ LOOK_S = 1.0
 
 
 class Gates:
-    """The gates of one stack on its way to ``release``; ``failure`` makes the sentence for one that does not hold."""
+    """The gates of one stack on its way to ``release``; ``failure`` makes the sentence for one that does not hold, ``masked``
+    takes the secrets out of what a service says.
+    """
 
     def __init__(
         self,
@@ -32,9 +34,10 @@ class Gates:
         image_ids: Mapping[str, str],
         phases: Phases,
         failure: Callable[[compose.Service, str, str], RolloutError],
+        masked: Callable[[str], str],
     ) -> None:
         self.store, self.engine, self.project, self.phases, self.failure = store, engine, project, phases, failure
-        self.release, self.image_ids = release, image_ids
+        self.release, self.image_ids, self.masked = release, image_ids, masked
 
     def hold(
         self, services: Sequence[compose.Service], changing: bool, fresh: set[str], only: str = ""
@@ -95,9 +98,8 @@ class Gates:
         # Of the first alone: who is told of each in turn is told something new each time.
         for gate in left[:1]:
             service, elapsed = gate.service, round(time.monotonic() - gate.started, 1)
-            self.store.tell(
-                step="gate", what=service.name, waiting_for=gate.waiting_for, elapsed=elapsed, deadline=service.deadline
-            )
+            why = self.masked(gate.waiting_for)
+            self.store.tell(step="gate", what=service.name, waiting_for=why, elapsed=elapsed, deadline=service.deadline)
 
     def _look(self, services: Sequence[compose.Service], ids: dict[str, str]) -> dict[str, compose.Container]:
         """The services' containers; a gate keeps to the one that it saw first."""

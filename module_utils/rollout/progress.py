@@ -96,6 +96,11 @@ def _service(service: Mapping[str, Any]) -> str:
     return f"{service['service']} {word}"
 
 
+def printable(text: str) -> str:
+    """What a service says, without what would move a terminal's cursor."""
+    return "".join(c if c.isprintable() else " " for c in text)
+
+
 def cut(line: str, columns: int) -> str:
     """A line no wider than a terminal; what stands after its last comma (how long, how much is left) is kept."""
     if len(line) <= columns:

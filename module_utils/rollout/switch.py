@@ -55,7 +55,7 @@ class Switch:
         self.file = plan.compose_file(stack)
         self.stack = Stack(engine, self.project, store.directory(name), self.file, plan.pins_file(stack))
         self.image_ids = {r: i["id"] for r, i in self.manifest["images"].items()}
-        self.gates = Gates(store, engine, self.project, self.release, self.image_ids, self.phases, self.failure)
+        self.gates = Gates(store, engine, self.project, self.release, self.image_ids, self.phases, self.failure, self._masked)
 
     def observe(self) -> tuple[list[compose.Service], list[compose.Container], list[compose.Change]]:
         """What is wanted, what runs, and the difference."""
@@ -278,7 +278,7 @@ class Switch:
             self.store.tell(
                 step="drain",
                 what=service.name,
-                waiting_for=wait.doing,
+                waiting_for=self._masked(wait.doing),
                 elapsed=round(now - wait.started, 1),
                 deadline=wait.limit,
             )

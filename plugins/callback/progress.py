@@ -99,6 +99,7 @@ class CallbackModule(Default):
         self._screen = self._screen or bool(isinstance(facts, dict) and ({"rollout_screen", "rollout_report"} & set(facts)))
         if not _content(result).get("results"):
             self._step(result)
+        self._over(result)
 
     def v2_runner_item_on_ok(self, result: Any) -> None:
         """So has one of a loop."""
@@ -116,6 +117,7 @@ class CallbackModule(Default):
         told = not ignore_errors or str(result.task.action) in TOLD
         if told and not _content(result).get("results"):
             self._failed(result)
+        self._over(result)
 
     def v2_runner_item_on_failed(self, result: Any) -> None:
         """So has one of a loop."""
@@ -134,7 +136,9 @@ class CallbackModule(Default):
 
     def v2_runner_on_skipped(self, result: Any) -> None:
         """Nothing was done: nothing to tell."""
-        if not self._calm:
+        if self._calm:
+            self._over(result)
+        else:
             super().v2_runner_on_skipped(result)
 
     def v2_runner_item_on_skipped(self, result: Any) -> None:
@@ -178,6 +182,11 @@ class CallbackModule(Default):
             return
         for line, seconds in progress.done_lines(str(result.task.action), _content(result)):
             self._line(_host(result), line, result, seconds)
+
+    def _over(self, result: Any) -> None:
+        # Also of a step that had nothing to tell at its end.
+        if self._live:
+            self._live.over(_host(result))
 
     def _failed(self, result: Any) -> None:
         content, host = _content(result), _host(result)
@@ -242,6 +251,14 @@ class Live:
             self._display.display(line.rstrip())
             self._draw()
 
+    def over(self, host: str) -> None:
+        """A host's step has ended: what it was at is no more."""
+        with self._lock:
+            if host in self._lines:
+                self._erase()
+                del self._lines[host]
+                self._draw()
+
     def close(self) -> None:
         """Leave nothing behind."""
         os.environ.pop("ROLLOUT_PROGRESS", None)
@@ -270,7 +287,7 @@ class Live:
         rate = None
         if facts.get("step") == "pull" and facts.get("done"):
             rate = self._rates.setdefault((host, str(facts["what"])), progress.Rate()).add(now, int(facts["done"]))
-        line = f"  {host}  … {progress.now_at(facts, rate)}"
+        line = progress.printable(f"  {host}  … {progress.now_at(facts, rate)}")
         with self._lock:
             if self._closed:
                 return

@@ -472,7 +472,6 @@ def test_what_says_nothing_is_ended(docker, tmp_path):
         os.kill(int((tmp_path / "pid").read_text()), 0)
 
 
-@pytest.mark.xfail(strict=True, reason="only docker itself is ended; its child holds stderr open, and is waited for")
 def test_what_says_nothing_is_ended_with_its_children(docker):
     docker("x) printf one; sleep 3;;")
     began = time.monotonic()

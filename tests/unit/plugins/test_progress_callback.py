@@ -313,7 +313,6 @@ def test_a_line_that_is_written_over_fits_the_terminal(live, capsys):
     assert line.endswith("…, 3 s of 60 s")
 
 
-@pytest.mark.xfail(strict=True, reason="a line feed moves the lines below, and an escape the whole screen")
 def test_what_a_service_says_moves_no_cursor(live, capsys):
     shown = live(terminal=True)
     shown._take({**GATE, "waiting_for": "its health: HTTP 503 Traceback:\n\x1b[2J\x07boom"})
@@ -346,7 +345,6 @@ def test_a_pull_has_its_rate(live, clock, capsys):
     assert capsys.readouterr().out.endswith("  h1  … pulling web 2.0 MB of 4.0 MB, 500.0 kB/s, 4 s left")
 
 
-@pytest.mark.xfail(strict=True, reason="only a step that has something to tell takes its line away")
 @pytest.mark.parametrize(
     ("ends", "result"),
     [
