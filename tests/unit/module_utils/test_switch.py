@@ -466,6 +466,14 @@ def test_waiting_until_a_service_is_idle(host, work, clock):
     assert host.engine.touched == ["stop web", "up web recreate"]
 
 
+def test_what_a_drain_tells_has_no_secrets(host, work, clock, said_meanwhile):
+    work.at_hand = [("as-canary-b",)] * 3 + [()]
+    from_a_to_b(host, "wait")
+    told = [facts["waiting_for"] for facts in said_meanwhile if facts["step"] == "drain"]
+    assert told
+    assert all("as-********" in one and "canary" not in one for one in told)
+
+
 def test_a_service_that_stays_busy_is_left_alone(host, work, clock):
     work.at_hand = [("op-1",)]
     sentence, facts = failure(from_a_to_b, host, "wait", 12.0)
