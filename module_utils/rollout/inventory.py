@@ -8,6 +8,17 @@ from typing import Any, Iterable, Mapping, Sequence
 
 WAVES = ("backend", "cpu_workers", "gpu_workers")
 SHORTEST_CONFIRM_S = 10
+# The least that a number among the settings may be: with less it means nothing, or lets everything fail.
+LEAST = {
+    "rollout_keep": 0,
+    "rollout_serial": 1,
+    "rollout_lock_wait": 0,
+    "rollout_registry_timeout": 1,
+    "rollout_torch_timeout": 1,
+    "rollout_gpu_release_timeout": 0,
+    "rollout_drain_timeout": 0,
+    "rollout_notify_timeout": 1,
+}
 # How a release is named.
 RELEASE = ("sha", "tag")
 _OURS = "rollout_"
@@ -77,6 +88,12 @@ def misplaced(application: str, directory: str) -> str:
     if not directory.startswith(("/", "~/")):
         return f"rollout_dir is '{directory}': expected a path that begins with / or ~/."
     return ""
+
+
+def too_small(settings: Mapping[str, Any]) -> str:
+    """What is wrong with the first of these settings that is less than it may be; empty where none is."""
+    found = next((name for name, least in LEAST.items() if float(settings[name]) < least), "")
+    return f"{found} is {float(settings[found]):g}: expected {LEAST[found]} or more." if found else ""
 
 
 def too_late(confirm: float, wait: float) -> str:

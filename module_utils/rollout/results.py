@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from types import MappingProxyType
 from typing import Any, Iterable, Mapping, Sequence
 
 from ansible.module_utils.rollout import inventory
@@ -71,12 +72,16 @@ def with_fault(result: Result, phase: str, host: str, failed: Any) -> dict[str, 
     return {**result, key: result.get(key) or fault, **({"out": True} if one.get("fenced") else {})}
 
 
-def sentence(task: Result) -> str:
-    """What a failed task says, as a sentence for the operator: also where Ansible itself refused what the inventory sets."""
+def sentence(task: Result, given: Mapping[str, Any] = MappingProxyType({})) -> str:
+    """What a failed task says, as a sentence for the operator: also where Ansible itself refused what the inventory sets.
+
+    Args:
+        given: the host's variables, as they were written; Ansible does not tell their values.
+    """
     message = str(task.get("msg") or "failed without a message")
     if task.get("argument_errors"):
         # Which names internal classes of Ansible, and no remedy.
-        kinds = (_NO_KIND.sub(r"\1 is not of the type \2", str(error)) for error in task["argument_errors"])
+        kinds = (_NO_KIND.sub(lambda m: _not_of_kind(m[1], m[2], given), str(error)) for error in task["argument_errors"])
         return f"{'; '.join(kinds)}. docs/inventory.md and docs/operations.md say what may be set."
     undefined = _UNDEFINED.fullmatch(message)
     if undefined:
@@ -84,6 +89,24 @@ def sentence(task: Result) -> str:
     if "sudo" in message and "assword" in message:
         message += ". Sudo wants a password on this host: add --ask-become-pass."
     return message
+
+
+def variables(play: Any, host: Any, task: Result) -> Mapping[str, Any]:
+    """Those of a host whose arguments Ansible refused, as they were written; none where it refused nothing.
+
+    Args:
+        play: the play and the host as Ansible has them.
+    """
+    refused: Mapping[str, Any] = {}
+    if play is not None and task.get("argument_errors"):
+        refused = play.get_variable_manager().get_vars(play=play, host=host)
+    return refused
+
+
+def _not_of_kind(name: str, kind: str, given: Mapping[str, Any]) -> str:
+    value = given.get(name)
+    # No setting that holds a secret refuses one of these for its type.
+    return f"{name} is {value!r}: not of the type {kind}" if isinstance(value, (str, int, float)) else f"{name} is not of the type {kind}"
 
 
 def _lost(result: Result, phase: str, host: str, message: str) -> dict[str, Any]:

@@ -74,6 +74,7 @@ class CallbackModule(Default):
 
     def v2_playbook_on_play_start(self, play: Any) -> None:
         """Keep the wave's name until there is a line below it."""
+        self._play = play
         if not self._calm:
             super().v2_playbook_on_play_start(play)
             return
@@ -190,7 +191,8 @@ class CallbackModule(Default):
 
     def _failed(self, result: Any) -> None:
         content, host = _content(result), _host(result)
-        message = results.sentence({**content, "msg": content.get("msg") or content.get("stderr")})
+        given = results.variables(self._play, _of(result), content)
+        message = results.sentence({**content, "msg": content.get("msg") or content.get("stderr")}, given)
         # The end of a run says its verdict itself.
         if not self._screen:
             self._errors.setdefault(host, message)
@@ -324,5 +326,9 @@ def _content(result: Any) -> dict[str, Any]:
     return dict(result.result if hasattr(result, "result") else result._result)
 
 
+def _of(result: Any) -> Any:
+    return result.host if hasattr(result, "host") else result._host
+
+
 def _host(result: Any) -> str:
-    return str((result.host if hasattr(result, "host") else result._host).get_name())
+    return str(_of(result).get_name())

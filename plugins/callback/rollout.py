@@ -69,6 +69,7 @@ class CallbackModule(CallbackBase):
     def __init__(self) -> None:
         super().__init__()
         self._verb = self._ours = ""
+        self._play: Any = None
         self._plays = 0
         self._told, self._process = False, os.getpid()
         self._stdout: Optional[TextIO] = None
@@ -147,7 +148,7 @@ class CallbackModule(CallbackBase):
 
     def v2_playbook_on_play_start(self, play: Any) -> None:
         """A wave ends where the next play begins, and a run where the next one does."""
-        self._plays += 1
+        self._plays, self._play = self._plays + 1, play
         if self._document and play.get_name() in run_document.FIRST:
             self._tell()
             self._begin()
@@ -198,7 +199,9 @@ class CallbackModule(CallbackBase):
         self._done(result)
         self._refused = True
         if not ignore_errors:
-            self._errors.setdefault(_host(result), results.sentence(_content(result)))
+            content = _content(result)
+            given = results.variables(self._play, _of(result), content)
+            self._errors.setdefault(_host(result), results.sentence(content, given))
 
     def v2_runner_item_on_failed(self, result: Any) -> None:
         """So of one in a loop."""
@@ -312,8 +315,12 @@ def _action(result: Any) -> str:
     return str((result.task if hasattr(result, "task") else result._task).action)
 
 
+def _of(result: Any) -> Any:
+    return result.host if hasattr(result, "host") else result._host
+
+
 def _host(result: Any) -> str:
-    return str((result.host if hasattr(result, "host") else result._host).get_name())
+    return str(_of(result).get_name())
 
 
 def partial(arguments: Mapping[str, Any]) -> str:

@@ -64,24 +64,20 @@ def rollout_aftermath(hosts: Sequence[str], hostvars: Mapping[str, Any]) -> list
     return report.aftermath({h: {key: hostvars[h].get(name) or {} for key, name in names.items()} for h in hosts})
 
 
-def rollout_problem(
-    stacks: Any,
-    groups: Mapping[str, Any],
-    sha: str,
-    tag: str,
-    timeout: float = 900,
-    drain: str = "",
-    drain_timeout: float = 0,
-    application: str = "app",
-    directory: str = "/",
-) -> str:
-    """The first thing wrong with what was typed or with the inventory; empty where nothing is."""
-    placed = inventory.misplaced(str(application), str(directory))
-    if placed:
-        return placed
-    late = inventory.too_late(float(timeout), float(drain_timeout) if drain == "wait" else 0)
-    if late:
-        return late
+def rollout_problem(stacks: Any, groups: Mapping[str, Any], sha: str, tag: str, settings: Mapping[str, Any]) -> str:
+    """The first thing wrong with what was typed or with the inventory; empty where nothing is.
+
+    Args:
+        settings: rollout_application, rollout_dir, rollout_confirm_timeout, rollout_drain, and those that `inventory.LEAST` names.
+    """
+    wait = settings["rollout_drain_timeout"] if settings["rollout_drain"] == "wait" else 0
+    wrong = (
+        inventory.misplaced(str(settings["rollout_application"]), str(settings["rollout_dir"]))
+        or inventory.too_small(settings)
+        or inventory.too_late(float(settings["rollout_confirm_timeout"]), float(wait))
+    )
+    if wrong:
+        return wrong
     try:
         reference.wanted_tag(str(sha), str(tag))
     except RolloutError as error:

@@ -46,6 +46,8 @@ def play(ansible, tmp_path):
             {"sha": "abc1234", "rollout_drain": "wait", "rollout_drain_timeout": 900},
             "rollout_drain_timeout is 900 and rollout_confirm_timeout 900: the guard would act while a service is still waited",
         ),
+        ({"rollout_keep": -1}, "On host localhost: rollout_keep is -1: expected 0 or more."),
+        ({"rollout_serial": 0}, "On host localhost: rollout_serial is 0: expected 1 or more."),
         # No other wave has a host here.
         ({"rollout_stacks": {"core": {"template": "x"}}}, "On host localhost: rollout_stacks.core.wave is missing."),
         ({"rollout_application": "../x"}, "rollout_application is '../x': expected a-z, 0-9, - and _"),
@@ -70,7 +72,7 @@ def test_a_misspelt_group(play):
 def test_a_wrong_type(play):
     said = " ".join(play(rollout_keep="many").split())
     assert (
-        "nothing was touched, what ran before still runs. On host localhost: rollout_keep is not of the type int. docs/" in said
+        "nothing was touched, what ran before still runs. On host localhost: rollout_keep is 'many': not of the type int. docs/" in said
     )
 
 
@@ -84,7 +86,7 @@ def test_a_variable_that_is_nowhere(play):
 @pytest.mark.parametrize("wrong", ["h1", "h2"])
 def test_what_one_host_of_several_has_wrong_ends_the_run_for_all(play, wrong):
     said = " ".join(play(hosts={"h1": {}, "h2": {}, wrong: {"rollout_keep": "many"}}, sha="abc1234").split())
-    assert f"{UNTOUCHED} On host {wrong}: rollout_keep is not of the type int." in said
+    assert f"{UNTOUCHED} On host {wrong}: rollout_keep is 'many': not of the type int." in said
     assert "REVERT" not in said
 
 

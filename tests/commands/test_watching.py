@@ -50,8 +50,8 @@ def test_a_strict_document(ansible):
     ("typed", "sentence"),
     [
         ("format=xml", "value of format must be one of: table, json, got: xml"),
-        ("strict=perhaps", "strict is not of the type bool. docs/inventory.md"),
-        ("format=json strict=perhaps", "strict is not of the type bool. docs/inventory.md"),
+        ("strict=perhaps", "strict is 'perhaps': not of the type bool. docs/inventory.md"),
+        ("format=json strict=perhaps", "strict is 'perhaps': not of the type bool. docs/inventory.md"),
     ],
 )
 def test_a_wrong_value_is_refused(ansible, typed, sentence):

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+import yaml
 from ansible.module_utils.rollout import inventory
 from ansible.module_utils.rollout.inventory import (
     empty_waves,
@@ -17,6 +20,7 @@ from ansible.module_utils.rollout.inventory import (
 from hypothesis import given
 from hypothesis import strategies as st
 
+ROOT = Path(__file__).resolve().parents[3]
 STACKS = {
     "gpu": {"wave": "gpu_workers", "template": "g.j2", "images": ["gpu"], "environment": {"A": "2"}},
     "core": {
@@ -60,6 +64,21 @@ def without(key):
 )
 def test_a_guard_that_would_act_too_early(confirm, wait, sentence):
     assert inventory.too_late(confirm, wait) == sentence
+
+
+@pytest.mark.parametrize("name", inventory.LEAST)
+def test_a_number_that_is_too_small(name):
+    least = inventory.LEAST[name]
+    assert inventory.too_small(inventory.LEAST) == ""
+    assert inventory.too_small({**inventory.LEAST, name: str(least - 0.5)}) == f"{name} is {least - 0.5:g}: expected {least} or more."
+
+
+def test_every_number_among_the_settings_has_a_least():
+    specs = yaml.safe_load((ROOT / "roles/fleet/meta/argument_specs.yml").read_text())
+    options = specs["argument_specs"]["main"]["options"]
+    numbers = {name for name, option in options.items() if option["type"] in ("int", "float")}
+    # The last has a rule of its own.
+    assert set(inventory.LEAST) == numbers - {"rollout_confirm_timeout"}
 
 
 @pytest.mark.parametrize("groups", [GROUPS, {**GROUPS, "nas": ["x"], "databases": ["y"], "back": []}])

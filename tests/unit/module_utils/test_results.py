@@ -354,6 +354,36 @@ def test_a_failed_task_as_a_sentence(task, said):
     assert results.sentence(task) == said
 
 
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("many", "rollout_keep is 'many': not of the type int"),
+        (True, "rollout_keep is True: not of the type int"),
+        # It may hold more than its name says.
+        ({"password": "p"}, "rollout_keep is not of the type int"),
+    ],
+)
+def test_a_value_of_another_type_is_told(value, said):
+    refused = {"msg": "Validation of arguments failed", "argument_errors": [KIND]}
+    assert results.sentence(refused, {"rollout_keep": value}).startswith(said + ". docs/")
+
+
+def test_variables_are_asked_for_where_arguments_were_refused():
+    class Play:
+        """As Ansible has it."""
+
+        def get_variable_manager(self):
+            return self
+
+        def get_vars(self, play, host):
+            assert play is self
+            return {"host": host}
+
+    assert results.variables(Play(), "h1", {"argument_errors": [KIND]}) == {"host": "h1"}
+    assert results.variables(Play(), "h1", {"msg": "no"}) == {}
+    assert results.variables(None, "h1", {"argument_errors": [KIND]}) == {}
+
+
 def test_an_optional_host_that_is_down_is_behind_and_nothing_more():
     said = {"lock_fleet": HELD, "lock_own": CUT, "rollout_target": {"release": "new"}, "rollout_preview": SKIPPED}
     assert results.of_host("h3", {**BEGUN, **said, "rollout_staged": SKIPPED, "switch_done": SKIPPED}) == {

@@ -3,6 +3,15 @@ from __future__ import annotations
 import json
 
 import pytest
+from ansible.module_utils.rollout.inventory import LEAST
+
+SETTINGS = {
+    **LEAST,
+    "rollout_application": "app",
+    "rollout_dir": "/var/lib/rollout/app",
+    "rollout_confirm_timeout": 900,
+    "rollout_drain": "checkpoint",
+}
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +76,7 @@ GROUPS = {"backend": ["h1"], "cpu_workers": ["h2"], "gpu_workers": ["h3", "h1"]}
     ],
 )
 def test_problem(filters, stacks, sha, tag, sentence):
-    found = filters["rollout_problem"](stacks, GROUPS, sha, tag)
+    found = filters["rollout_problem"](stacks, GROUPS, sha, tag, SETTINGS)
     assert found.startswith(sentence)
     assert bool(found) is bool(sentence)
 
@@ -146,12 +155,21 @@ def test_status_knows_a_dead_run_of_this_controller(filters, monkeypatch, proces
     assert f"h1: run r9, {word}" in screen
 
 
-def test_a_guard_without_time_is_refused(filters):
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ({"rollout_application": "A b"}, "rollout_application is 'A b': expected a-z, 0-9, - and _"),
+        ({"rollout_keep": -1}, "rollout_keep is -1: expected 0 or more."),
+        ({"rollout_confirm_timeout": "9"}, "rollout_confirm_timeout is 9: a guard needs at least 10 seconds, or it would act"),
+        ({"rollout_drain": "wait", "rollout_drain_timeout": 900}, "rollout_drain_timeout is 900 and rollout_confirm_timeout 900: "),
+        ({"rollout_drain": "checkpoint", "rollout_drain_timeout": 900}, ""),
+    ],
+)
+def test_a_setting_that_is_refused(filters, setting, said):
     stacks = {"core": {"wave": "backend", "template": "x"}}
-    said = filters["rollout_problem"](stacks, {"backend": ["h"]}, "", "", 0)
-    assert (
-        said == "rollout_confirm_timeout is 0: a guard needs at least 10 seconds, or it would act before a run can be confirmed."
-    )
+    found = filters["rollout_problem"](stacks, {"backend": ["h"]}, "", "", {**SETTINGS, **setting})
+    assert found.startswith(said)
+    assert bool(found) is bool(said)
 
 
 def test_since(filters):
