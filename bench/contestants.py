@@ -138,7 +138,7 @@ class Rollout:
 
 
 class Floor:
-    """The engine's API alone, with containers that were created beforehand."""
+    """The engine's API alone, with containers that were created beforehand, on networks like those of every other contestant."""
 
     name = "floor"
     projects = [floor.PROJECT]
@@ -149,9 +149,12 @@ class Floor:
     def prepare(self, old: str, new: str) -> None:
         """The old containers run, the new ones are created."""
         self.old = old
-        for release in (old, new):
-            for service, port in stack.PORTS.items():
-                floor.create(service, stack.IMAGE, release, port)
+        for name, services in stack.STACKS.items():
+            floor.connect(name)
+            for service in services:
+                for release in (old, new):
+                    floor.create(service, stack.IMAGE, release, stack.PORTS[service], name)
+        floor.stay("core", stack.STAYS)
         for service in stack.SERVICES:
             floor.start(service, old)
 

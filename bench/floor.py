@@ -1,6 +1,7 @@
 """The floor: calls of the engine's API alone, with the first good answer as the clock. No check, no way back, no record.
 
-`python -m bench.floor OLD NEW`: the new containers are there already, created and not started.
+`python -m bench.floor OLD NEW`: the new containers are there already, created and not started, and so are the networks that
+their stacks have.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import time
 from bench import engine
 
 PROJECT = "bench-floor"
+LABELS = {"com.docker.compose.project": PROJECT}
 PAUSE_S = 0.01
 LIMIT_S = 60.0
 
@@ -23,13 +25,33 @@ def container(service: str, release: str) -> str:
     return f"{PROJECT}-{service}-{release}"
 
 
-def create(service: str, image: str, release: str, port: int) -> None:
-    """Create a container, and do not start it."""
+def network(stack: str) -> str:
+    """The name of a stack's network."""
+    return f"{PROJECT}-{stack}"
+
+
+def connect(stack: str) -> None:
+    """Create a stack's network."""
+    engine.call("POST", "/networks/create", {"Name": network(stack), "Labels": LABELS})
+
+
+def stay(stack: str, image: str) -> None:
+    """Start a container that stays, as the stack has one (`bench/stacks`): its network keeps its carrier."""
+    host = {"NetworkMode": network(stack), "Init": True}
+    configuration = {"Image": image, "Cmd": ["sleep", "infinity"], "Labels": LABELS, "HostConfig": host}
+    engine.call("POST", f"/containers/create?name={network(stack)}-stays", configuration)
+    engine.call("POST", f"/containers/{network(stack)}-stays/start")
+
+
+def create(service: str, image: str, release: str, port: int, stack: str) -> None:
+    """Create a container on its stack's network, and do not start it."""
     configuration = {
         "Image": f"{image}:{release}",
-        "Labels": {"com.docker.compose.project": PROJECT, "com.docker.compose.service": service},
+        "Labels": {**LABELS, "com.docker.compose.service": service},
         "ExposedPorts": {"8000/tcp": {}},
+        "NetworkingConfig": {"EndpointsConfig": {network(stack): {"Aliases": [service]}}},
         "HostConfig": {
+            "NetworkMode": network(stack),
             "PortBindings": {"8000/tcp": [{"HostIp": "127.0.0.1", "HostPort": str(port)}]},
             "RestartPolicy": {"Name": "unless-stopped"},
         },

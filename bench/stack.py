@@ -18,6 +18,7 @@ INVENTORY = ROOT / "bench/inventory"
 WORK = Path(os.environ.get("BENCH_DIR") or Path.home() / ".cache/rollout-bench")
 FACTS: dict[str, Any] = yaml.safe_load((INVENTORY / "group_vars/all/bench.yml").read_text())
 IMAGE = f"{FACTS['rollout_registry']}/bench-app"
+STAYS = f"{FACTS['rollout_registry']}/bench-db:1"
 STACKS = {"core": ["backend"], "workers": ["worker-1", "worker-2"], "gpu-worker": ["worker-gpu"]}
 SERVICES = [service for services in STACKS.values() for service in services]
 PORTS = {service: FACTS["bench_port"] + n for n, service in enumerate(SERVICES)}

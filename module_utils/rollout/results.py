@@ -106,7 +106,11 @@ def variables(play: Any, host: Any, task: Result) -> Mapping[str, Any]:
 def _not_of_kind(name: str, kind: str, given: Mapping[str, Any]) -> str:
     value = given.get(name)
     # No setting that holds a secret refuses one of these for its type.
-    return f"{name} is {value!r}: not of the type {kind}" if isinstance(value, (str, int, float)) else f"{name} is not of the type {kind}"
+    return (
+        f"{name} is {value!r}: not of the type {kind}"
+        if isinstance(value, (str, int, float))
+        else f"{name} is not of the type {kind}"
+    )
 
 
 def _lost(result: Result, phase: str, host: str, message: str) -> dict[str, Any]:

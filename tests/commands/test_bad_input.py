@@ -72,7 +72,8 @@ def test_a_misspelt_group(play):
 def test_a_wrong_type(play):
     said = " ".join(play(rollout_keep="many").split())
     assert (
-        "nothing was touched, what ran before still runs. On host localhost: rollout_keep is 'many': not of the type int. docs/" in said
+        "nothing was touched, what ran before still runs. On host localhost: rollout_keep is 'many': not of the type int. docs/"
+        in said
     )
 
 

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from ansible.module_utils.rollout import compose, inventory
 
-from bench import contestants, hosts, rounds, stack
+from bench import contestants, floor, hosts, rounds, stack
 
 
 @pytest.fixture
@@ -50,6 +50,22 @@ def test_a_tool_finds_no_settings_of_whoever_measures(monkeypatch):
     monkeypatch.setenv("IMAGE_TAG", "other")
     environment = contestants.PLAIN.roll(stack.NEW).environment()
     assert [name for name in environment if name.startswith(("ANSIBLE", "IMAGE"))] == ["ANSIBLE_COLLECTIONS_PATH"]
+
+
+def test_the_floor_is_the_same_stack(monkeypatch):
+    asked = []
+    monkeypatch.setattr(floor.engine, "call", lambda _method, path, body=None: asked.append((path, body)))
+    (one,) = [c for c in contestants.CONTESTANTS if c.name == "floor"]
+    one.prepare(stack.OLD, stack.NEW)
+    networks = [body["Name"] for path, body in asked if path == "/networks/create"]
+    made = [body for path, body in asked if path.startswith("/containers/create")]
+    on = [(body["Labels"].get(stack.SERVICE), body["HostConfig"]["NetworkMode"]) for body in made]
+    of_services = {(service, floor.network(name)) for name, services in stack.STACKS.items() for service in services}
+    assert set(on) == {*of_services, (None, floor.network("core"))}
+    # Old and new of each service, and the one that stays.
+    assert len(on) == 2 * len(stack.SERVICES) + 1
+    assert networks == [floor.network(name) for name in stack.STACKS]
+    assert all(body["Labels"]["com.docker.compose.project"] in one.projects for body in made)
 
 
 def test_the_floor_is_told_old_and_new():

@@ -70,7 +70,10 @@ def test_a_guard_that_would_act_too_early(confirm, wait, sentence):
 def test_a_number_that_is_too_small(name):
     least = inventory.LEAST[name]
     assert inventory.too_small(inventory.LEAST) == ""
-    assert inventory.too_small({**inventory.LEAST, name: str(least - 0.5)}) == f"{name} is {least - 0.5:g}: expected {least} or more."
+    assert (
+        inventory.too_small({**inventory.LEAST, name: str(least - 0.5)})
+        == f"{name} is {least - 0.5:g}: expected {least} or more."
+    )
 
 
 def test_every_number_among_the_settings_has_a_least():

@@ -161,7 +161,10 @@ def test_status_knows_a_dead_run_of_this_controller(filters, monkeypatch, proces
         ({"rollout_application": "A b"}, "rollout_application is 'A b': expected a-z, 0-9, - and _"),
         ({"rollout_keep": -1}, "rollout_keep is -1: expected 0 or more."),
         ({"rollout_confirm_timeout": "9"}, "rollout_confirm_timeout is 9: a guard needs at least 10 seconds, or it would act"),
-        ({"rollout_drain": "wait", "rollout_drain_timeout": 900}, "rollout_drain_timeout is 900 and rollout_confirm_timeout 900: "),
+        (
+            {"rollout_drain": "wait", "rollout_drain_timeout": 900},
+            "rollout_drain_timeout is 900 and rollout_confirm_timeout 900: ",
+        ),
         ({"rollout_drain": "checkpoint", "rollout_drain_timeout": 900}, ""),
     ],
 )
