@@ -68,7 +68,7 @@ def rollout_problem(stacks: Any, groups: Mapping[str, Any], sha: str, tag: str, 
     """The first thing wrong with what was typed or with the inventory; empty where nothing is.
 
     Args:
-        settings: rollout_application, rollout_dir, rollout_confirm_timeout, rollout_drain, and those that `inventory.LEAST` names.
+        settings: rollout_application, rollout_dir, rollout_confirm_timeout, rollout_drain, and those of `inventory.LEAST`.
     """
     wait = settings["rollout_drain_timeout"] if settings["rollout_drain"] == "wait" else 0
     wrong = (
