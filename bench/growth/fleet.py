@@ -57,7 +57,7 @@ def start(hosts: int, public_key: str) -> None:
         environment = [part for key, value in facts.items() for part in ("--env", f"{key}={value}")]
         docker(
             *("run", "--detach", "--name", f"rollout-growth-{name}", "--label", LABEL, "--network", "host"),
-            *("--volume", "/var/run/docker.sock:/var/run/docker.sock", *environment, IMAGE),
+            *("--volume", "/var/run/docker.sock:/run/engine.sock", *environment, IMAGE),
         )
     for n in range(1, hosts + 1):
         _wait_for_ssh(SSH + n)

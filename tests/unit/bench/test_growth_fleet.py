@@ -1,9 +1,14 @@
-"""The inventory of simulated hosts, and the wrapper that gives each its own engine ID."""
+"""The inventory of simulated hosts, and the socket that gives each its own engine ID."""
 
 from __future__ import annotations
 
 import json
+import socket
+import socketserver
 import subprocess
+import sys
+import threading
+import time
 
 import pytest
 from ansible.module_utils.rollout import inventory
@@ -42,41 +47,48 @@ def test_the_templates_are_there(written, root):
 
 
 REAL = "HZK3:A7E3:AWPL:WS5Z:SNPQ:ZZF3:RZ26:ENUS:SMGS:BGBH:L4JZ:K4J4"
+BODY = json.dumps({"ID": REAL, "Swarm": {"ID": REAL}}, separators=(",", ":"))
 
 
-def test_the_api_tells_the_simulated_id_and_all_else_is_docker(root, tmp_path):
-    """The wrapper itself, with paths of this test and a docker that answers as the engine does."""
-    body = f'{{"ID":"{REAL}","Swarm":{{"ID":"{REAL}"}}}}'
-    (tmp_path / "docker").write_text(
-        f"""#!/bin/sh
-if [ "$1" = info ]; then echo {REAL}; exit; fi
-if [ "$1" = ps ]; then echo '{body}' "$@"; exit; fi
-read -r asked
-printf '%s\\r\\n\\r\\n%s\\n' "$asked" '{body}'
-read -r ended
-exit 3
-"""
-    )
-    (tmp_path / "docker").chmod(0o755)
-    (tmp_path / "id").write_text("simulated-engine-of-simulated-01\n")
-    text = (root / "bench/growth/images/simulated-docker.sh").read_text()
-    for there, here in (("/usr/bin/docker", "docker"), ("/etc/simulated-engine-id", "id")):
-        assert there in text
-        text = text.replace(there, str(tmp_path / here))
-    (tmp_path / "wrapper").write_text(text)
-    command = ["bash", tmp_path / "wrapper"]
-    with subprocess.Popen(
-        [*command, "system", "dial-stdio"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as dialled:
-        dialled.stdin.write("GET /info\n")
-        dialled.stdin.flush()
-        # It comes while the connection stays open.
-        assert [dialled.stdout.readline() for _ in range(2)] == ["GET /info\n", "\n"]
-        said = dialled.stdout.readline()
-    own = "simulated-engine-of-simulated-01".ljust(len(REAL), "-")
-    assert said == f'{{"ID":"{own}","Swarm":{{"ID":"{REAL}"}}}}\n'
-    # A docker that fails still fails.
-    assert dialled.returncode == 3
-    other = subprocess.run([*command, "ps", "-a b"], capture_output=True, text=True)
-    assert other.stdout == f"{body} ps -a b\n"
-    assert other.returncode == 0
+class Engine(socketserver.StreamRequestHandler):
+    """Answers as the engine does; keeps the connection where it is asked to."""
+
+    def handle(self):
+        while asked := self.rfile.readline():
+            while self.rfile.readline().strip():
+                pass
+            self.wfile.write(
+                f"HTTP/1.1 200 OK\r\nContent-Length: {len(BODY)}\r\nAsked: {asked.decode().strip()}\r\n\r\n{BODY}".encode()
+            )
+            if b"HTTP/1.0" in asked:
+                return
+
+
+def test_the_engine_of_a_simulated_host_tells_an_id_of_its_own(root, tmp_path):
+    real, own = tmp_path / "real", tmp_path / "own"
+    with socketserver.ThreadingUnixStreamServer(str(real), Engine) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        program = root / "bench/growth/images/simulated_engine.py"
+        simulated = subprocess.Popen([sys.executable, program, str(real), str(own), "simulated-01"])
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+                client.settimeout(20)
+                ends = time.monotonic() + 20
+                while client.connect_ex(str(own)) and time.monotonic() < ends:
+                    time.sleep(0.02)
+                # Two requests on one connection, which stays open.
+                for path in ("/info", "/containers/json"):
+                    client.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+                    said = b""
+                    while not said.endswith(b"}}"):
+                        said += client.recv(65536)
+                    head, _empty, body = said.decode().partition("\r\n\r\n")
+                    assert head.endswith(f"Asked: GET {path} HTTP/1.1")
+                    # As long as the real one; and only what begins an answer is changed.
+                    changed = "simulated-engine-of-simulated-01".ljust(len(REAL), "-")
+                    assert json.loads(body) == {"ID": changed, "Swarm": {"ID": REAL}}
+        finally:
+            simulated.terminate()
+            simulated.wait(20)
+            server.shutdown()
