@@ -8,6 +8,8 @@ import subprocess
 
 import pytest
 import yaml
+from ansible.module_utils.rollout import hold
+from ansible.module_utils.rollout.files import Store
 
 ROOT_PLAYBOOKS = ["rollback.yml", "rollout.yml", "status.yml"]
 
@@ -129,3 +131,50 @@ def test_an_inventory_may_set_how_many_worker_hosts_are_switched_at_a_time(root,
         env={k: v for k, v in os.environ.items() if not k.startswith("ANSIBLE_")},
     )
     assert done.stdout.count("PLAY [cpu_workers]") == batches
+
+
+@pytest.mark.parametrize(
+    ("hosts", "options", "renewed"),
+    [
+        ("h2", (), True),
+        # Its own step gives the sign of life.
+        ("h1", (), False),
+        ("h1:h2", (), False),
+        ("h2", ("--check",), False),
+    ],
+)
+def test_the_fleets_lock_is_renewed_where_no_step_does_it(root, tmp_path, hosts, options, renewed):
+    store = Store(str(tmp_path / "state"))
+    hold.hold(store, "r1", {"user": "alice", "host": "laptop", "action": "rollout"}, [], 77, 0, check=False)
+    facts = {
+        "ansible_connection": "local",
+        "rollout_application": "app",
+        "rollout_dir": str(tmp_path / "state"),
+        "rollout_stacks": {},
+        "rollout_run": "r1",
+        "rollout_first": "h1",
+        "rollout_hosts": ["h1", "h2"],
+        "rollout_optional": [],
+        "rollout_confirm_timeout": 900,
+    }
+    groups = {"backend": {"hosts": {"h1": {}}}, "cpu_workers": {"hosts": {"h2": {}}}}
+    (tmp_path / "hosts.json").write_text(json.dumps({"all": {"vars": facts, "children": groups}}))
+    imports = [{"name": "fleet"}, {"name": "lock", "tasks_from": "renew"}]
+    tasks = [{"ansible.builtin.import_role": {**one, "rolespec_validate": False}} for one in imports]
+    went_on = {"ansible.builtin.debug": {"msg": "The wave goes on."}}
+    play = {"hosts": hosts, "gather_facts": False, "tasks": [*tasks, went_on]}
+    (tmp_path / "play.yml").write_text(json.dumps([play]))
+    done = subprocess.run(
+        ["ansible-playbook", "--inventory", str(tmp_path / "hosts.json"), str(tmp_path / "play.yml"), *options],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+        env={
+            **{k: v for k, v in os.environ.items() if not k.startswith("ANSIBLE_")},
+            "ANSIBLE_CONFIG": str(root / "ansible.cfg"),
+        },
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "The wave goes on." in done.stdout
+    assert (store.lock() or {})["ttl"] == (900 if renewed else 77)
