@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Annotated
@@ -59,9 +60,9 @@ class Probe:
         self._thread.shutdown(wait=False, cancel_futures=True)
 
 
-def create_app(settings: Settings) -> FastAPI:
-    """The backend for these settings. It starts whether or not the database is there."""
-    store = Store(settings.database(), Watch(settings.worker_timeout_seconds), settings.max_losses)
+def create_app(settings: Settings, clock: Callable[[], float] = time.monotonic) -> FastAPI:
+    """The backend for these settings, workers' silence told by `clock`. It starts whether or not the database is there."""
+    store = Store(settings.database(), Watch(settings.worker_timeout_seconds, clock), settings.max_losses)
     probe = Probe(store)
 
     @asynccontextmanager
