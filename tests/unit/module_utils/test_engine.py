@@ -473,10 +473,10 @@ def test_what_says_nothing_is_ended(docker, tmp_path):
 
 
 def test_what_says_nothing_is_ended_with_its_children(docker):
-    docker("x) printf one; sleep 3;;")
+    docker("x) printf one; sleep 30;;")
     began = time.monotonic()
     assert watched("x", quiet=0.2) == (124, "no byte came for 0 s", "one")
-    assert time.monotonic() - began < 2.5
+    assert time.monotonic() - began < 20
 
 
 def test_an_absent_docker_cannot_be_watched(tmp_path, monkeypatch):
