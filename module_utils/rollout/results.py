@@ -34,9 +34,10 @@ def of_host(host: str, said: Mapping[str, Any]) -> dict[str, Any]:
     result = noted(result, "plan", first, said.get("rollout_target") or {}, True)
     preview, staged = said.get("rollout_preview") or {}, said.get("rollout_staged")
     result = noted(result, "stage", host, preview)
-    if staged and (failed(staged) or preview.get("name")):
-        # What is there already, whole and proven, is not staged again; nor is anything in check mode.
-        result = with_staged(result, preview if staged.get("skipped") else staged, at_first(host, said), host, preview)
+    # What is there already, whole and proven, is not staged again; nor is anything in check mode.
+    done = staged if staged and not staged.get("skipped") else preview if staged or preview.get("ready") else {}
+    if done and (failed(done) or done.get("name")):
+        result = with_staged(result, done, at_first(host, said), host, preview)
     result = noted(result, "switch", first, said.get("lock_renewed") or {}, host != first)
     result = with_switched(result, said.get("switch_done") or {"skipped": True}, host)
     result = with_settled(result, host, said.get("settle_gates") or {})

@@ -275,6 +275,12 @@ NEW = {"name": "new", "staged": True, "settled": False, "to_pull": 7, "stable": 
             },
             {**NEW, "name": "old", "staged": False, "to_pull": 0, "changed": False},
         ),
+        # The same where it was there on every host: then nobody was asked to stage.
+        (
+            {"lock_own": HELD, "rollout_preview": {**PREVIEW, "name": "old", "changed": False, "ready": True}},
+            {**NEW, "name": "old", "staged": False, "to_pull": 0, "changed": False},
+        ),
+        ({"rollout_preview": {**BROKE, "ready": True}}, {"fault": fault("stage", "h2")}),
         # A check says what would be staged.
         ({"lock_own": HELD, "rollout_preview": {**PREVIEW, "to_pull": 5}, "rollout_staged": SKIPPED}, {**NEW, "to_pull": 5}),
         ({"rollout_preview": PREVIEW, "rollout_staged": BROKE}, {"fault": fault("stage", "h2")}),
