@@ -1,7 +1,7 @@
 """What Ansible runs on a host for each step of a run: hands the step to the run's agent, and starts one where there is none.
 
-Alone, by the standard library: `python3 -c` gets this text. On standard input come the step, one line of JSON, and then, where
-an agent is to be started, its package as a zip file.
+Alone, by the standard library: `python3 -c READ LENGTH DIRECTORY`. On standard input come this text, then the step, one line of
+JSON, and, where an agent is to be started, its package as a zip file.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 # package did not come.
 NO_AGENT = 75
 SEND = 76
+# The command: process lists and sudo's log show it whole, so it is short.
+READ = "import sys; exec(sys.stdin.buffer.read(int(sys.argv[1])))"
 # Where the agent ended over the step.
 ENDED = "the process that works for the run on this host ended before it answered; perhaps it was killed"
 
@@ -172,4 +174,4 @@ def _forget(kept: int) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[2])

@@ -24,7 +24,7 @@ if str(_HERE) not in ansible.module_utils.__path__:
     ansible.module_utils.__path__.append(str(_HERE))
 
 from ansible.module_utils.rollout.archive import CONTROLLERS, PACKAGE, pack
-from ansible.module_utils.rollout.door import ENDED, NO_AGENT, SEND, ask
+from ansible.module_utils.rollout.door import ENDED, NO_AGENT, READ, SEND, ask
 from ansible.module_utils.rollout.steps import STEPS
 
 # With the look itself: once a second at least.
@@ -100,10 +100,10 @@ class ActionModule(ActionBase):
     def _ask(self, step: str, params: dict[str, Any], task_vars: dict[str, Any]) -> Optional[dict[str, Any]]:
         """What the agent answers; None where there can be none on that host."""
         request = {"step": step, "params": params, "check": bool(self._task.check_mode), "verbose": self._display.verbosity > 2}
-        door = (_HERE / "rollout/door.py").read_text(encoding="utf-8")
+        door = (_HERE / "rollout/door.py").read_bytes()
         # The door makes it, and enters no other user's.
         directory = f"/tmp/rollout-{params['run'] or 'unlock'}"  # noqa: S108
-        command = [self._python(task_vars), "-ISc", door, directory]
+        command = [self._python(task_vars), "-ISc", READ, str(len(door)), directory]
         environment = self._compute_environment_string()
         line = f"{environment} {shlex.join(command)}".strip()
         # Vaulted values are text from here on.
@@ -112,9 +112,9 @@ class ActionModule(ActionBase):
         first = (step, params["state"]) == ("lock", "held")
         ours = command[0] == sys.executable and not environment
         said = None if first and not ours else self._said_here(directory, data, start=first)
-        said = said or self._low_level_execute_command(line, sudoable=True, in_data=data + (package() if first else b""))
+        said = said or self._low_level_execute_command(line, sudoable=True, in_data=door + data + (package() if first else b""))
         if said["rc"] == SEND:
-            said = self._low_level_execute_command(line, sudoable=True, in_data=data + package())
+            said = self._low_level_execute_command(line, sudoable=True, in_data=door + data + package())
         if said["rc"] in (NO_AGENT, 127):
             self._display.vvv(f"No agent takes the step here: {said['stderr']}")
             return None

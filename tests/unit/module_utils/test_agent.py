@@ -39,7 +39,7 @@ def package(load):
 
 @pytest.fixture(scope="module")
 def text(root):
-    return (root / "module_utils/rollout/door.py").read_text()
+    return (root / "module_utils/rollout/door.py").read_bytes()
 
 
 @pytest.fixture
@@ -78,11 +78,10 @@ def request(state, step="lock", /, check=False, verbose=False, **params):
 
 def start(text, directory, asked, package, python=sys.executable):
     """The door at work, all of its standard input sent."""
-    process = subprocess.Popen(
-        [python, "-ISc", text, str(directory)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
+    command = [python, "-ISc", door.READ, str(len(text)), str(directory)]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     with contextlib.suppress(BrokenPipeError):
-        process.stdin.write(json.dumps(asked).encode() + b"\n" + package)
+        process.stdin.write(text + json.dumps(asked).encode() + b"\n" + package)
     process.stdin.close()
     process.stdin = None
     return process
@@ -675,7 +674,7 @@ def test_doors_that_come_at_once_find_one_agent(directory, state, text, package)
 
 def test_without_memfd_nothing_is_left(directory, state, text, package):
     # As on a kernel, or a Python, that has none.
-    without = text.replace("import os\n", "import os\n\ndel os.memfd_create\n")
+    without = text.replace(b"import os\n", b"import os\n\ndel os.memfd_create\n")
     assert finish(start(without, directory, request(state), package))[0] == door.NO_AGENT
     assert not directory.exists()
 

@@ -76,13 +76,19 @@ def run(made, **variables):
     return result
 
 
+def sent(made, call=-1):
+    """What follows the door's text on standard input."""
+    command, data = made.asked[call]
+    return data[int(shlex.split(command)[-2]) :]
+
+
 def request(made, call=-1):
-    return json.loads(made.asked[call][1].partition(b"\n")[0])
+    return json.loads(sent(made, call).partition(b"\n")[0])
 
 
 def package(made, call=-1):
     """The names in the zip file that came with a request, or none."""
-    data = made.asked[call][1].partition(b"\n")[2]
+    data = sent(made, call).partition(b"\n")[2]
     return set(zipfile.ZipFile(io.BytesIO(data)).namelist()) if data else set()
 
 
@@ -147,8 +153,10 @@ def test_what_is_no_json_is_sent_as_text(action):
 def test_the_command_is_the_door_and_the_runs_directory(action, root, run_id, directory):
     made = action("lock", [answered(**DONE)], state="released", run=run_id)
     run(made)
-    text = (root / "module_utils/rollout/door.py").read_text()
-    assert shlex.split(made.asked[0][0]) == ["python3", "-ISc", text, directory]
+    text = (root / "module_utils/rollout/door.py").read_bytes()
+    command, data = made.asked[0]
+    assert shlex.split(command) == ["python3", "-ISc", door.READ, str(len(text)), directory]
+    assert data.startswith(text)
 
 
 def test_the_tasks_environment_reaches_the_agent(action):
@@ -208,7 +216,7 @@ def test_where_the_agent_is_gone_the_step_is_sent_again_with_the_package(action,
     assert run(made) == DONE
     assert made.asked[0][0] == made.asked[1][0]
     assert (package(made, 0), request(made, 0)) == (set(), request(made, 1))
-    assert made.asked[1][1].partition(b"\n")[2] == plugin.package()
+    assert sent(made).partition(b"\n")[2] == plugin.package()
     assert made.executed == []
 
 
