@@ -95,11 +95,10 @@ def release(store: Store, run: str, check: bool) -> dict[str, Any]:
     with _changing(store):
         try:
             found = store.lock()
+            held = locks.who(found) if found and run in ("", found["run"]) else ""
         except RolloutError:
             # A damaged one is nobody's: only a person takes it away.
-            found = None if run else {"run": "?"}
-        if not found or (run and found["run"] != run):
-            return {"changed": False, "released": ""}
-        if not check:
+            held = "" if run else "a run that its damaged file does not name"
+        if held and not check:
             store.remove_lock()
-        return {"changed": True, "released": locks.who(found)}
+        return {"changed": bool(held), "released": held}

@@ -185,7 +185,7 @@ def test_a_damaged_one_is_nobodys_and_only_a_person_removes_it(store, text):
     assert refused(hold.renew, store, "r1", 900, False)[0] == damaged
     assert not hold.release(store, "r1", False)["changed"]
     assert store.lock_path.exists()
-    assert hold.release(store, "", False) == {"changed": True, "released": "run ? of ?@?, since ?"}
+    assert hold.release(store, "", False) == {"changed": True, "released": "a run that its damaged file does not name"}
     assert take(store, "r1")["changed"]
 
 
