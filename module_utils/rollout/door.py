@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 # package did not come.
 NO_AGENT = 75
 SEND = 76
+# The Python that a host needs.
+LEAST = (3, 9)
 # The command: process lists and sudo's log show it whole, so it is short.
 READ = "import sys; exec(sys.stdin.buffer.read(int(sys.argv[1])))"
 # Where the agent ended over the step.
@@ -36,6 +38,10 @@ def main(directory: str) -> None:
     Raises:
         SystemExit: NO_AGENT, SEND, or 1 where the agent ended over the step.
     """
+    if sys.version_info < LEAST:
+        version = ".".join(map(str, sys.version_info[:3]))
+        least = ".".join(map(str, LEAST))
+        sys.exit(f"Python {version} is too old on this host: install {least} or newer, and name it in ansible_python_interpreter")
     step, _newline, package = sys.stdin.buffer.read().partition(b"\n")
     try:
         connection = _found(directory, package)
@@ -103,7 +109,7 @@ def _found(directory: str, package: bytes | None) -> _socket.socket | None:
         try:
             return _connected(directory + "/agent")
         except (FileNotFoundError, ConnectionRefusedError):
-            return None if package == b"" else _started(directory, package, memfd_create)
+            return None if package == b"" else _started(directory, package, memfd_create, place)
     finally:
         fcntl.flock(place, fcntl.LOCK_UN)
         os.close(place)
@@ -119,7 +125,7 @@ def _connected(path: str) -> _socket.socket:
     return connection
 
 
-def _started(directory: str, package: bytes | None, memfd_create: Callable[[str, int], int]) -> _socket.socket:
+def _started(directory: str, package: bytes | None, memfd_create: Callable[[str, int], int], place: int) -> _socket.socket:
     path = directory + "/agent"
     # Of one that was killed.
     if os.path.lexists(path):
@@ -134,6 +140,8 @@ def _started(directory: str, package: bytes | None, memfd_create: Callable[[str,
     listener.listen()
     if not os.fork():
         try:
+            # With it goes the lock, which is the door's: were that killed now, nobody would give it back.
+            os.close(place)
             os.setsid()
             os.chdir("/")
             if package:
@@ -147,10 +155,27 @@ def _started(directory: str, package: bytes | None, memfd_create: Callable[[str,
             from ansible.module_utils.rollout.agent import serve
 
             serve(socket(fileno=listener.detach()), directory)
+        except ImportError as error:
+            # Otherwise it is the package that is not whole.
+            if not str(error.name).startswith("ansible"):
+                _refuse(listener, error)
+            os.unlink(path)
+            os.rmdir(directory)
         finally:
             os._exit(0)
     listener.close()
     return _connected(path)
+
+
+def _refuse(listener: _socket.socket, error: ImportError) -> None:
+    """Answer the step that waits for the agent which cannot be loaded."""
+    msg = f"Python lacks its module {error.name} on this host: install the whole of it (on Debian python3, not python3-minimal)."
+    connection = _socket.socket(fileno=listener._accept()[0])  # type: ignore[attr-defined]
+    # All of it: to close on what was not read takes the answer back.
+    while not connection.recv(2**16).endswith(b"\n"):
+        pass
+    connection.sendall(f'{{"failed": true, "msg": "{msg}"}}\n'.encode())
+    connection.close()
 
 
 def _let_go(files: list[int]) -> None:

@@ -679,6 +679,32 @@ def test_without_memfd_nothing_is_left(directory, state, text, package):
     assert not directory.exists()
 
 
+def test_a_python_that_is_not_whole_is_a_sentence(directory, state, text, package):
+    lacking = text.replace(b"from socket import socket\n", b"import no_such_module\n")
+    assert answer(start(lacking, directory, request(state), package)) == {
+        "failed": True,
+        "msg": "Python lacks its module no_such_module on this host: install the whole of it (on Debian python3, not "
+        "python3-minimal).",
+    }
+    assert not state.exists()
+
+
+def test_a_python_that_is_too_old_is_a_sentence(directory, state, text, package):
+    newer = text.replace(b"LEAST = (3, 9)\n", b"LEAST = (9, 5)\n")
+    code, out, err = finish(start(newer, directory, request(state), package))
+    version = ".".join(map(str, sys.version_info[:3]))
+    assert (code, out) == (1, "")
+    assert err == f"Python {version} is too old on this host: install 9.5 or newer, and name it in ansible_python_interpreter\n"
+    assert not directory.exists()
+
+
+def test_a_door_that_is_killed_keeps_nobody_out(ask, directory, state, text, package):
+    killed = text.replace(b"    listener.close()\n", b"    os.kill(os.getpid(), 9)\n")
+    assert killed != text
+    assert finish(start(killed, directory, request(state), package))[0] == -signal.SIGKILL
+    assert ask()["changed"]
+
+
 # Asked by whoever is on its machine.
 
 
