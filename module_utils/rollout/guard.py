@@ -120,16 +120,16 @@ def watch(store: Store, engine: Engine, run: str = "", leave: Callable[[], None]
         if rest > 0 or not _mine(store, armed):
             time.sleep(POLL_S)
             continue
-        with store.mutex(".step", RETRY_S) as alone:
-            if not alone or store.ledger().armed != armed:
-                continue
-            try:
+        try:
+            with store.mutex(".step", RETRY_S) as alone:
+                if not alone or store.ledger().armed != armed:
+                    continue
                 revert(store, engine, armed)
-            except Exception as error:  # whatever it is, the host must not stay half-way
-                failures += 1
-                print(f"Try {failures}: {error}", flush=True)
-                if failures >= RETRIES:
-                    raise
+        except Exception as error:  # whatever it is, the host must not stay half-way
+            failures += 1
+            _say(f"Try {failures}: {error}")
+            if failures >= RETRIES:
+                raise
         time.sleep(RETRY_S if failures else 0)
 
 
@@ -178,7 +178,13 @@ def revert(store: Store, engine: Engine, armed: dict[str, Any]) -> None:
     store.append("reverted", run, name=stable.name if stable else "", by="guard", fault=fault)
     hold.release(store, run, False)
     back = stable.release if stable else "nothing"
-    print(f"Run {run} was not confirmed in {armed['timeout']:.0f} s: {back} runs again. {fault}", flush=True)
+    _say(f"Run {run} was not confirmed in {armed['timeout']:.0f} s: {back} runs again. {fault}")
+
+
+def _say(text: str) -> None:
+    """Into the guard's log, which is in the state directory: that its disk is full must not end the guard."""
+    with contextlib.suppress(OSError):
+        print(text, flush=True)
 
 
 def _switch(store: Store, engine: Engine, target: dict[str, Any], stack: str, name: str, run: str) -> Switch:

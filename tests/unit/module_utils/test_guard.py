@@ -472,6 +472,29 @@ def test_an_engine_that_fails_is_tried_again(host, now, capsys):
     assert last(host.store)["fault"] == ""
 
 
+def test_a_full_disk_is_tried_again_though_nothing_can_be_said_of_it(host, now, monkeypatch):
+    host.rollout("a")
+    switched(host)
+    full = OSError(28, "No space left on device")
+    real, tries = host.store.require_writable, []
+
+    def writable():
+        tries.append(now.seconds)
+        if now.seconds < 3000:
+            raise full
+        real()
+
+    def said(*_words, **_options):
+        raise full
+
+    monkeypatch.setattr(host.store, "require_writable", writable)
+    monkeypatch.setattr(guard, "print", said, raising=False)
+    guard.watch(host.store, host.engine)
+    assert len([seconds for seconds in tries if seconds < 3000]) > 2
+    assert images(host) == {"web": "a", "job": "a"}
+    assert last(host.store)["event"] == "reverted"
+
+
 def test_an_engine_that_fails_for_ever_ends_in_failure(host, now, monkeypatch):
     monkeypatch.setattr(guard, "RETRIES", 3)
     host.rollout("a")
