@@ -165,6 +165,11 @@ removed:
   type: list
   elements: str
   returned: when stable
+left:
+  description: A sentence for each old release that could not be removed, or holds what no rollout wrote.
+  type: list
+  elements: str
+  returned: when stable
 unlocked:
   description: Whether the host's lock was given back, as O(unlock) asked for.
   type: bool

@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from dataclasses import dataclass, replace
 from typing import Any, Callable, Mapping, Optional
 
 from ansible.module_utils.rollout import torch_verdict
-from ansible.module_utils.rollout.drain import Drain, read_drain
+from ansible.module_utils.rollout.drain import Drain, is_url, read_drain
 from ansible.module_utils.rollout.errors import RolloutError
 from ansible.module_utils.rollout.proxy import StartFirst, read_start_first, through
 
+# Where a compose file lies when it is checked: in a directory that is nowhere. A path that begins so was relative; `..` too.
+NOWHERE = "/.release/.release/.release"
 CONFIG_LABEL = "rollout.config"
 RELEASE_LABEL = "rollout.release"
 _GATE: dict[str, tuple[tuple[type, ...], str]] = {
@@ -67,7 +70,8 @@ class Service:
 @dataclass(frozen=True)
 class Container:
     """What `docker inspect` said of a container of one service. Exit facts serve messages; ``addresses`` are those that
-    it has in each network; ``published`` means that it holds ports of the host itself."""
+    it has in each network; ``published`` means that it holds ports of the host itself; ``grace`` are the seconds that it gets
+    to end."""
 
     id: str
     service: str
@@ -84,6 +88,7 @@ class Container:
     name: str = ""
     addresses: tuple[tuple[str, str], ...] = ()
     published: bool = False
+    grace: float = 10.0
 
 
 @dataclass(frozen=True)
@@ -97,7 +102,7 @@ class Change:
 
 
 def services(config: dict[str, Any], file: str) -> list[Service]:
-    """The services in the order of their start: those outside the release first, then as the file has them.
+    """The services in the order of their start: those outside the release first, and none before what it depends on.
 
     Raises:
         RolloutError: no service is part of the release, or an ``x-rollout`` cannot be meant.
@@ -116,7 +121,19 @@ def services(config: dict[str, Any], file: str) -> list[Service]:
     for service in found:
         if service.start_first:
             _two_at_once(service, specs, gates, f"{file}: x-rollout.{service.name}.start_first")
-    return sorted(found, key=lambda s: s.released)
+    return [*_in_order([s for s in found if not s.released]), *_in_order([s for s in found if s.released])]
+
+
+def _in_order(found: list[Service]) -> list[Service]:
+    """Each behind what it depends on, otherwise as they were. Compose itself knows no such order: it prints them by name."""
+    left, out = list(found), []
+    while left:
+        names = {service.name for service in left}
+        # Compose refuses a circle.
+        first = next((s for s in left if not names & set(s.after)), left[0])
+        left.remove(first)
+        out.append(first)
+    return out
 
 
 def _two_at_once(service: Service, specs: Mapping[str, Any], gates: Mapping[str, Any], where: str) -> None:
@@ -176,7 +193,7 @@ def _gate(name: str, gate: Any, file: str) -> dict[str, Any]:
         if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
             raise RolloutError(f"{where}.{key} is {value!r}: expected {meaning}.")
     for url in gate.get("health", []):
-        if not str(url).startswith(("http://", "https://")):
+        if not is_url(url):
             raise RolloutError(f"{where}.health has '{url}': expected an http:// URL.")
     found = {key: tuple(value) if key == "health" else value for key, value in gate.items()}
     if "drain" in gate:
@@ -288,6 +305,35 @@ def unresolved(wanted: list[Service], images: dict[str, Any], file: str) -> None
             )
 
 
+def rooted(config: Mapping[str, Any], file: str) -> None:
+    """Refuse relative paths of the host. Every release has a directory of its own: a database would be empty in the next one,
+    and its data would go with the old one.
+
+    Args:
+        config: as Compose reads a file that lies in `NOWHERE`.
+
+    Raises:
+        RolloutError: names the first one.
+    """
+    specs: Mapping[str, Any] = config.get("services") or {}
+    volumes: Mapping[str, Any] = config.get("volumes") or {}
+    found = [(f"services.{name}.volumes", v.get("source")) for name, spec in specs.items() for v in spec.get("volumes") or []]
+    found += [
+        (f"{kind}.{name}.file", (spec or {}).get("file"))
+        for kind in ("configs", "secrets")
+        for name, spec in (config.get(kind) or {}).items()
+    ]
+    found += [(f"volumes.{n}.driver_opts.device", ((v or {}).get("driver_opts") or {}).get("device")) for n, v in volumes.items()]
+    for key, path in found:
+        # A volume's device Compose makes absolute only where its driver is named.
+        if str(path).startswith(("/.release/", "./", "../")):
+            written = os.path.relpath(os.path.join(NOWHERE, str(path)), NOWHERE)
+            raise RolloutError(
+                f"{file}: {key} has the relative path '{written}'. Each release has a directory of its own, which goes when the "
+                "release is old: write an absolute path, or use a named volume."
+            )
+
+
 def container(inspected: dict[str, Any]) -> Container:
     """Read one object of `docker inspect`."""
     state, labels = inspected["State"], inspected["Config"].get("Labels") or {}
@@ -311,6 +357,8 @@ def container(inspected: dict[str, Any]) -> Container:
             if facts.get("IPAddress")
         ),
         published=bool((inspected.get("HostConfig") or {}).get("PortBindings")),
+        # Docker's default is 10 s.
+        grace=float(inspected["Config"].get("StopTimeout") or 10),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Mapping, Optional
+from urllib.parse import urlsplit
 
 from ansible.module_utils.rollout.errors import RolloutError
 
@@ -35,6 +36,16 @@ class Drain:
     timeout: Optional[float] = None
 
 
+def is_url(value: Any) -> bool:
+    """Whether it is an http or https URL that can be asked."""
+    try:
+        parts = urlsplit(str(value))
+        # A port that is none shows when it is asked for.
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
 def read_drain(value: Any, where: str) -> Drain:
     """Read the key ``drain`` of a gate.
 
@@ -49,7 +60,7 @@ def read_drain(value: Any, where: str) -> Drain:
     if "stop" not in value:
         raise RolloutError(f"{where}.stop is missing: expected the URL that stops the intake of work.")
     for key in ("stop", "busy"):
-        if key in value and not str(value[key]).startswith(("http://", "https://")):
+        if key in value and not is_url(value[key]):
             raise RolloutError(f"{where}.{key} is '{value[key]}': expected an http:// URL.")
     if "mode" in value and value["mode"] not in MODES:
         raise RolloutError(f"{where}.mode is {value['mode']!r}: expected one of {', '.join(MODES)}.")

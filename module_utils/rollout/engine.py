@@ -483,12 +483,14 @@ class Stack:
 
 
 def validate(engine: Engine, text: str, environment: Mapping[str, str], file: str) -> Future[str]:
-    """Have Compose read a compose file that is not written anywhere yet; its result is what Compose makes of it, as JSON.
+    """Have Compose read a compose file that is not written anywhere yet, as if it lay in `compose.NOWHERE`; its result is what
+    Compose makes of it, as JSON.
 
     Raises:
         RolloutError: with the result, where Compose does not accept it.
     """
-    call = ["compose", "--project-name", "check", "--project-directory", "/", "--file", "-", "config", "--format", "json"]
+    place = ["--project-name", "check", "--project-directory", composes.NOWHERE]
+    call = ["compose", *place, "--file", "-", "config", "--format", "json"]
     return engine.composed((text, *sorted(environment.items())), call, f"Checking {file}", stdin=text, extra=environment)
 
 

@@ -344,8 +344,8 @@ class Store:
     def read(self, name: str, file: str) -> Optional[str]:
         """The text of a release's file, or None where there is none."""
         try:
-            # newline="": what is compared is what was written, carriage returns included.
-            with open(self.directory(name) / file, encoding="utf-8", newline="") as handle:
+            # newline="": what is compared is what was written, carriage returns included. What is no UTF-8 was not.
+            with open(self.directory(name) / file, encoding="utf-8", errors="replace", newline="") as handle:
                 return handle.read()
         except FileNotFoundError:
             return None
@@ -376,6 +376,10 @@ class Store:
             raise RolloutError(f"Release {name} cannot be written to {self.releases}: {error.strerror}.") from error
         sync_directory(self.releases)
 
+    def foreign(self, name: str) -> list[str]:
+        """What is in a release's directory and was not written with it: perhaps data, of a mount with a relative path."""
+        return sorted({path.name for path in self.directory(name).iterdir()} - {*self.manifest(name)["files"], "release.json"})
+
     def remove(self, name: str) -> None:
         """Remove a release directory: gone at once from `names`, then from the disk."""
         aside = self.releases / f".{name}.removed"
@@ -393,6 +397,7 @@ class Store:
     def free_bytes(self, path: str) -> int:
         """Bytes free for this user on the file system that holds ``path`` (or its nearest existing parent)."""
         place = Path(path)
-        while not place.exists():
+        # Not Path.exists: of what this user may not look at (the engine's data, with userns-remap) it raises.
+        while not os.path.exists(place):
             place = place.parent
         return shutil.disk_usage(place).free

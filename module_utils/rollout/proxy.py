@@ -19,6 +19,8 @@ from ansible.module_utils.rollout.errors import RolloutError
 HEADER = "X-Rollout-Container"
 # Docker's own name server, the same in every container.
 _DNS = "127.0.0.11:53"
+# Where a URL names none.
+_PORTS = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ def active(text: Optional[str]) -> str:
 
 def through(urls: tuple[str, ...], published: tuple[int, ...]) -> tuple[str, ...]:
     """Those URLs that go to one of the ports that the proxy publishes."""
-    return tuple(url for url in urls if urlsplit(url).port in published)
+    return tuple(url for url in urls if (urlsplit(url).port or _PORTS[urlsplit(url).scheme]) in published)
 
 
 def direct(urls: tuple[str, ...], published: tuple[int, ...], address: str, port: int) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ import re
 import urllib.error
 import urllib.parse
 import urllib.request
-from typing import Any, Optional
+from typing import Any, Iterator, Optional
 
 from ansible.module_utils.rollout import reference
 from ansible.module_utils.rollout.errors import RolloutError
@@ -20,7 +20,7 @@ _REVISION = "org.opencontainers.image.revision"
 
 
 class MissingError(Exception):
-    """The registry answers, but has no such thing."""
+    """The registry answers, but has no such thing; says what it was asked for."""
 
 
 class Registry:
@@ -50,21 +50,28 @@ class Registry:
             document, digest = self._manifest(path, tag)
         except MissingError:
             raise RolloutError(self._absent(path, tag)) from None
-        if document.get("mediaType") in _INDEX or "manifests" in document:
-            platforms = {}
-            revision = None
-            for entry in document.get("manifests", []):
-                platform = entry.get("platform") or {}
-                if platform.get("os") in (None, "unknown") or platform.get("architecture") in (None, "unknown"):
-                    continue
-                manifest, _digest = self._manifest(path, entry["digest"])
+        platforms, revision = {}, None
+        try:
+            for manifest in self._manifests(path, document):
                 name, layers, labels = self._image(path, manifest)
                 platforms[name] = layers
                 revision = revision or labels.get(_REVISION)
-        else:
-            name, layers, labels = self._image(path, document)
-            platforms, revision = {name: layers}, labels.get(_REVISION)
+        except MissingError as error:
+            raise RolloutError(
+                f"Registry {self.host} has tag {tag} of image {path}, but not all of it: {error} is gone (a clean-up?). Build "
+                "and push it again (make images SHA=…), or choose another."
+            ) from None
         return {"digest": digest, "revision": revision or None, "platforms": platforms}
+
+    def _manifests(self, path: str, document: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        """The image that a document is, or those that it lists, without attestations."""
+        if document.get("mediaType") not in _INDEX and "manifests" not in document:
+            yield document
+            return
+        for entry in document.get("manifests", []):
+            platform = entry.get("platform") or {}
+            if platform.get("os") not in (None, "unknown") and platform.get("architecture") not in (None, "unknown"):
+                yield self._manifest(path, entry["digest"])[0]
 
     def tags(self, path: str) -> list[str]:
         """All tags of a repository, over all pages; empty where the repository is absent."""
@@ -131,7 +138,7 @@ class Registry:
                         self._authorize(path, error.headers.get("WWW-Authenticate") or "")
                         continue
                     if error.code == 404:
-                        raise MissingError from None
+                        raise MissingError(url.rpartition("/")[2]) from None
                     raise RolloutError(self._status(path, error.code)) from None
             except (OSError, ValueError, http.client.HTTPException) as error:
                 reason = getattr(error, "reason", error)

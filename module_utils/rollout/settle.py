@@ -47,29 +47,53 @@ def confirm(
         action: ``rollout`` or ``rollback``: how the history takes it.
         keep: how many stable releases stay, the present and the previous one in any case.
         behind: the hosts that this run left out.
+
+    Returns:
+        changed; removed, left: as `prune` has them.
     """
     if check:
-        return {"changed": True, "removed": []}
+        return {"changed": True, "removed": [], "left": []}
     left_out = {"behind": list(behind)} if behind else {}
     # This one append disarms the guard too.
     store.append("confirmed", run, name=name, release=store.manifest(name)["release"], action=action, **left_out)
-    return {"changed": True, "removed": prune(store, engine, run, keep)}
+    removed, left = prune(store, engine, run, keep)
+    return {"changed": True, "removed": removed, "left": left}
 
 
-def prune(store: Store, engine: Engine, run: str, keep: int) -> list[str]:
-    """Remove release directories outside the retention, and images that only they used. Never forces."""
-    retained = ledgers.retained(store.ledger(), keep)
-    old = [name for name in store.names() if name not in retained]
-    needed = {reference for name in retained & set(store.names()) for reference in _references(store.manifest(name))}
-    for name in old:
-        manifest = store.manifest(name)
-        store.append("removed", run, name=name, release=manifest["release"])
-        for reference in _references(manifest):
-            if reference not in needed:
-                # Refused while a container uses it; then it stays, and that is right.
-                engine.run(["image", "rm", reference])
-        store.remove(name)
-    return old
+def prune(store: Store, engine: Engine, run: str, keep: int) -> tuple[list[str], list[str]]:
+    """Remove release directories outside the retention, and images that only they used. Never forces, never raises: the release
+    is stable all the same, and the next run tries again.
+
+    Returns:
+        The releases that are gone, and a sentence for whatever could not be removed.
+    """
+    removed: list[str] = []
+    left: list[str] = []
+    try:
+        retained = ledgers.retained(store.ledger(), keep)
+        old = [name for name in store.names() if name not in retained]
+        needed = {reference for name in retained & set(store.names()) for reference in _references(store.manifest(name))}
+        for name in old:
+            foreign = store.foreign(name)
+            if foreign:
+                left.append(
+                    f"Old release {name} stays: {store.directory(name)} holds {', '.join(foreign)}, which no rollout wrote. Move "
+                    "that to a place of its own, and use an absolute path or a named volume."
+                )
+                continue
+            manifest = store.manifest(name)
+            store.append("removed", run, name=name, release=manifest["release"])
+            for reference in _references(manifest):
+                if reference not in needed:
+                    # Refused while a container uses it; then it stays, and that is right.
+                    engine.run(["image", "rm", reference])
+            store.remove(name)
+            removed.append(name)
+    except RolloutError as error:
+        left.append(f"Old releases are still there: {error}")
+    except OSError as error:
+        left.append(f"Old releases are still there: {error.strerror or error} ({error.filename or store.releases}).")
+    return removed, left
 
 
 def _references(manifest: dict[str, Any]) -> list[str]:

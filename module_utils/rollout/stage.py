@@ -5,13 +5,16 @@ from __future__ import annotations
 import contextlib
 import json
 from dataclasses import dataclass, field
-from typing import Any, Iterator, Optional
+from typing import TYPE_CHECKING, Any, Iterator, Optional
 
 from ansible.module_utils.rollout import compose, contract, env, gpu, net, plan, preview, torch_verdict
 from ansible.module_utils.rollout.engine import Engine, Stack, validate
 from ansible.module_utils.rollout.errors import RolloutError
 from ansible.module_utils.rollout.files import Store
 from ansible.module_utils.rollout.phases import Phases
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,8 @@ def _stage(store: Store, engine: Engine, order: Order, check: bool, phases: Phas
     asked = {s: validate(engine, text, texts, plan.compose_file(s)) for s, text in order.stacks.items()}
     for stack, text in order.stacks.items():
         file = plan.compose_file(stack)
-        configs[stack] = json.loads(asked[stack].result())
+        configs[stack] = _read(asked[stack])
+        compose.rooted(configs[stack], file)
         services[stack] = compose.services(configs[stack], file)
         compose.unresolved(services[stack], order.images, file)
         files[file] = text
@@ -191,6 +195,15 @@ def restage(store: Store, engine: Engine, name: str, check: bool, login: Login =
         found = _preview(store, engine, manifest["application"], services, manifest["images"], before, facts["data"], 0)
         result["preview"] = {"release": manifest["release"], **found}
     return result
+
+
+def _read(asked: Future[str]) -> dict[str, Any]:
+    """What Compose makes of a file; what it says of a path that is relative names that as it was written."""
+    try:
+        return dict(json.loads(asked.result()))
+    except RolloutError as error:
+        error.args = (str(error).replace(f"{compose.NOWHERE}/", ""),)
+        raise
 
 
 def _stack(store: Store, engine: Engine, manifest: dict[str, Any], stack: str) -> Stack:

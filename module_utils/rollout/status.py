@@ -181,10 +181,12 @@ def _short(health: str) -> str:
 
 
 def age(started: str, now: float) -> str:
-    """How long ago a time of Docker's (RFC 3339, UTC) was: ``3 m``, ``5 h``, ``2 d``."""
+    """How long ago a time of Docker's (RFC 3339, UTC) was: ``3 m``, ``5 h``, ``2 d``; empty for that of year 1: never."""
     try:
         then = calendar.timegm(time.strptime(started[:19], "%Y-%m-%dT%H:%M:%S"))
     except ValueError:
+        return ""
+    if then < 0:
         return ""
     seconds = max(0, int(now - then))
     for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):

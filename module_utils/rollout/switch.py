@@ -316,7 +316,7 @@ class Switch:
     def remove_containers(self, containers: list[compose.Container]) -> None:
         """Stop and remove containers, one after another."""
         for found in containers:
-            self.engine.checked(["stop", found.id], f"Stopping {found.service}")
+            self.engine.checked(["stop", found.id], f"Stopping {found.service}", timeout=found.grace + 120)
             self.engine.checked(["rm", found.id], f"Removing {found.service}")
 
     def _masked(self, text: str) -> str:

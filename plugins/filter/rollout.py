@@ -132,12 +132,14 @@ def rollout_behind(groups: Mapping[str, Any], hosts: Sequence[str], hostvars: Ma
 def rollout_notes(
     hosts: Sequence[str], hostvars: Mapping[str, Any], stacks: Mapping[str, Any], groups: Mapping[str, Any], timeout: float
 ) -> list[str]:
-    """What the run found on these hosts before it began."""
+    """What the run found on these hosts before it began, and what it left behind there."""
     infos = {h: rollout_at_first(h, hostvars) for h in hosts}
     locks = [hostvars[h].get(name) or {} for h in hosts for name in ("lock_fleet", "lock_own")]
     taken = [str(task["taken_over"]) for task in locks if task.get("taken_over")]
     there = {h: i for h, i in infos.items() if "ledger" in i}
-    return report.before(there, taken, inventory.empty_waves(stacks, groups), float(timeout))
+    settled = [(h, hostvars[h].get(name) or {}) for h in hosts for name in ("settle_gates", "settle_confirmed")]
+    left = [f"{h}: {sentence}" for h, task in settled for sentence in task.get("left") or []]
+    return report.before(there, taken, inventory.empty_waves(stacks, groups), float(timeout)) + left
 
 
 def rollout_refusal(hosts: Sequence[str], hostvars: Mapping[str, Any]) -> str:

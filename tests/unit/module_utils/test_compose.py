@@ -205,6 +205,9 @@ def test_the_order_of_keys_does_not_change_the_hash():
         (config(names_release="yes"), "x-rollout.web.names_release is 'yes': expected true or false."),
         (config(health="http://x"), "x-rollout.web.health is 'http://x': expected a list of URLs."),
         (config(health=["ftp://x"]), "x-rollout.web.health has 'ftp://x': expected an http:// URL."),
+        (config(health=["http://x:80a0/"]), "x-rollout.web.health has 'http://x:80a0/': expected an http:// URL."),
+        (config(health=["http:///health"]), "x-rollout.web.health has 'http:///health': expected an http:// URL."),
+        (config(drain={"stop": "http://[x"}), "x-rollout.web.drain.stop is 'http://[x': expected an http:// URL."),
         (config(health=[None]), "x-rollout.web.health has 'None': expected an http:// URL."),
         (config(drain="http://x"), "x-rollout.web.drain is 'http://x': expected a mapping with stop, the URL"),
         (config(drain={"stop": "x"}), "x-rollout.web.drain.stop is 'x': expected an http:// URL."),
@@ -229,6 +232,57 @@ def test_refusals(document, sentence):
     with pytest.raises(RolloutError) as error:
         compose.services(document, FILE)
     assert sentence in str(error.value)
+
+
+RELATIVE = (
+    "Each release has a directory of its own, which goes when the release is old: write an absolute path, or use a named volume."
+)
+HERE = compose.NOWHERE
+
+
+@pytest.mark.parametrize(
+    ("part", "said"),
+    [
+        ({"services": {"db": {"volumes": [{"type": "bind", "source": f"{HERE}/pgdata"}]}}}, "services.db.volumes|pgdata"),
+        ({"services": {"db": {"volumes": [{"type": "bind", "source": HERE}]}}}, "services.db.volumes|."),
+        ({"services": {"db": {"volumes": [{"type": "bind", "source": "/.release/.release/up"}]}}}, "services.db.volumes|../up"),
+        ({"configs": {"c": {"file": f"{HERE}/a/c.conf"}}}, "configs.c.file|a/c.conf"),
+        ({"secrets": {"s": {"file": f"{HERE}/s"}}}, "secrets.s.file|s"),
+        ({"volumes": {"v": {"driver_opts": {"device": f"{HERE}/v", "o": "bind"}}}}, "volumes.v.driver_opts.device|v"),
+        ({"volumes": {"v": {"driver_opts": {"device": "./v", "o": "bind"}}}}, "volumes.v.driver_opts.device|v"),
+    ],
+)
+def test_a_relative_path_is_refused(part, said):
+    key, _bar, path = said.partition("|")
+    with pytest.raises(RolloutError) as error:
+        compose.rooted(part, FILE)
+    assert str(error.value) == f"{FILE}: {key} has the relative path '{path}'. {RELATIVE}"
+
+
+def test_other_paths_are_accepted():
+    volumes = [
+        {"type": "volume", "source": "data"},
+        {"type": "bind", "source": "/srv/.release/x"},
+        {"type": "tmpfs", "target": "/t"},
+    ]
+    compose.rooted(
+        {
+            "services": {"db": {"volumes": volumes, "build": {"context": HERE}}, "web": {"volumes": None}},
+            "volumes": {"data": None, "nfs": {"driver_opts": {"device": ":/export"}}},
+            "configs": {"c": {"content": "x"}},
+            "secrets": {"s": {"environment": "X"}},
+        },
+        FILE,
+    )
+    compose.rooted({}, FILE)
+
+
+def test_none_is_started_before_what_it_depends_on():
+    after = {"app": ["model", "db"], "model": ["zoo"], "zoo": [], "db": ["zoo"], "other": []}
+    specs = {name: {"image": "x", "depends_on": {one: {} for one in ones}} for name, ones in after.items()}
+    found = compose.services({"services": specs, "x-rollout": dict.fromkeys(["app", "model", "zoo", "other"])}, FILE)
+    # What is outside the release comes first all the same: it was there before.
+    assert [s.name for s in found] == ["db", "zoo", "model", "app", "other"]
 
 
 def test_unresolved_is_refused_for_released_services_alone():
@@ -329,6 +383,12 @@ def test_container_of_inspect():
     assert found == compose.Container(
         "1", "web", "sha256:i", "r/web", "c", "exited", "unhealthy", 2, 137, True, "2026-01-01T00:00:00Z", "e"
     )
+
+
+@pytest.mark.parametrize(("said", "seconds"), [({}, 10), ({"StopTimeout": None}, 10), ({"StopTimeout": 300}, 300)])
+def test_the_grace_period_of_a_container(said, seconds):
+    inspected = {"Id": "c", "Image": "i", "State": {"Status": "running"}, "Config": {"Image": "x", **said}}
+    assert compose.container(inspected).grace == seconds
 
 
 def test_container_of_a_foreign_one():

@@ -185,6 +185,8 @@ def test_edited_names_changed_and_lost_files(store):
     (store.directory("a") / "x").write_text("1\n")
     (store.directory("a") / "z").unlink()
     assert store.edited("a") == ["x", "z"]
+    (store.directory("a") / "y").write_bytes(b"gr\xfcn")
+    assert store.edited("a") == ["x", "y", "z"], "an editor wrote no UTF-8"
 
 
 def test_write_release_is_whole_or_not_at_all(store, monkeypatch):
@@ -234,6 +236,17 @@ def test_names_without_a_state_directory(tmp_path):
 
 def test_free_bytes_of_a_path_that_is_not_there_yet(store, tmp_path):
     assert store.free_bytes(str(tmp_path / "a" / "b")) > 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else for a moment")
+def test_free_bytes_of_a_path_that_this_user_may_not_look_at(store, tmp_path):
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    os.seteuid(65534)
+    try:
+        assert store.free_bytes(str(closed / "165536.165536")) > 0
+    finally:
+        os.seteuid(0)
 
 
 def test_what_power_loss_left_is_no_release_and_goes_at_the_next_write(store):

@@ -57,6 +57,12 @@ def test_only_urls_through_the_proxy_are_sent_to_the_container():
     assert proxy.direct(urls, (8000,), "10.0.0.7", 80) == ("http://10.0.0.7:80/health?deep=1", urls[1])
 
 
+def test_a_url_without_a_port_goes_to_that_of_its_scheme():
+    urls = ("http://127.0.0.1/health", "https://h/health", "http://h:8080/")
+    assert proxy.through(urls, (80,)) == urls[:1]
+    assert proxy.through(urls, (443, 8080)) == urls[1:]
+
+
 def test_the_address_is_the_one_in_a_shared_network():
     mine = (("a", "10.0.0.1"), ("b", "10.1.0.1"))
     assert proxy.address(mine, (("b", "10.1.0.9"),)) == "10.1.0.1"

@@ -105,6 +105,19 @@ def test_a_plain_manifest(server):
     }
 
 
+@pytest.mark.parametrize("gone", [f"manifests/{digest('b')}", f"blobs/{digest('b')}c"])
+def test_a_tag_of_which_a_part_is_gone(server, gone):
+    server.image(digest("b"), "b")
+    entries = [{"digest": digest("b"), "platform": {"os": "linux", "architecture": "amd64"}}]
+    index = {"mediaType": INDEX, "manifests": entries}
+    server.answers["/v2/k/app/manifests/v1"] = (200, {"Docker-Content-Digest": digest("a")}, index)
+    del server.answers[f"/v2/k/app/{gone}"]
+    assert refused(Registry(server.host)) == (
+        f"Registry {server.host} has tag v1 of image k/app, but not all of it: {gone.rpartition('/')[2]} is gone (a clean-up?). "
+        "Build and push it again (make images SHA=…), or choose another."
+    )
+
+
 def test_an_index_with_an_attestation(server):
     server.image(digest("b"), "b")
     server.image(digest("c"), "c", "arm64", None, [("d3", 7)])

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 from ansible.module_utils.rollout import settle, stage
+from ansible.module_utils.rollout.errors import RolloutError
 from fake_engine import digest
 from story import JOB, WEB, Host, order
 from story import stack as text_of
@@ -13,7 +14,7 @@ def host(tmp_path):
 
 
 def test_confirm_makes_the_release_stable(host):
-    assert host.rollout("a") == {"changed": True, "removed": []}
+    assert host.rollout("a") == {"changed": True, "removed": [], "left": []}
     assert host.store.ledger().stable.release == "sha-aaaaaaa"
     assert host.store.ledger().interrupted is None
 
@@ -24,6 +25,7 @@ def test_check_mode_writes_nothing(host):
     assert settle.confirm(host.store, host.engine, "sha-aaaaaaa", "r", "rollout", 1, True) == {
         "changed": True,
         "removed": [],
+        "left": [],
     }
     assert (host.events(), host.engine.calls) == (events, [])
 
@@ -65,6 +67,46 @@ def test_an_image_that_is_in_use_is_left(host):
         done = host.rollout(letter, keep=1)
     assert done["removed"] == ["sha-aaaaaaa"]
     assert f"{WEB}@{digest('a')}" in host.engine.images
+
+
+def test_what_no_rollout_wrote_is_never_removed(host):
+    host.rollout("a")
+    data = host.store.directory("sha-aaaaaaa") / "pgdata"
+    data.mkdir()
+    (data / "PG_VERSION").write_text("16")
+    for letter in "bcd":
+        done = host.rollout(letter, keep=1)
+    assert done["removed"] == ["sha-bbbbbbb"], "the others go"
+    assert done["left"] == [
+        f"Old release sha-aaaaaaa stays: {data.parent} holds pgdata, which no rollout wrote. Move that to a place of its own, and "
+        "use an absolute path or a named volume."
+    ]
+    assert (data / "PG_VERSION").read_text() == "16"
+    assert ("removed", "sha-aaaaaaa") not in host.events()
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(13, "Permission denied", "/x/pgdata"), "Permission denied (/x/pgdata)."),
+        (OSError("odd"), "odd ({releases})."),
+        (RolloutError("The ledger cannot be written."), "The ledger cannot be written."),
+    ],
+)
+def test_a_release_is_stable_where_old_ones_cannot_be_removed(host, monkeypatch, error, said):
+    def fails(*_any):
+        raise error
+
+    for letter in "ab":
+        host.rollout(letter)
+    monkeypatch.setattr(host.store, "remove", fails)
+    done = host.rollout("c", keep=1)
+    assert done == {
+        "changed": True,
+        "removed": [],
+        "left": [f"Old releases are still there: {said.format(releases=host.store.releases)}"],
+    }
+    assert host.store.ledger().stable.name == "sha-ccccccc"
 
 
 def test_what_was_staged_and_never_confirmed_goes(host):

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 from ansible.module_utils.rollout import compose, contract, gpu, net, settle, stage, torch_verdict
+from ansible.module_utils.rollout.compose import NOWHERE
 from ansible.module_utils.rollout.engine import Stack
 from ansible.module_utils.rollout.errors import RolloutError
 from ansible.module_utils.rollout.files import Store
@@ -154,6 +155,10 @@ def test_a_pull_that_brings_an_old_release_back_tells_its_bytes(host, told):
         ),
         (order("a", '{"services": {}}'), "docker-compose.core.yml has no x-rollout at its top"),
         (
+            order("a", json.dumps({"services": {"db": {"volumes": [{"type": "bind", "source": f"{NOWHERE}/data"}]}}})),
+            "docker-compose.core.yml: services.db.volumes has the relative path 'data'. Each release has a directory of its own",
+        ),
+        (
             order("a", text_of("v", ("web", "cron"))),
             "docker-compose.core.yml: service cron uses image r/cron, which this run did not resolve (resolved: r/job, r/web).",
         ),
@@ -182,6 +187,15 @@ def ports_of(port):
     document = json.loads(text_of("v"))
     document["services"]["web"]["ports"] = [{"published": str(port), "target": 80}]
     return json.dumps(document)
+
+
+def test_what_compose_says_of_a_relative_path_names_it_as_it_was_written(host, monkeypatch):
+    run = host.engine.run
+    words = f"env file {NOWHERE}/web.env not found: stat {NOWHERE}/web.env: no such file or directory"
+    monkeypatch.setattr(host.engine, "run", lambda call, *rest, **o: (1, "", words) if "-" in call else run(call, *rest, **o))
+    assert refused(host, order("a")) == (
+        "Checking docker-compose.core.yml failed: env file web.env not found: stat web.env: no such file or directory"
+    )
 
 
 def test_a_port_that_another_project_holds(host):

@@ -185,8 +185,9 @@ def test_age(now, text):
     assert status.age("1970-01-01T00:00:00.123456789Z", now) == text
 
 
-def test_age_of_no_time():
-    assert status.age("", 0) == ""
+@pytest.mark.parametrize("never", ["", "0001-01-01T00:00:00Z"])
+def test_age_of_no_time(never):
+    assert status.age(never, 0) == ""
 
 
 FINDINGS = [

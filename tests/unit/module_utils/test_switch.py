@@ -106,6 +106,22 @@ def test_what_is_no_longer_in_the_file_is_stopped_and_removed(host):
     assert set(host.engine.running()) == {"db", "web"}
 
 
+def test_what_is_removed_may_take_its_grace_period(host, monkeypatch):
+    host.rollout("a")
+    for found in host.engine.made:
+        found["Config"]["StopTimeout"] = 300
+    run, limits = host.engine.run, []
+
+    def counted(arguments, *rest, timeout=None, **options):
+        if arguments[0] == "stop":
+            limits.append(timeout)
+        return run(arguments, *rest, timeout=timeout, **options)
+
+    monkeypatch.setattr(host.engine, "run", counted)
+    host.switch(staged(host, "b", text=text_of("sha-bbbbbbb", ("web",)))).switch(False)
+    assert limits == [420]
+
+
 def test_a_stack_that_the_release_does_not_have_goes_whole(host):
     host.rollout("a")
     manifest = host.store.directory("sha-aaaaaaa") / "release.json"

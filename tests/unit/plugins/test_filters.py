@@ -136,6 +136,9 @@ def test_notes(filters):
     assert notes[1].startswith("The guard of h1 is a plain process")
     assert notes[2] == "Wave gpu_workers has no host, so it is skipped: gpu runs nowhere."
     assert len(notes) == 3
+    hostvars["h1"]["settle_confirmed"] = {"left": ["Old releases are still there: no room."]}
+    after = filters["rollout_notes"](["h1", "h2", "h3"], hostvars, STACKS, {"backend": ["h1"]}, "900")
+    assert after == [*notes, "h1: Old releases are still there: no room."]
 
 
 def test_unlocked(filters):

@@ -13,6 +13,7 @@ import pytest
 import yaml
 from ansible.module_utils.rollout import compose
 from ansible.module_utils.rollout.engine import Engine, Stack
+from ansible.module_utils.rollout.errors import RolloutError
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -65,7 +66,7 @@ def read(text):
                 "--project-name",
                 "check",
                 "--project-directory",
-                "/",
+                compose.NOWHERE,
                 "--file",
                 "-",
                 "config",
@@ -79,6 +80,29 @@ def read(text):
             check=True,
         ).stdout
     )
+
+
+@docker
+@pytest.mark.parametrize(
+    "part",
+    [
+        "services: {db: {image: x, volumes: ['./data:/d']}}",
+        "services: {db: {image: x, volumes: ['../data:/d']}}",
+        "services: {db: {image: x, configs: [c]}}\nconfigs: {c: {file: c.conf}}",
+        "services: {db: {image: x, secrets: [s]}}\nsecrets: {s: {file: ./s.txt}}",
+        "services: {db: {image: x, volumes: ['vol:/d']}}\nvolumes: {vol: {driver: local, driver_opts: {o: bind, device: ./v}}}",
+        "services: {db: {image: x, volumes: ['vol:/d']}}\nvolumes: {vol: {driver_opts: {type: none, o: bind, device: ./v}}}",
+    ],
+)
+def test_what_compose_makes_of_a_relative_path_is_refused(part):
+    with pytest.raises(RolloutError, match=r"has the relative path '(\.\./data|data|c\.conf|s\.txt|v)'"):
+        compose.rooted(read(part), "f.yml")
+
+
+@docker
+def test_what_compose_makes_of_other_paths_is_accepted():
+    volumes = "['named:/n', '/srv/data:/d', '~/data:/h', '/anonymous']"
+    compose.rooted(read(f"services: {{db: {{image: x, build: ., volumes: {volumes}}}}}\nvolumes: {{named: }}"), "f.yml")
 
 
 COUNTS = [
@@ -97,6 +121,7 @@ COUNTS = [
 @pytest.mark.parametrize(("name", "facts"), COUNTS)
 def test_compose_and_the_rollout_accept_every_rendering(render, variables, name, facts):
     text = render(name, **facts)
+    compose.rooted(read(text), name)
     services = {s.name: s for s in compose.services(read(text), name)}
     released = [s for s in services.values() if s.released]
     assert len(released) == (
