@@ -47,6 +47,11 @@ base: $(SETUP) ## Find out what images are built on, and make it where Docker Hu
 registry: base ## Run the registry on localhost:5000
 	@$(DOCKED) scripts/registry.sh
 
+# In small letters nobody would hear it.
+ifeq ($(origin sha),command line)
+$(error It is SHA, in capitals: make images SHA=$(sha))
+endif
+
 images: registry ## Build the three images and push them (SHA=abc1234 names the commit)
 	@SHA_GIVEN=$(SHA) $(DOCKED) scripts/images.sh
 

@@ -77,6 +77,10 @@ release:
   description: The release, for example C(sha-abc1234).
   type: str
   returned: success
+tag:
+  description: The tag that it was asked for by, C(latest) where a rollout was given none; empty for a rollback to the one before.
+  type: str
+  returned: success
 images:
   description: For a rollout, repository to digest, revision, and the layers of each platform.
   type: dict

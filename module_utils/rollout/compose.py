@@ -71,7 +71,7 @@ class Service:
 class Container:
     """What `docker inspect` said of a container of one service. Exit facts serve messages; ``addresses`` are those that
     it has in each network; ``published`` means that it holds ports of the host itself; ``grace`` are the seconds that it gets
-    to end."""
+    to end; ``release`` is the one that started it."""
 
     id: str
     service: str
@@ -89,6 +89,7 @@ class Container:
     addresses: tuple[tuple[str, str], ...] = ()
     published: bool = False
     grace: float = 10.0
+    release: str = ""
 
 
 @dataclass(frozen=True)
@@ -359,6 +360,7 @@ def container(inspected: dict[str, Any]) -> Container:
         published=bool((inspected.get("HostConfig") or {}).get("PortBindings")),
         # Docker's default is 10 s.
         grace=float(inspected["Config"].get("StopTimeout") or 10),
+        release=labels.get(RELEASE_LABEL, ""),
     )
 
 

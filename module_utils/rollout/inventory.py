@@ -21,6 +21,10 @@ LEAST = {
 }
 # How a release is named.
 RELEASE = ("sha", "tag")
+_COMMIT = re.compile(r"[0-9a-f]{7,40}")
+_COMMITS = ("commit", "revision", "rev")
+# Where Ansible puts what is not NAME=VALUE.
+_LOOSE = "_raw_params"
 _OURS = "rollout_"
 _KEYS = {"wave": str, "template": str, "images": list, "environment": dict, "secrets": dict}
 
@@ -56,18 +60,27 @@ def problem(stacks: Any, groups: Mapping[str, Any]) -> str:
     return ""
 
 
-def mistyped(typed: Mapping[str, Any], settings: Sequence[str]) -> str:
+def mistyped(typed: Mapping[str, Any], settings: Sequence[str], own: Sequence[str] = RELEASE) -> str:
     """What somebody meant otherwise who typed these extra variables, as a sentence; empty where nothing seems so.
 
     Args:
         typed: -e, name -> value. Templates may use whatever name they like; ``rollout_`` is this project's.
         settings: the names that may be set.
+        own: the names that the playbook itself has.
     """
+    loose = str(typed.get(_LOOSE) or "")
+    if loose:
+        word = re.split(r"[\s:=]+", loose)[-1]
+        meant = f": is it -e sha={word} that you mean?" if "sha" in own and _COMMIT.fullmatch(word) else "."
+        return f"-e {loose} is not NAME=VALUE{meant}"
     for name, value in typed.items():
-        if name in RELEASE and not str(value if value is not None else "").strip():
+        if name in own and not str(value if value is not None else "").strip():
             return f"{name} is given and empty: the variable behind it may be unset. Leave it out where you mean none."
-        near = [] if name in RELEASE else get_close_matches(str(name).lower(), RELEASE, 1, 0.8)
-        near += [one for one in RELEASE if name != one and sorted(str(name)) == sorted(one)]
+        near = [] if name in own else get_close_matches(str(name).lower(), own, 1, 0.8)
+        near += [one for one in own if name != one and sorted(str(name)) == sorted(one)]
+        if "sha" in own and not set(own) & set(typed) and name in _COMMITS and _COMMIT.fullmatch(str(value)):
+            # Otherwise it would be the latest release.
+            near = ["sha"]
         if str(name).startswith(_OURS) and name not in settings:
             ends = get_close_matches(str(name)[len(_OURS) :], [one.removeprefix(_OURS) for one in settings], 1, 0.7)
             near = [_OURS + end for end in ends]

@@ -69,11 +69,11 @@ def _lock(store: Store) -> Optional[dict[str, Any]]:
 def services(
     store: Store, engine: Engine, application: str, stacks: list[str], torch_limit_s: float = 60.0, torch: bool = True
 ) -> list[dict[str, Any]]:
-    """One row for each service of the host's stacks, as it should be by the ledger and as it is.
+    """One row for each service of the host's stacks, as it is, and where that is not what the ledger says.
 
     Returns:
-        stack, service, release, digest, health, since, torch, verdict (of the torch check; None where it did not run), drift
-        (list of sentences).
+        stack, service, release (that its container is of), digest, health, since, torch, verdict (of the torch check; None where
+        it did not run), drift (list of sentences).
     """
     now = store.ledger().stable
     rows: list[dict[str, Any]] = []
@@ -103,14 +103,19 @@ def _stack(
         service = by_name.get(change.service)
         found = next((c for c in running if c.service == change.service), None)
         drift = [f"{file} was edited by hand" for file in edited] if service and service.released else []
+        runs = (found.release if found else "") or now.release
         if change.action != "keep":
-            drift.append(_drift(change))
-        row = _row(stack, change.service, now.release if service and service.released else "-", found, drift)
+            drift.append(_drift(change) if runs == now.release else f"runs {runs}; {now.release} is stable")
+        row = _row(stack, change.service, runs if service and service.released else "-", found, drift)
         image = switch.manifest["images"].get(compose.repository(service.image)) if service else None
         if found and service:
-            row["health"] = _health(service, found, now.release)
+            # Of another release it says what that one's health is.
+            row["health"] = _health(service, found, runs)
+            pinned = found.image.partition("@")[2]
             if image and found.image_id == image["id"]:
                 row["digest"] = image["digest"]
+            elif pinned and image and pinned != image["digest"]:
+                row["digest"] = pinned
         if torch and service and service.torch:
             if found and found.status == "running":
                 verdict = contract.in_container(engine, found.id, service.torch, torch_limit_s)

@@ -60,11 +60,12 @@ def rows(
     return result
 
 
-def screen(hosts: Mapping[str, Mapping[str, Any]], diff: bool) -> str:
+def screen(hosts: Mapping[str, Mapping[str, Any]], diff: bool, tag: str = "") -> str:
     """The first lines of a run: what is going to happen on each host; with ``diff`` the differences of its files too.
 
     Args:
         hosts: host -> what the module `release` returned in check mode. At least one; the run is the same on all.
+        tag: what the release was asked for by; told where that is not its name.
     """
     run = next(iter(hosts.values()))["preview"]
     release = run["release"]
@@ -86,7 +87,8 @@ def screen(hosts: Mapping[str, Mapping[str, Any]], diff: bool) -> str:
             )
             gap = f"~{row['gap']:.1f} s" if row["gap"] is not None else ""
             cells.append([host, row["service"], _WORDS[row["action"]] + why, _digests(row), gap])
-    head = f"{str(run['action']).upper()} {release}, run {run['run']}"
+    asked = f" (tag {tag})" if tag and not tag.startswith("sha-") and tag != release else ""
+    head = f"{str(run['action']).upper()} {release}{asked}, run {run['run']}"
     tables = [table(["HOST", "SERVICE", "CHANGE", "DIGEST", "GAP"], cells)] if cells else []
     return "\n".join([head, *lines, "", *tables, "", *differences, *([""] if differences else [])]).rstrip("\n") + "\n"
 

@@ -26,7 +26,8 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
 
 
 def find(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Answer for the planned action: release, images (repository -> digest, platforms) and names (host -> directory).
+    """Answer for the planned action: release, tag (what it was asked for by), images (repository -> digest, platforms) and names
+    (host -> directory).
 
     Raises:
         RolloutError: there is no such release, or it is not one.
@@ -55,7 +56,7 @@ def _for_rollout(params: Mapping[str, Any]) -> dict[str, Any]:
             f"The images at tag {tag} are not one release: {which}. A build is under way or failed half-way; name the "
             "release with -e sha=…"
         )
-    return {"changed": False, "release": next(iter(releases.values())), "images": images, "names": {}}
+    return {"changed": False, "release": next(iter(releases.values())), "tag": tag, "images": images, "names": {}}
 
 
 def _commit_tags(registry: Registry, parsed: reference.Reference, tag: str) -> list[str]:
@@ -75,4 +76,10 @@ def _for_rollback(params: Mapping[str, Any]) -> dict[str, Any]:
         histories[host] = ledgers.Ledger(known=known, history=history, open=interrupted)
     targets = ledgers.rollback_target(histories, params["first"], tag)
     release = targets[params["first"]].release
-    return {"changed": False, "release": release, "images": {}, "names": {h: s.name for h, s in targets.items()}}
+    return {
+        "changed": False,
+        "release": release,
+        "tag": tag or "",
+        "images": {},
+        "names": {h: s.name for h, s in targets.items()},
+    }

@@ -51,6 +51,8 @@ WHOLE = ("rollout.yml", "rollback.yml")
 LISTED = 200
 # What has a document for programs.
 WATCH = ("status.yml", "gpu_check.yml")
+# What those take.
+WATCHED = ("format", "strict")
 OTHERS = ("unlock.yml",)
 # In these, or in no wave, nothing that runs is changed.
 UNTOUCHED = (None, "stage", "settle")
@@ -80,7 +82,7 @@ class CallbackModule(CallbackBase):
 
     def _begin(self) -> None:
         """Know nothing yet of a run: a playbook may have several."""
-        self._screen = ""
+        self._screen = self._tag = ""
         self._lost: list[str] = []
         # Of the present task: its hosts in their order, what they previewed, and whether one of them refused.
         self._hosts: list[str] = []
@@ -106,6 +108,9 @@ class CallbackModule(CallbackBase):
             self._stdout = os.fdopen(os.dup(1), "w", encoding="utf-8")
             os.dup2(2, 1)
         if name not in WHOLE:
+            known = WATCHED if name in WATCH else ()
+            if self._ours and (wrong := inventory.mistyped(typed, _settings(typed, playbook._loader), known)):
+                self._refuse(wrong)
             return
         part = partial(context.CLIARGS)
         self._verb = name.removesuffix(".yml")
@@ -164,7 +169,7 @@ class CallbackModule(CallbackBase):
         found = {} if self._refused else {host: self._previews[host] for host in self._hosts if host in self._previews}
         self._hosts, self._previews, self._refused = [], {}, False
         if found:
-            self._display.display(self._fitted(preview.screen(found, bool(context.CLIARGS.get("diff")))))
+            self._display.display(self._fitted(preview.screen(found, bool(context.CLIARGS.get("diff")), self._tag)))
 
     def v2_runner_on_start(self, host: Any, task: Any) -> None:
         """Hosts answer in any order, and begin in that of the play. While the first ones switch, the report is prepared."""
@@ -181,6 +186,8 @@ class CallbackModule(CallbackBase):
         self._done(result)
         if "preview" in content and _action(result) == "release":
             self._previews[_host(result)] = content
+        if _action(result) == "release_info":
+            self._tag = str(content.get("tag") or "")
         facts = content.get("ansible_facts")
         if not isinstance(facts, dict):
             return

@@ -149,6 +149,29 @@ def test_what_seems_mistyped(play, variables, sentence):
     assert f"ROLLOUT REFUSED: nothing was touched. {sentence}" in play(**variables)
 
 
+@pytest.mark.parametrize("typed", ["abc1234", "sha:abc1234"])
+@pytest.mark.parametrize("playbook", ["rollout.yml", "rollback.yml"])
+def test_a_release_that_is_named_to_nobody(play, playbook, typed):
+    said = play(playbook, options=("-e", typed))
+    assert f"REFUSED: nothing was touched. -e {typed} is not NAME=VALUE: is it -e sha=abc1234 that you mean?" in said
+
+
+@pytest.mark.parametrize(
+    ("playbook", "typed", "said"),
+    [
+        ("status.yml", "fromat=json", "fromat is not known: is it format that you mean?"),
+        ("playbooks/gpu_check.yml", "json", "-e json is not NAME=VALUE."),
+        (
+            "playbooks/unlock.yml",
+            "rollout_appplication=x",
+            "rollout_appplication is not known: is it rollout_application that you mean?",
+        ),
+    ],
+)
+def test_what_seems_mistyped_to_the_others(play, playbook, typed, said):
+    assert said in play(playbook, options=("-e", typed))
+
+
 @pytest.mark.parametrize("playbook", ["rollout.yml", "status.yml"])
 def test_an_inventory_without_hosts(play, playbook):
     assert "has no host in the groups backend, cpu_workers, gpu_workers" in play(playbook, groups=("backends", "others"))

@@ -298,11 +298,33 @@ SETTINGS = ["rollout_keep", "rollout_strategy", "rollout_dir"]
         ({"SHA": "abc1234"}, "SHA is not known: is it sha that you mean?"),
         ({"tags": "v1"}, "tags is not known: is it tag that you mean?"),
         ({"rollout_kep": 3}, "rollout_kep is not known: is it rollout_keep that you mean?"),
+        # What Ansible makes of -e abc1234, and of a colon.
+        ({"_raw_params": "abc1234"}, "-e abc1234 is not NAME=VALUE: is it -e sha=abc1234 that you mean?"),
+        ({"_raw_params": "sha:abc1234"}, "-e sha:abc1234 is not NAME=VALUE: is it -e sha=abc1234 that you mean?"),
+        ({"_raw_params": "sha = abc1234"}, "-e sha = abc1234 is not NAME=VALUE: is it -e sha=abc1234 that you mean?"),
+        ({"_raw_params": "sha"}, "-e sha is not NAME=VALUE."),
+        ({"sha": "abc1234", "_raw_params": "please"}, "-e please is not NAME=VALUE."),
+        ({"commit": "abc1234"}, "commit is not known: is it sha that you mean?"),
+        ({"commit": "abc1234", "sha": "abc1234"}, ""),
+        ({"commit": "of yesterday"}, ""),
         ({"rollout_zzz": 3}, "rollout_zzz is not known. docs/inventory.md has what may be set."),
     ],
 )
 def test_mistyped(typed, said):
     assert inventory.mistyped(typed, SETTINGS) == said
+
+
+@pytest.mark.parametrize(
+    ("typed", "own", "said"),
+    [
+        ({"fromat": "json"}, ("format", "strict"), "fromat is not known: is it format that you mean?"),
+        ({"format": "json", "strict": True, "sah": 1, "commit": "abc1234"}, ("format", "strict"), ""),
+        ({"_raw_params": "abc1234"}, (), "-e abc1234 is not NAME=VALUE."),
+        ({"sha": "", "anything": 1}, (), ""),
+    ],
+)
+def test_mistyped_where_no_release_is_named(typed, own, said):
+    assert inventory.mistyped(typed, SETTINGS, own) == said
 
 
 @given(st.dictionaries(st.sampled_from([*SETTINGS, *inventory.RELEASE]), st.text(min_size=1).filter(str.strip)))

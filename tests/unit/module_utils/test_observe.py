@@ -3,10 +3,10 @@ from __future__ import annotations
 import json
 
 import pytest
-from ansible.module_utils.rollout import contract, machine, net, observe
+from ansible.module_utils.rollout import contract, machine, net, observe, stage
 from ansible.module_utils.rollout.health import Answer
 from fake_engine import digest
-from story import Host, held
+from story import Host, held, order
 from story import stack as text_of
 
 URL = "http://127.0.0.1:8000/health"
@@ -117,6 +117,18 @@ def test_drift(host):
     edit(host, "web", Image="sha256:" + "f" * 64)
     assert drift_of(host) == ["runs another image than the release's"]
     assert rows(host)["web"]["digest"] == "sha256:" + "f" * 64, "never the released digest for another image"
+
+
+def test_what_another_release_runs_is_told_as_what_it_is(host, monkeypatch):
+    monkeypatch.setattr(net, "ask", lambda url: Answer(URL, 200, "sha-aaaaaaa"))
+    host.rollout("a", text=text_of("sha-aaaaaaa", ("web",), health=[URL]))
+    name = stage.stage(host.store, host.engine, order("b", text_of("sha-bbbbbbb", ("web",), health=[URL])), False)["name"]
+    monkeypatch.setattr(net, "ask", lambda url: Answer(URL, 200, "sha-bbbbbbb"))
+    # Interrupted before it was confirmed.
+    host.switch(name).switch(False)
+    row = rows(host)["web"]
+    assert (row["release"], row["digest"], row["health"]) == ("sha-bbbbbbb", digest("b"), "healthy")
+    assert row["drift"] == ["runs sha-bbbbbbb; sha-aaaaaaa is stable"]
 
 
 @pytest.mark.parametrize(

@@ -79,6 +79,13 @@ def test_the_first_lines_of_a_run():
     )
 
 
+@pytest.mark.parametrize(
+    ("tag", "said"), [("latest", "sha-bbbbbbb (tag latest),"), ("sha-bbbbbbb1", "sha-bbbbbbb,"), ("", "sha-bbbbbbb,")]
+)
+def test_a_release_that_another_tag_stands_for(tag, said):
+    assert preview.screen({"h1": found()}, False, tag).startswith(f"ROLLOUT {said} run r1\n")
+
+
 def test_the_differences_themselves():
     said = preview.screen({"h1": found(diff=[DIFF])}, True)
     assert "nothing to pull; 2 lines of its files differ\n" in said

@@ -513,6 +513,7 @@ def test_a_rollback_is_found_in_the_ledgers(find, asked):
     assert find(action="rollback", ledgers=LEDGERS, first="h1", **asked) == {
         "changed": False,
         "release": "sha-aaaaaaa",
+        "tag": f"sha-{asked['sha']}" if asked else "",
         "images": {},
         "names": {"h1": "sha-aaaaaaa", "h2": "sha-aaaaaaa"},
     }
@@ -533,6 +534,7 @@ def test_a_rollout_asks_the_registry(find, monkeypatch):
     assert find(sha="abc1234", registry="localhost:5000", images=["web"]) == {
         "changed": False,
         "release": "sha-abc1234",
+        "tag": "sha-abc1234",
         "images": {"localhost:5000/web": resolved},
         "names": {},
     }
