@@ -414,7 +414,8 @@ class Engine:
     def logs(self, container: str, lines: int = 15) -> str:
         """The last lines that a container wrote."""
         _code, out, err = self.run(["logs", "--tail", str(lines), container], timeout=20)
-        return (out + err).strip()[-4000:]
+        # How far the first line is in belongs to it.
+        return (out + err).rstrip().lstrip("\n")[-4000:]
 
     def held_ports(self) -> dict[int, str]:
         """Host port -> the project (or the name) of the running container that publishes it."""

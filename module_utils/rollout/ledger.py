@@ -217,7 +217,9 @@ def rollback_target(histories: dict[str, Ledger], first: str, tag: Optional[str]
         RolloutError: there is no such release, or a host does not have it; lists those that exist.
     """
     mine = histories[first]
-    exist = ", ".join(dict.fromkeys(s.release for s in reversed(mine.known))) or "none"
+    now = mine.stable.release if mine.stable else ""
+    others = [release for release in dict.fromkeys(s.release for s in reversed(mine.known)) if release != now]
+    exist = ", ".join([*([f"{now} (the present one)"] if now else []), *others]) or "none"
     if tag:
         found = [s for s in mine.known if s.release == tag] or [
             s
@@ -237,7 +239,10 @@ def rollback_target(histories: dict[str, Ledger], first: str, tag: Optional[str]
     elif mine.previous:
         goal = mine.previous
     else:
-        raise RolloutError(f"There is no earlier stable release on host {first} to roll back to. Stable releases there: {exist}.")
+        choice = " For another one than the one before: -e sha=…" if others else ""
+        raise RolloutError(
+            f"There is no earlier stable release on host {first} to roll back to. Stable releases there: {exist}.{choice}"
+        )
     targets = {}
     for host, ledger in histories.items():
         same = [s for s in ledger.known if s.release == goal.release]

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import re
+import textwrap
 from typing import Any, Mapping, Optional, Union
 
 from ansible.module_utils.rollout.plan import human
+
+# What somebody copies.
+_COMMAND = re.compile(r"ansible-playbook \S+\.yml(?: -e \S+)*")
+# A sentence in a list; the columns of a table are further apart, logs further in.
+_ITEM = re.compile(r"  \S+(?: \S+)*")
 
 
 class Rate:
@@ -99,6 +106,28 @@ def _service(service: Mapping[str, Any]) -> str:
 def printable(text: str) -> str:
     """What a service says, without what would move a terminal's cursor."""
     return "".join(c if c.isprintable() else " " for c in text)
+
+
+def wrapped(text: str, columns: int) -> str:
+    """Sentences broken between words, but not within a command; tables and logs as they are."""
+    lines = _COMMAND.sub(lambda found: found[0].replace(" ", "\0"), text).split("\n")
+    for n, line in enumerate(lines):
+        if len(line) > columns and (not line.startswith(" ") or _ITEM.fullmatch(line)):
+            lines[n] = _filled(line, columns, "  " if line.startswith(" ") else "")
+    return "\n".join(lines).replace("\0", " ")
+
+
+def step(host: str, line: str, took: str, columns: int, terminal: bool) -> str:
+    """What a host has done, with its time in the last column; what is too long for a line of a terminal goes on below."""
+    head = f"  {host}  "
+    lines = [head + line]
+    if terminal:
+        lines = _filled(head + line, max(columns - len(took), len(head) + 20), " " * len(head)).split("\n")
+    return "\n".join([*lines[:-1], f"{lines[-1]:<{columns - len(took)}}{took}"])
+
+
+def _filled(line: str, columns: int, indent: str) -> str:
+    return textwrap.fill(line, columns, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
 def cut(line: str, columns: int) -> str:

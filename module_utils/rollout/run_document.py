@@ -49,7 +49,9 @@ def document(
         "notes": [str(note) for note in run.get("notes") or []],
         "back": screen[-1].partition("To go back: ")[2],
         "images": [_image(r, image) for r, image in (run.get("images") or {}).items()],
-        "hosts": [_host(host, result, now[host], word, check, previews.get(host) or {}) for host, result in results.items()]
+        "hosts": [
+            _host(host, result, now[host], release, word, check, previews.get(host) or {}) for host, result in results.items()
+        ]
         + [{"name": host, "old": None, "new": None, "state": "lost", "services": [], "diff": []} for host in lost],
     }
 
@@ -106,7 +108,9 @@ def wave(play: str) -> Optional[str]:
     return WAVES.get(play)
 
 
-def _host(name: str, result: Mapping[str, Any], now: str, word: str, check: bool, preview: Mapping[str, Any]) -> dict[str, Any]:
+def _host(
+    name: str, result: Mapping[str, Any], now: str, release: str, word: str, check: bool, preview: Mapping[str, Any]
+) -> dict[str, Any]:
     found = preview.get("preview") or {}
     old = result.get("stable")
     state = "left out" if result.get("behind") else "lost" if result.get("lost") else "not known" if now == "?" else f"on {now}"
@@ -117,7 +121,7 @@ def _host(name: str, result: Mapping[str, Any], now: str, word: str, check: bool
         "state": f"would be {state}" if check and report.good(word) else state,
         "to_pull": found.get("to_pull"),
         "free": found.get("free"),
-        "services": _services(result, found, old, now, check),
+        "services": _services(result, found, old, release, check),
         "diff": [{key: str(part.get(key, "")) for key in _DIFF} for part in preview.get("diff") or []],
     }
 
@@ -126,7 +130,7 @@ _DIFF = ("before_header", "after_header", "before", "after")
 
 
 def _services(
-    result: Mapping[str, Any], preview: Mapping[str, Any], old: Optional[str], now: str, check: bool
+    result: Mapping[str, Any], preview: Mapping[str, Any], old: Optional[str], release: str, check: bool
 ) -> list[dict[str, Any]]:
     done = {} if check else {(s["stack"], s["service"]): s for s in result.get("services") or []}
     rows = []
@@ -141,7 +145,8 @@ def _services(
                 "why": str(real.get("why") or row["why"]),
                 # What is not part of the release has none.
                 "old": old if row["new"] or row["old"] else None,
-                "new": now if row["new"] and now not in ("?", "nothing") else None,
+                # What was tried, whatever came of it: the digest is that one's too.
+                "new": release if row["new"] else None,
                 "gap": real.get("gap") if real else row["gap"] if not done else None,
                 "digest": str(row["new"] or row["old"] or ""),
                 "torch": real.get("torch") or None,

@@ -45,6 +45,10 @@ def page(document: Document) -> str:
     services = [(_text(host.get("name")), service) for host in hosts for service in dicts(host.get("services"))]
     # What was only looked at or refused was planned, not done.
     planned = bool(run.get("check")) or run.get("verdict") == REFUSED
+    tried = not planned and run.get("verdict") not in (SUCCEEDED, UNCHANGED)
+    if tried:
+        # On its way back a service is away once more.
+        services = [(host, {**one, "gap": timeline.outage(run, host, one) or one.get("gap")}) for host, one in services]
     return _render(
         "report.html.j2",
         release=_text(run.get("release")),
@@ -59,7 +63,7 @@ def page(document: Document) -> str:
         events=[_event(event) for event in timeline.spans(run.get("events"))],
         hosts=[_host(host) for host in hosts],
         planned=planned,
-        tried=not planned and run.get("verdict") not in (SUCCEEDED, UNCHANGED),
+        tried=tried,
         services=[_service(host, service) for host, service in services],
         torch=[_torch(host, service) for host, service in services if isinstance(service.get("torch"), Mapping)],
         images=[

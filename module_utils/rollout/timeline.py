@@ -128,6 +128,18 @@ def in_service(events: Iterable[Mapping[str, Any]], action: str, end: float) -> 
     return found
 
 
+def of_service(document: Document, host: str, service: Any) -> list[Mapping[str, Any]]:
+    """The events of one service, in their order."""
+    return [e for e in spans(document.get("events")) if (str(e.get("host")), e.get("service")) == (host, service)]
+
+
+def outage(document: Document, host: str, service: Mapping[str, Any]) -> float:
+    """Seconds that a service was out of service in the whole run, also on its way back; it may be so still."""
+    end = max([number(document.get("seconds")) or 0.0, *(float(e["to"]) for e in spans(document.get("events")))])
+    found = in_service(of_service(document, host, service.get("service")), str(service.get("action")), end)
+    return sum(until - since for state, since, until in found if state == "out")
+
+
 def pictures(document: Document) -> list[dict[str, Any]]:
     """The run as a picture, and the switch once more where it is but a short part of the run. None without events.
 
@@ -274,7 +286,7 @@ class _Picture:
         )
         if service is not None:
             # The state before this picture's window is told by the events before it too.
-            mine = [e for e in spans(self.document.get("events")) if (str(e.get("host")), e.get("service")) == (host, service)]
+            mine = of_service(self.document, host, service)
             for state, start, end in in_service(mine, action, self.end):
                 if end > self.start:
                     parts.append(

@@ -175,7 +175,8 @@ class CallbackModule(Default):
             super().v2_playbook_on_stats(stats)
         elif not self._screen and not self._told:
             for host, error in self._errors.items():
-                self._display.display(f"\n{host}: {error}")
+                text = f"\n{host}: {error}"
+                self._display.display(progress.wrapped(text, self._display.columns) if sys.stdout.isatty() else text)
 
     def _step(self, result: Any) -> None:
         # What would be done, the plan has said.
@@ -209,10 +210,8 @@ class CallbackModule(Default):
         width = min(self._display.columns, 80) - 1
         # The next of a loop begins here.
         self._began[host, result.task._uuid] = time.monotonic()
-        # Times stand in a column; what is too long for that is not cut: it is what was done.
-        text = f"{f'  {host}  {line}':<{width - len(took)}}{took}"
         if self._live:
-            self._live.ended(host, text)
+            self._live.ended(host, progress.step(host, line, took, width, sys.stdout.isatty()))
 
 
 class Live:

@@ -6,9 +6,7 @@ import atexit
 import gc
 import json
 import os
-import re
 import sys
-import textwrap
 import threading
 import time
 from pathlib import Path
@@ -26,7 +24,18 @@ _SPECS = _ROOT / "roles/fleet/meta/argument_specs.yml"
 if str(_ROOT / "module_utils") not in ansible.module_utils.__path__:
     ansible.module_utils.__path__.append(str(_ROOT / "module_utils"))
 
-from ansible.module_utils.rollout import agent, inventory, machine, preview, report, results, run_document, run_page, target
+from ansible.module_utils.rollout import (
+    agent,
+    inventory,
+    machine,
+    preview,
+    progress,
+    report,
+    results,
+    run_document,
+    run_page,
+    target,
+)
 from ansible.module_utils.rollout.files import write_atomic
 
 DOCUMENTATION = """
@@ -56,8 +65,6 @@ WATCHED = ("format", "strict")
 OTHERS = ("unlock.yml",)
 # In these, or in no wave, nothing that runs is changed.
 UNTOUCHED = (None, "stage", "settle")
-# What somebody copies.
-_COMMAND = re.compile(r"ansible-playbook \S+\.yml(?: -e \S+)*")
 
 
 class CallbackModule(CallbackBase):
@@ -247,7 +254,7 @@ class CallbackModule(CallbackBase):
             self._display.display("\n" + self._fitted(screen))
 
     def _fitted(self, text: str) -> str:
-        return wrapped(text, self._display.columns) if sys.stdout.isatty() else text
+        return progress.wrapped(text, self._display.columns) if sys.stdout.isatty() else text
 
     def _done(self, result: Any) -> None:
         content = _content(result)
@@ -345,14 +352,3 @@ def _settings(typed: Mapping[str, Any], loader: Any) -> list[str]:
         return []
     # By Ansible's own loader, which will want the file again.
     return list(loader.load_from_file(str(_SPECS))["argument_specs"]["main"]["options"])
-
-
-def wrapped(text: str, columns: int) -> str:
-    """Sentences broken between words, but not within a command; tables and logs, which are indented, as they are."""
-    whole = _COMMAND.sub(lambda found: found[0].replace(" ", "\0"), text)
-    return "\n".join(
-        line
-        if line.startswith(" ") or len(line) <= columns
-        else textwrap.fill(line, columns, break_long_words=False, break_on_hyphens=False)
-        for line in whole.split("\n")
-    ).replace("\0", " ")

@@ -326,16 +326,27 @@ def test_rollback_to_what_never_was_stable_is_refused():
         ledger.rollback_target(fleet(), "core", "sha-eeeeeee")
     assert str(error.value) == (
         "sha-eeeeeee is not a stable release of host core, so it cannot be rolled back to. Stable releases there: "
-        "sha-ccccccc, sha-bbbbbbb, sha-aaaaaaa. A release that never ran there comes by rollout.yml."
+        "sha-ccccccc (the present one), sha-bbbbbbb, sha-aaaaaaa. A release that never ran there comes by rollout.yml."
     )
 
 
-@pytest.mark.parametrize(("story", "exist"), [([], "none"), ([confirmed("sha-aaaaaaa")], "sha-aaaaaaa")])
+@pytest.mark.parametrize(
+    ("story", "exist"),
+    [
+        ([], "none."),
+        ([confirmed("sha-aaaaaaa")], "sha-aaaaaaa (the present one)."),
+        # Rolled back to the first one already.
+        (
+            [confirmed("sha-aaaaaaa"), confirmed("sha-bbbbbbb"), confirmed("sha-aaaaaaa", action="rollback")],
+            "sha-aaaaaaa (the present one), sha-bbbbbbb. For another one than the one before: -e sha=…",
+        ),
+    ],
+)
 def test_rollback_without_an_earlier_one_is_refused(story, exist):
     with pytest.raises(RolloutError) as error:
         ledger.rollback_target({"core": folded(*story)}, "core", None)
     assert str(error.value) == (
-        f"There is no earlier stable release on host core to roll back to. Stable releases there: {exist}."
+        f"There is no earlier stable release on host core to roll back to. Stable releases there: {exist}"
     )
 
 

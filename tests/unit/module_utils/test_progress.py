@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+from ansible.module_utils.rollout import progress
 from ansible.module_utils.rollout.progress import Rate, cut, done_lines, now_at
 from hypothesis import given
 from hypothesis import strategies as st
@@ -151,3 +152,49 @@ def test_a_cut_line_fits(line, columns):
     found = cut(line, columns)
     assert len(found) <= columns
     assert found == line or ("…" in found and len(line) > columns)
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("one two three four", ["one two", "three four"]),
+        ("  a table  line that is long", ["  a table  line that is long"]),
+        ("    a log line that is long", ["    a log line that is long"]),
+        # One of a list.
+        ("  one two three", ["  one two", "  three"]),
+        ("short\n\nlast", ["short", "", "last"]),
+        ("a-very-long-name-that-is-not-broken", ["a-very-long-name-that-is-not-broken"]),
+        # What somebody copies.
+        (
+            "To go: ansible-playbook back.yml -e sha=a1 -e x=1 or not",
+            ["To go:", "ansible-playbook back.yml -e sha=a1 -e x=1", "or not"],
+        ),
+    ],
+)
+def test_wrapped(text, lines):
+    assert progress.wrapped(text, 10).split("\n") == lines
+
+
+@pytest.mark.parametrize(
+    ("line", "took", "lines"),
+    [
+        ("web restarted", "    1.0 s", ["  h1  web restarted              1.0 s"]),
+        ("web restarted", "", ["  h1  web restarted                   "]),
+        (
+            "a-service, b-service, c: kept",
+            "    2.0 s",
+            ["  h1  a-service, b-service,", "      c: kept                    2.0 s"],
+        ),
+        # A name may be as long as it likes.
+        (
+            "a-service-with-a-very-long-name-indeed ended",
+            "    2.0 s",
+            ["  h1", "      a-service-with-a-very-long-name-indeed", "      ended                      2.0 s"],
+        ),
+    ],
+)
+def test_a_step_with_its_time(line, took, lines):
+    assert progress.step("h1", line, took, 38, True).split("\n") == lines
+    # In a log it is one line.
+    assert progress.step("h1", line, took, 38, False).split() == [word for one in lines for word in one.split()]
+    assert "\n" not in progress.step("h1", line, took, 38, False)

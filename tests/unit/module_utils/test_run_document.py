@@ -98,6 +98,14 @@ def test_what_a_host_is_on(result, state, new):
     assert (host["state"], host["new"]) == (state, new)
 
 
+@pytest.mark.parametrize("back", [{"stable": OLD}, {"stable": None}, {"stable": OLD, "revert_fault": FAULT}])
+def test_a_service_names_the_release_that_was_tried(back):
+    (host,) = made({"h1": {"fault": FAULT, "switched": True, "services": DONE, **back}})["hosts"]
+    web, db = host["services"]
+    assert (web["old"], web["new"], web["digest"]) == (back["stable"], NEW, "sha256:b")
+    assert (db["old"], db["new"]) == (None, None)
+
+
 def test_faults_are_told_once_and_only_what_the_schema_knows():
     found = made({"h1": {"fault": FAULT}, "h2": {"fault": FAULT}})["faults"]
     assert found == [{"phase": "switch", "host": "h1", "gate": "health", "service": "web", "msg": "bad", "log": "l"}]

@@ -126,24 +126,6 @@ def test_stdout_is_for_the_document_alone(callback, plugin, monkeypatch, said, c
     assert bool(callback.shown) is bool(screen and not rest)
 
 
-@pytest.mark.parametrize(
-    ("text", "lines"),
-    [
-        ("one two three four", ["one two", "three four"]),
-        ("  a table line that is long", ["  a table line that is long"]),
-        ("short\n\nlast", ["short", "", "last"]),
-        ("a-very-long-name-that-is-not-broken", ["a-very-long-name-that-is-not-broken"]),
-        # What somebody copies.
-        (
-            "To go: ansible-playbook back.yml -e sha=a1 -e x=1 or not",
-            ["To go:", "ansible-playbook back.yml -e sha=a1 -e x=1", "or not"],
-        ),
-    ],
-)
-def test_wrapped(plugin, text, lines):
-    assert plugin.wrapped(text, 10).split("\n") == lines
-
-
 def previewed(stable, part):
     row = {"service": "web", "action": "recreate", "why": "image", "old": None, "new": None, "gap": None}
     known = {"action": "rollout", "run": "r1", "release": "new", "stable": stable}
