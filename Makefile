@@ -69,7 +69,7 @@ demo-run: images ## The demo where `make prepare` was done: images, rollout, sta
 	@scripts/demo-inventory.sh
 	@ansible-playbook rollout.yml
 	@ansible-playbook status.yml
-	@echo; echo "Next: . .venv/bin/activate; ansible-playbook rollout.yml -e sha=…"; echo "To remove it all: make demo-down"
+	@echo; echo "Next: . .venv/bin/activate; make images SHA=abc1234; ansible-playbook rollout.yml -e sha=abc1234"; echo "To remove it all: make demo-down"
 
 demo-down: ## Remove all that the demo made, except installed packages
 	@$(DOCKED) scripts/demo-down.sh

@@ -34,6 +34,8 @@ def table(roles: list[str]) -> str:
                 continue  # what our own playbooks give
             said = facts["description"]
             text = " ".join((said if isinstance(said, str) else " ".join(said)).split())
+            # Ansible's markup.
+            text = re.sub(r"\b[CVOM]\(([^)]*)\)", r"`\1`", text)
             one_of = f" One of {', '.join(f'`{c}`' for c in facts['choices'])}." if facts.get("choices") else ""
             lines.append(f"| `{name}` | {facts['type']} | {default(facts)} | {text}{one_of} |")
     return "\n".join(lines)

@@ -19,7 +19,7 @@ _BEGINS = {
     "Switch the backend": "switch",
     "Switch the CPU workers": "switch",
     "Settle": "settle",
-    "Revert, if anything failed": "after",
+    "Revert": "after",
 }
 
 

@@ -205,7 +205,7 @@ def _head(word: str, release: str, results: Mapping[str, Result], run: Mapping[s
                 else f"{old} runs again, and its gates hold."
             ),
             REVERT_FAILED: f"{release} did not pass, and the way back failed too. Somebody must look at the hosts below.",
-            UNKNOWN: "another run took this one's place; what runs is its business now."
+            UNKNOWN: "this run lost its lock, to another run or to somebody who unlocked it, and stopped where it was."
             if taken(results)
             else "a host was lost, so what runs there is not known. The others "
             + (f"are on {old}." if old else "have no release running."),
@@ -245,7 +245,7 @@ def _next(word: str, results: Mapping[str, Result], run: Mapping[str, Any]) -> s
     if word == SUCCEEDED and old:
         return f"Run {run['run']}. To go back: ansible-playbook rollback.yml -e {choice(old)}"
     if word == UNKNOWN and taken(results):
-        return f"Run {run['run']}. To see what runs: ansible-playbook status.yml"
+        return f"Run {run['run']}. Who is at work, and what runs: ansible-playbook status.yml. If nobody is, roll out again."
     return f"Run {run['run']}." + {
         REVERTED: " Mend the release and roll out again; nothing else is needed.",
         REVERT_FAILED: " Then: ansible-playbook status.yml",
@@ -370,7 +370,7 @@ def unlock_screen(tasks: Mapping[str, Result]) -> str:
             lines.append(f"{host}: not removed. {task.get('msg')}")
         else:
             lines.append(f"{host}: the lock of {task['released']}, was removed." if task.get("released") else f"{host}: no lock.")
-    return (
-        "\n".join(lines)
-        + "\n\nAn armed guard stays armed. Roll out or roll back again: ansible-playbook status.yml shows what is there."
-    )
+    what = "What runs there: ansible-playbook status.yml"
+    if any(task.get("released") for task in tasks.values()):
+        what = f"An armed guard stays armed. {what}. Then roll out or roll back again."
+    return "\n".join(lines) + f"\n\n{what}"

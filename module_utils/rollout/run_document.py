@@ -13,7 +13,7 @@ WAVES = {
     "Switch the CPU workers": "cpu_workers",
     "Switch the GPU workers": "gpu_workers",
     "Settle": "settle",
-    "Revert, if anything failed": "revert",
+    "Revert": "revert",
 }
 # The plays that a run begins with.
 FIRST = ("Plan the rollout", "Plan the rollback")

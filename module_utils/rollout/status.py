@@ -142,7 +142,9 @@ def screen(hosts: Hosts, now: float) -> str:
             state = [_short(row["health"]), age(row["since"], now), row["torch"], "DRIFT" if row["drift"] else "-"]
             rows.append([host, row["service"], row["release"], digest, *state])
     parts = [table(_HEAD, rows), torch_screen.torch_table(hosts, gpus_only=True), _history(hosts)]
-    parts.append("\n".join(sentence for _drift, sentence in findings(hosts)) or "Everything runs as it was released.")
+    parts.append("\n".join(sentence for _drift, sentence in findings(hosts)))
+    if as_released(hosts):
+        parts.append("Everything runs as it was released.")
     return "\n\n".join(part for part in (*parts, "\n".join(advice(hosts))) if part)
 
 

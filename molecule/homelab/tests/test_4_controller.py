@@ -71,7 +71,7 @@ def test_an_old_holder_that_wakes_up_is_fenced_off(fleet, controller, on):
     sleeper.resume()
     woken = sleeper.finish(180)
     assert woken.rc == 2
-    assert "ROLLOUT UNKNOWN: another run took this one's place" in woken.said
+    assert "ROLLOUT UNKNOWN: this run lost its lock, to another run or to somebody who unlocked it" in woken.said
     assert "is gone from this host" in woken.said or "no longer holds the lock of this host" in woken.said
     for host in fleet.hosts:
         assert set(fleet.running(host).values()) == {"sha-aaaaaa1"}, host

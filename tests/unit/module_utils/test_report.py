@@ -143,7 +143,7 @@ def test_verdict(results, lost, word):
             [],
             {},
             [
-                "ROLLOUT UNKNOWN: another run took this one's place; what runs is its business now.",
+                "ROLLOUT UNKNOWN: this run lost its lock, to another run or to somebody who unlocked it, and stopped where it was.",
             ],
         ),
         (
@@ -359,9 +359,10 @@ def test_before(infos, taken, empty, timeout, notes):
     ],
 )
 def test_unlock_screen(task, line):
-    assert report.unlock_screen({"h1": task}) == (
-        line + "\n\nAn armed guard stays armed. Roll out or roll back again: ansible-playbook status.yml shows what is there."
-    )
+    after = "What runs there: ansible-playbook status.yml"
+    if task.get("released"):
+        after = f"An armed guard stays armed. {after}. Then roll out or roll back again."
+    assert report.unlock_screen({"h1": task}) == f"{line}\n\n{after}"
 
 
 def test_what_went_wrong_on_several_hosts_is_told_once():

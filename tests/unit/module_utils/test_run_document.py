@@ -134,7 +134,7 @@ def test_each_document_fits_the_schema_and_makes_a_page(schema, document):
         ("Stage on every host", "stage"),
         ("Switch the GPU workers", "gpu_workers"),
         ("Settle", "settle"),
-        ("Revert, if anything failed", "revert"),
+        ("Revert", "revert"),
         ("Report", None),
     ],
 )

@@ -176,6 +176,11 @@ def test_a_host_that_was_left_out_and_is_here_again_is_not_said_to_be():
     assert "left out" not in status.screen({"core": info(behind=["nas"]), "nas": info()}, 0)
 
 
+def test_what_is_no_drift_leaves_all_well():
+    screen = status.screen({"h1": info(torn=True)}, 0)
+    assert screen.endswith("it was passed over.\n\nEverything runs as it was released.")
+
+
 def test_status_of_an_unreachable_host_is_never_well():
     assert "Everything runs" not in status.screen({"h1": info(), "h2": {"info": None, "fault": "lost"}}, 0)
 

@@ -292,7 +292,7 @@ def test_the_report_of_a_good_run(run, only, reports):
 
 def test_the_report_of_a_run_that_failed(run, only):
     failed = ("Switch the backend", ("runner_on_failed", phases("stop", "start", good=False, msg="no")))
-    reverted = ("Revert, if anything failed", ("runner_on_ok", phases("start")))
+    reverted = ("Revert", ("runner_on_ok", phases("start")))
     run(STAGED, failed, reverted, document=end_of(run_documents.reverted))
     found = only()
     assert (found["verdict"], found["good"]) == ("reverted", False)
@@ -346,7 +346,7 @@ LOST = ("Settle", ("runner_on_unreachable", {"msg": "No route to host"}))
         ([STAGED, ("Switch the backend", ("runner_on_unreachable", {"msg": "No route to host"}))], False),
         ([STAGED, SWITCHED, LOST], False),
         ([("Switch the backend", ("runner_on_failed", phases("stop", msg="no")))], False),
-        ([("Revert, if anything failed", ("runner_on_ok", phases("start"))), LOST], False),
+        ([("Revert", ("runner_on_ok", phases("start"))), LOST], False),
         # Nothing went wrong, nothing was told.
         ([STAGED], False),
         ([], False),
