@@ -6,7 +6,7 @@ import calendar
 import time
 from typing import Any, Mapping
 
-from ansible.module_utils.rollout import report, torch_screen
+from ansible.module_utils.rollout import inventory, report, torch_screen
 from ansible.module_utils.rollout.tables import table
 
 Hosts = Mapping[str, Mapping[str, Any]]
@@ -19,6 +19,8 @@ def seen(variables: Mapping[str, Any]) -> dict[str, Any]:
     """What status.yml found out about a host, from the host's variables: info (or None) and fault."""
     info = variables.get("status_host") or {}
     fault = variables.get("status_fault") or "it could not be reached"
+    if info.get("unreachable"):
+        fault = inventory.unreachable(str(variables.get("inventory_hostname")), str(info.get("msg") or "no message"))
     return {"info": info if "ledger" in info else None, "fault": str(fault)}
 
 

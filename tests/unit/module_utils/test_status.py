@@ -11,6 +11,14 @@ from ansible.module_utils.rollout import status
     [
         ({}, {"info": None, "fault": "it could not be reached"}),
         ({"status_host": {"msg": "x"}, "status_fault": "no docker"}, {"info": None, "fault": "no docker"}),
+        (
+            {"status_host": {"unreachable": True, "msg": "ssh: connect: Connection refused"}, "inventory_hostname": "h1"},
+            {
+                "info": None,
+                "fault": "Host h1 cannot be reached: ssh: connect: Connection refused. Advice: it is there, but no SSH server "
+                "answers on that port: check ansible_port and sshd.",
+            },
+        ),
         ({"status_host": {"ledger": {}}}, {"info": {"ledger": {}}, "fault": "it could not be reached"}),
     ],
 )

@@ -131,7 +131,12 @@ def test_notes(filters):
         "h2": {**first, "lock_own": DOWN},
         "h3": {},
     }
+    fewer = filters["rollout_notes"](["h1", "h2", "h3"], hostvars, STACKS, {"backend": ["h1"]}, "900")
+    hostvars["h2"]["switch_done"] = {"skipped": True}
+    assert filters["rollout_notes"](["h1", "h2", "h3"], hostvars, STACKS, {"backend": ["h1"]}, "900") == fewer
+    hostvars["h2"]["switch_done"] = {"failed": True}
     notes = filters["rollout_notes"](["h1", "h2", "h3"], hostvars, STACKS, {"backend": ["h1"]}, "900")
+    assert fewer == [notes[0], notes[2]], "no guard was armed"
     assert notes[0] == "Found at the start:\n  Taken.\n  h1: the ledger has a torn line (a power loss?); it was passed over."
     assert notes[1].startswith("The guard of h1 is a plain process")
     assert notes[2] == "Wave gpu_workers has no host, so it is skipped: gpu runs nowhere."
