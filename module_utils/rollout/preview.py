@@ -76,7 +76,9 @@ def screen(hosts: Mapping[str, Mapping[str, Any]], diff: bool, tag: str = "") ->
         preview = found["preview"]
         old = preview["stable"] or "nothing"
         text = f"{host}: {old} -> {release}" if old != release else f"{host}: {release} again"
-        lines.append(f"{text}; {_pull(preview)}{_differences(found.get('diff') or [], diff)}")
+        # Where nothing was, everything differs.
+        differ = _differences(found.get("diff") or [], diff) if preview["stable"] else ""
+        lines.append(f"{text}; {_pull(preview)}{differ}")
         if diff:
             differences += [line for part in found.get("diff") or [] for line in _unified(host, part)]
         for row in preview.get("services") or []:

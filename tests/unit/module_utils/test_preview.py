@@ -95,7 +95,7 @@ def test_the_differences_themselves():
 @pytest.mark.parametrize(
     ("host", "part"),
     [
-        (found(stable=""), "h1: nothing -> sha-bbbbbbb; nothing to pull\n"),
+        (found(stable="", diff=[DIFF]), "h1: nothing -> sha-bbbbbbb; nothing to pull\n"),
         (found(stable="sha-bbbbbbb"), "h1: sha-bbbbbbb again; nothing to pull\n"),
         (found(5 * 10**9), "5.0 GB to pull, 0 B free afterwards"),
         (found(1000, free=None), "1.0 kB to pull\n"),
