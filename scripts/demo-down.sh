@@ -24,4 +24,4 @@ fi
 as_root rm -rf /var/lib/rollout/ktrdr
 if [ -d /var/lib/rollout ]; then as_root rmdir --ignore-fail-on-non-empty /var/lib/rollout; fi
 rm -rf inventory/local/.secrets inventory/local/group_vars/all/demo.yml "$cache"
-say "The demo is gone. Installed packages, .venv, collections, reports and Docker's build cache stay."
+say "The demo is gone; packages, .venv, collections, reports and build cache stay."
