@@ -21,7 +21,7 @@ LEAST = {
 }
 # How a release is named.
 RELEASE = ("sha", "tag")
-_COMMIT = re.compile(r"[0-9a-f]{7,40}")
+COMMIT = re.compile(r"[0-9a-f]{7,40}")
 _COMMITS = ("commit", "revision", "rev")
 # Where Ansible puts what is not NAME=VALUE.
 _LOOSE = "_raw_params"
@@ -71,14 +71,14 @@ def mistyped(typed: Mapping[str, Any], settings: Sequence[str], own: Sequence[st
     loose = str(typed.get(_LOOSE) or "")
     if loose:
         word = re.split(r"[\s:=]+", loose)[-1]
-        meant = f": is it -e sha={word} that you mean?" if "sha" in own and _COMMIT.fullmatch(word) else "."
+        meant = f": is it -e sha={word} that you mean?" if "sha" in own and COMMIT.fullmatch(word) else "."
         return f"-e {loose} is not NAME=VALUE{meant}"
     for name, value in typed.items():
         if name in own and not str(value if value is not None else "").strip():
             return f"{name} is given and empty: the variable behind it may be unset. Leave it out where you mean none."
         near = [] if name in own else get_close_matches(str(name).lower(), own, 1, 0.8)
         near += [one for one in own if name != one and sorted(str(name)) == sorted(one)]
-        if "sha" in own and not set(own) & set(typed) and name in _COMMITS and _COMMIT.fullmatch(str(value)):
+        if "sha" in own and not set(own) & set(typed) and name in _COMMITS and COMMIT.fullmatch(str(value)):
             # Otherwise it would be the latest release.
             near = ["sha"]
         if str(name).startswith(_OURS) and name not in settings:

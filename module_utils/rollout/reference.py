@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Iterable, Optional
 
 from ansible.module_utils.rollout.errors import RolloutError
+from ansible.module_utils.rollout.inventory import COMMIT
 
 # The grammar of the OCI distribution specification and of github.com/distribution/reference.
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
@@ -14,7 +15,6 @@ _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _PATH = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
 _REGISTRY = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9a-fA-F:]+\])(?::[0-9]{1,5})?")
-_SHA = re.compile(r"[0-9a-f]{7,40}")
 
 DEFAULT_REGISTRY = "docker.io"
 SHORT = 7
@@ -81,7 +81,7 @@ def wanted_tag(sha: Optional[str], tag: Optional[str], default: str = "latest") 
     if sha and tag:
         raise RolloutError(f"sha={sha} and tag={tag} are both given: give one, sha for a commit or tag for any other tag.")
     if sha:
-        if not _SHA.fullmatch(sha):
+        if not COMMIT.fullmatch(sha):
             raise RolloutError(
                 f"sha '{sha}' is not a commit: expected 7 to 40 characters 0-9 a-f, for example -e sha=abc1234. "
                 "For any other tag use -e tag=…"
