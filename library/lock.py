@@ -16,7 +16,8 @@ options:
     description:
       - V(held) takes the lock for O(run).
       - V(renewed) gives a sign of life for a lock that O(run) holds, and fails where it does not hold it any more.
-      - V(released) gives it back; with an empty O(run) it is removed whoever holds it.
+      - V(released) gives it back; with an empty O(run) it is removed whoever holds it, unless that is a run which is at work
+        on the machine of O(owner).
     type: str
     choices: [held, renewed, released]
     default: held
@@ -48,6 +49,10 @@ options:
     description: Seconds to wait for a lock that somebody else holds.
     type: float
     default: 0
+  force:
+    description: For V(released) with an empty O(run), remove the lock of a run that is at work too.
+    type: bool
+    default: false
 attributes:
   check_mode:
     support: full

@@ -189,7 +189,7 @@ def _forget(kept: int) -> None:
     import gc
     import signal
 
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
     # What it has in memory stays there: taken to pieces now, it would close files that are others' by then.
     gc.freeze()

@@ -84,21 +84,34 @@ def renew(store: Store, run: str, ttl: float, check: bool) -> dict[str, Any]:
     return {"changed": False}
 
 
-def release(store: Store, run: str, check: bool) -> dict[str, Any]:
+def release(store: Store, run: str, check: bool, owner: Mapping[str, Any] = {}, force: bool = False) -> dict[str, Any]:
     """Give the lock back: that of `run`, or with an empty `run` whoever's it is.
+
+    Args:
+        owner: who asks, as `hold` has it, with alive: a run that is at work beside it keeps its lock, but for ``force``.
 
     Returns:
         changed, released: who held it, or empty.
+
+    Raises:
+        RolloutError: a run that is at work has it.
     """
     if not store.lock_path.exists():
         return {"changed": False, "released": ""}
     with _changing(store):
         try:
             found = store.lock()
+            process = locks.at_work(found, owner, map(str, owner.get("alive", []))) if found and not (run or force) else ""
             held = locks.who(found) if found and run in ("", found["run"]) else ""
         except RolloutError:
             # A damaged one is nobody's: only a person takes it away.
+            process = ""
             held = "" if run else "a run that its damaged file does not name"
+        if process:
+            raise RolloutError(
+                f"It is at work: {held}. End it first, where you type this (kill {process}, and it says what it has touched), or "
+                "wait for it. -e force=true removes its lock all the same: then it stops at its next step."
+            )
         if held and not check:
             store.remove_lock()
         return {"changed": bool(held), "released": held}

@@ -65,9 +65,18 @@ def judge(found: Optional[Document], run: str, owner: Document, alive: Iterable[
 
 def dead(found: Document, owner: Document, alive: Iterable[str]) -> bool:
     """Whether the owner of a lock worked on the same machine as `owner`, and is gone from there."""
-    same = found.get("machine") and found.get("machine") == owner.get("machine")
     # An owner that did not know its own process cannot be missed.
-    return bool(same and found.get("process")) and found["process"] not in set(alive)
+    return _near(found, owner) and found["process"] not in set(alive)
+
+
+def at_work(found: Document, owner: Document, alive: Iterable[str]) -> str:
+    """The id of the process that has a lock, where it is on the same machine as `owner` and lives; otherwise empty."""
+    near = _near(found, owner) and found["process"] in set(alive)
+    return str(found["process"]).partition(":")[0] if near else ""
+
+
+def _near(found: Document, owner: Document) -> bool:
+    return bool(found.get("machine") and found.get("machine") == owner.get("machine") and found.get("process"))
 
 
 def expired(found: Document, now: Clock) -> bool:

@@ -10,6 +10,8 @@ from ansible.module_utils.rollout.tables import table
 
 SUCCEEDED, UNCHANGED, REFUSED = "succeeded", "unchanged", "refused"
 REVERTED, REVERT_FAILED, UNKNOWN = "reverted", "revert failed", "unknown"
+# Of a run that never came to its verdict: in its document alone.
+INTERRUPTED = "interrupted"
 UNTOUCHED = "nothing was touched, what ran before still runs"
 
 

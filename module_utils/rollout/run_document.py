@@ -56,27 +56,30 @@ def document(
     }
 
 
-def ended_early(run: str, action: str, errors: Mapping[str, str], who: str) -> dict[str, Any]:
+def ended_early(run: str, action: str, check: bool, errors: Mapping[str, str], who: str) -> dict[str, Any]:
     """The document of a run that ended before it could be told by its hosts: before anything was touched.
 
     Args:
         run: an id for it.
         errors: host -> what went wrong there.
     """
-    return {
-        "schema": 1,
-        "run": run,
-        "action": action,
-        "check": False,
-        "verdict": report.REFUSED,
-        "good": False,
-        "release": "",
-        "who": who,
-        "head": f"{report.UNTOUCHED.capitalize()}.",
-        "faults": [{"host": host, "phase": "plan", "msg": error} for host, error in errors.items()],
-        "notes": [],
-        "hosts": [],
-    }
+    faults = [{"host": host, "phase": "plan", "msg": error} for host, error in errors.items()]
+    return {**_untold(run, action, check, report.REFUSED, f"{report.UNTOUCHED.capitalize()}.", who), "faults": faults}
+
+
+def interrupted(run: str, action: str, check: bool, release: str, head: str, who: str) -> dict[str, Any]:
+    """The document of a run that somebody interrupted: of what hosts came to nothing is known.
+
+    Args:
+        release: as far as it was known.
+        head: what its last line says.
+    """
+    return {**_untold(run, action, check, report.INTERRUPTED, head, who), "release": release}
+
+
+def _untold(run: str, action: str, check: bool, verdict: str, head: str, who: str) -> dict[str, Any]:
+    facts = {"schema": 1, "run": run, "action": action, "check": check, "verdict": verdict, "good": False}
+    return {**facts, "release": "", "who": who, "head": head, "faults": [], "notes": [], "hosts": []}
 
 
 def events(host: str, wave: str, result: Mapping[str, Any], now: float) -> list[dict[str, Any]]:

@@ -18,13 +18,13 @@ from urllib.parse import quote
 import jinja2
 from ansible.module_utils.rollout import timeline
 from ansible.module_utils.rollout.plan import human
-from ansible.module_utils.rollout.report import REFUSED, REVERTED, SUCCEEDED, UNCHANGED
+from ansible.module_utils.rollout.report import INTERRUPTED, REFUSED, REVERTED, SUCCEEDED, UNCHANGED
 from ansible.module_utils.rollout.timeline import Document, clock, dicts, length, number
 from markupsafe import Markup
 
 _TEMPLATES = Path(__file__).resolve().parents[2] / "plugins" / "templates"
 # Verdict -> tone of the band: all is well, the old release was kept, somebody must look.
-_TONES = {SUCCEEDED: "good", UNCHANGED: "good", REFUSED: "held", REVERTED: "held"}
+_TONES = {SUCCEEDED: "good", UNCHANGED: "good", REFUSED: "held", REVERTED: "held", INTERRUPTED: "held"}
 _ICONS = {"good": "#17653a", "held": "#b07a1a", "bad-end": "#a11d1d"}
 _CHANGES = {"keep": "unchanged", "create": "new", "recreate": "recreated", "replace": "replaced", "remove": "removed"}
 # What a run's line in the list of runs needs of its document.
@@ -181,7 +181,7 @@ def _sentence(run: Document) -> str:
     for known in (start, "CHECK: "):
         if head.startswith(known):
             head = head[len(known) :]
-    return head[:1].upper() + head[1:] if head.split(" ")[0] in ("nothing", "a", "another", "the", "it") else head
+    return head[:1].upper() + head[1:] if head.split(" ")[0] in ("nothing", "what", "a", "another", "the", "it") else head
 
 
 def _facts(run: Document) -> list[tuple[str, str]]:

@@ -51,7 +51,7 @@ def outcome(call: Callable[[], dict[str, Any]], verbose: bool = False) -> dict[s
 def _lock(store: Store, engine: Engine, params: Params, check: bool) -> dict[str, Any]:
     run = params["run"]
     if params["state"] == "released":
-        return hold.release(store, run, check)
+        return hold.release(store, run, check, params["owner"], params["force"])
     if params["state"] == "renewed":
         return hold.renew(store, run, params["ttl"], check)
     alive = [str(process) for process in params["owner"].get("alive", [])]
@@ -157,6 +157,7 @@ STEPS = {
             "owner": {"type": "dict", "default": {}},
             "ttl": {"type": "float", "default": 900},
             "wait": {"type": "float", "default": 0},
+            "force": {"type": "bool", "default": False},
         },
         _lock,
     ),

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import gc
 import json
 import os
+import signal
 import sys
 import threading
 import time
@@ -48,8 +50,9 @@ description:
   - What hosts have previewed is shown as the plan as soon as all of them have, and before any of them goes on.
   - With C(-e format=json) that text is a document for a program, and stdout is kept for it alone; what people read goes to
     stderr.
-  - Each run of rollout.yml and rollback.yml, also in check mode and when it fails, leaves a report in reports/, or in
-    the directory that the environment variable ROLLOUT_REPORTS names; empty, it leaves none.
+  - Each run of rollout.yml and rollback.yml, also in check mode, when it fails and when it is interrupted, leaves a report in
+    reports/, or in the directory that the environment variable ROLLOUT_REPORTS names; empty, it leaves none.
+  - Such a run ends by SIGTERM, and by SIGHUP where that is not ignored, as by Ctrl-C.
 """
 
 # Seconds into a wave after which the report is prepared: its templates take a while, and nobody waits for it then.
@@ -60,9 +63,8 @@ WHOLE = ("rollout.yml", "rollback.yml")
 LISTED = 200
 # What has a document for programs.
 WATCH = ("status.yml", "gpu_check.yml")
-# What those take.
-WATCHED = ("format", "strict")
-OTHERS = ("unlock.yml",)
+# What the other playbooks take.
+TAKEN = {**dict.fromkeys(WATCH, ("format", "strict")), "unlock.yml": ("force",)}
 # In these, or in no wave, nothing that runs is changed.
 UNTOUCHED = (None, "stage", "settle")
 
@@ -89,7 +91,7 @@ class CallbackModule(CallbackBase):
 
     def _begin(self) -> None:
         """Know nothing yet of a run: a playbook may have several."""
-        self._screen = self._tag = ""
+        self._screen = self._tag = self._run = self._release = ""
         self._lost: list[str] = []
         # Of the present task: its hosts in their order, what they previewed, and whether one of them refused.
         self._hosts: list[str] = []
@@ -108,15 +110,14 @@ class CallbackModule(CallbackBase):
         # Workers are forked from this process: a collection there would copy every page that it looks at.
         gc.freeze()
         name = Path(playbook._file_name).name
-        self._ours = name if name in (*WHOLE, *WATCH, *OTHERS) else ""
+        self._ours = name if name in (*WHOLE, *TAKEN) else ""
         typed = load_extra_vars(playbook._loader)
         if name in WATCH and typed.get("format") == "json":
             sys.stdout.flush()
             self._stdout = os.fdopen(os.dup(1), "w", encoding="utf-8")
             os.dup2(2, 1)
         if name not in WHOLE:
-            known = WATCHED if name in WATCH else ()
-            if self._ours and (wrong := inventory.mistyped(typed, _settings(typed, playbook._loader), known)):
+            if self._ours and (wrong := inventory.mistyped(typed, _settings(typed, playbook._loader), TAKEN[name])):
                 self._refuse(wrong)
             return
         part = partial(context.CLIARGS)
@@ -130,6 +131,10 @@ class CallbackModule(CallbackBase):
             self._refuse(part)
         # Ansible has nothing to say to whoever interrupts it.
         atexit.register(self._interrupted)
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            # Whoever uses nohup wants the run to go on.
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, _as_interrupt)
 
     def _refuse(self, why: str) -> NoReturn:
         head = f"{self._verb.upper()} REFUSED: nothing was touched. " if self._verb else ""
@@ -140,14 +145,25 @@ class CallbackModule(CallbackBase):
     def _interrupted(self) -> None:
         if self._told or not self._plays or os.getpid() != self._process:
             return
-        safe = context.CLIARGS.get("check") or not (self._touched or self._wave not in UNTOUCHED)
+        if self._document:
+            # It has its verdict: what was interrupted is that others are told.
+            self._tell()
+            return
+        safe = _check() or not (self._touched or self._wave not in UNTOUCHED)
         now = (
             report.UNTOUCHED
             if safe
             else "what runs now, ansible-playbook status.yml says. A host that was switched goes on with the next run, or back "
             "by itself when its guard's time is over"
         )
-        self._display.display("\n" + self._fitted(f"{self._verb.upper()} INTERRUPTED: {now}."))
+        head = f"{self._verb.upper()} INTERRUPTED: {now}."
+        # One that had not begun has no id, and did nothing.
+        if self._run:
+            self._document = run_document.interrupted(self._run, self._verb, _check(), self._release, head, _who())
+        screen = "\n\n".join(part for part in (head, self._report()) if part)
+        # The terminal may be what went away.
+        with contextlib.suppress(OSError):
+            self._display.display("\n" + self._fitted(screen))
 
     def v2_playbook_on_no_hosts_matched(self) -> None:
         """Refuse an inventory without hosts, which Ansible takes for success. A later play may be a wave that has none."""
@@ -194,10 +210,11 @@ class CallbackModule(CallbackBase):
         if "preview" in content and _action(result) == "release":
             self._previews[_host(result)] = content
         if _action(result) == "release_info":
-            self._tag = str(content.get("tag") or "")
+            self._tag, self._release = str(content.get("tag") or ""), str(content.get("release") or "")
         facts = content.get("ansible_facts")
         if not isinstance(facts, dict):
             return
+        self._run = str(facts.get("rollout_run") or self._run)
         if facts.get("rollout_report"):
             self._document = dict(facts["rollout_report"]["document"])
             self._screen = str(facts["rollout_report"]["screen"])
@@ -259,7 +276,7 @@ class CallbackModule(CallbackBase):
     def _done(self, result: Any) -> None:
         content = _content(result)
         # A step that is cut off says nothing of what it did.
-        if self._wave not in UNTOUCHED and not context.CLIARGS.get("check"):
+        if self._wave not in UNTOUCHED and not _check():
             self._touched = True
         if content.get("phases") and "preview" not in content:
             if self._wave:
@@ -288,10 +305,8 @@ class CallbackModule(CallbackBase):
         """The run's document with its times; None where there was no run, or nothing is known of how it ended."""
         document = self._document
         if not document and self._verb and self._errors and not self._touched:
-            owner = machine.owner()
             run = time.strftime("%Y%m%dT%H%M%SZ-none", time.gmtime(self._started))
-            document = run_document.ended_early(run, self._verb, self._errors, f"{owner['user']}@{owner['host']}")
-            document["check"] = bool(context.CLIARGS.get("check"))
+            document = run_document.ended_early(run, self._verb, _check(), self._errors, _who())
         if not document:
             return None
         # Plays in which no host did anything are none.
@@ -306,6 +321,20 @@ class CallbackModule(CallbackBase):
 
     def _now(self) -> float:
         return round(time.monotonic() - self._clock, 2)
+
+
+def _as_interrupt(_number: int, _frame: Any) -> None:
+    # Ansible's own handler, which ends its workers first.
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def _check() -> bool:
+    return bool(context.CLIARGS.get("check"))
+
+
+def _who() -> str:
+    owner = machine.owner()
+    return f"{owner['user']}@{owner['host']}"
 
 
 def _summaries(reports: Path) -> list[dict[str, Any]]:

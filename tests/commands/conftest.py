@@ -24,7 +24,7 @@ def ansible(root, tmp_path):
     docker.chmod(0o755)
     inventory = tmp_path / "hosts.json"
 
-    def run(playbook, *options, groups=("backend",), facts=None, hosts=None, **variables):
+    def begin(playbook, *options, groups=("backend",), facts=None, hosts=None, **variables):
         """``facts`` are the inventory's, ``hosts`` each one's own, ``variables`` those of -e."""
         local = {"ansible_connection": "local", "ansible_python_interpreter": shutil.which("python3")}
         known = {
@@ -37,10 +37,11 @@ def ansible(root, tmp_path):
         own = {name: {**local, **mine} for name, mine in (hosts or {"localhost": {}}).items()}
         children = {group: {"hosts": {name: {} for name in own}} for group in groups}
         inventory.write_text(json.dumps({"all": {"hosts": own, "children": children, "vars": known}}))
-        return subprocess.run(
+        return subprocess.Popen(
             ["ansible-playbook", "--inventory", str(inventory), playbook, "--extra-vars", json.dumps(variables), *options],
             cwd=root,
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
             env={
                 **os.environ,
@@ -52,4 +53,10 @@ def ansible(root, tmp_path):
             },
         )
 
+    def run(*typed, **given):
+        process = begin(*typed, **given)
+        out, err = process.communicate()
+        return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+    run.begin = begin
     return run

@@ -64,7 +64,11 @@ def test_an_old_holder_that_wakes_up_is_fenced_off(fleet, controller, on):
     sleeper = controller.start("rollout.yml", "-e", "sha=bbbbbb2")
     fleet.wait(lambda: fleet.last("core", "switched"), 90, "core was switched")
     sleeper.stop()
-    unlocked = controller.run("playbooks/unlock.yml")
+    refused = controller.run("playbooks/unlock.yml")
+    assert refused.rc == 2
+    assert "core: not removed. It is at work: run" in refused.said
+    unlocked = controller.run("playbooks/unlock.yml", "-e", "force=true")
+    assert unlocked.rc == 0
     assert "core: the lock of run" in unlocked.said
     taker = controller.run("rollback.yml", "-e", "sha=aaaaaa1")
     assert taker.rc == 0, taker.out

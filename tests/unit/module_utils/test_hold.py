@@ -177,6 +177,34 @@ def test_a_person_removes_it_whoever_holds_it(store):
     assert not store.lock_path.exists()
 
 
+BESIDE = {"machine": "m1", "alive": ["7:1", "9:9"]}
+
+
+@pytest.mark.parametrize("check", [False, True])
+def test_a_person_does_not_remove_that_of_a_run_at_work(store, check):
+    before = held(store, "r1", user="alice", host="laptop", machine="m1", process="7:1")
+    assert refused(hold.release, store, "", check, BESIDE)[0] == (
+        "It is at work: run r1 of alice@laptop, since 2026-01-01T00:00:00Z. End it first, where you type this (kill 7, and it says "
+        "what it has touched), or wait for it. -e force=true removes its lock all the same: then it stops at its next step."
+    )
+    assert store.lock() == before
+
+
+@pytest.mark.parametrize(
+    ("asks", "force"),
+    [(BESIDE, True), ({**BESIDE, "alive": ["7:2"]}, False), ({**BESIDE, "machine": "m2"}, False), ({}, False)],
+)
+def test_a_person_removes_that_of_a_run_that_is_dead_or_far_away_or_must_go(store, asks, force):
+    held(store, "r1", machine="m1", process="7:1")
+    assert hold.release(store, "", False, asks, force)["changed"]
+    assert store.lock() is None
+
+
+def test_a_run_gives_its_own_back_while_it_is_at_work(store):
+    held(store, "r1", machine="m1", process="7:1")
+    assert hold.release(store, "r1", False, BESIDE)["changed"]
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"run": "r1"}', "\x00\x00"])
 def test_a_damaged_one_is_nobodys_and_only_a_person_removes_it(store, text):
     store.lock_path.write_text(text)

@@ -106,6 +106,16 @@ def test_dead(machine, alive, dead):
     assert lock.dead({}, {"machine": machine}, alive) is False
 
 
+@pytest.mark.parametrize(
+    ("machine", "alive", "process"),
+    [("m1", ["7:1", "9:9"], "7"), ("m1", ["7:2"], ""), ("m1", [], ""), ("m2", ["7:1"], ""), ("", ["7:1"], "")],
+)
+def test_who_is_at_work_is_seen_from_the_same_machine_alone(machine, alive, process):
+    assert lock.at_work(made(ago=9999), {"machine": machine}, alive) == process
+    assert lock.at_work(made(machine=""), {"machine": machine}, alive) == ""
+    assert lock.at_work({}, {"machine": machine}, alive) == ""
+
+
 def test_a_reboot_counts_from_the_boot():
     found = made(ttl=60)
     assert not lock.expired(found, Clock("boot2", 59))

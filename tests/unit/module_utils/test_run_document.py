@@ -120,7 +120,8 @@ def test_faults_are_told_once_and_only_what_the_schema_knows():
         made({"h1": {"fault": FAULT, "stable": OLD}}),
         made({"h1": WELL}, lost=["h2"]),
         made({}, lost=["h1"], previews={}),
-        run_document.ended_early("r1", "rollback", {"h1": "no"}, "ada@desk"),
+        run_document.ended_early("r1", "rollback", True, {"h1": "no"}, "ada@desk"),
+        run_document.interrupted("r1", "rollout", False, NEW, "ROLLOUT INTERRUPTED: it was.", "ada@desk"),
     ],
 )
 def test_each_document_fits_the_schema_and_makes_a_page(schema, document):

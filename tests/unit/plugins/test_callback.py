@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 from types import SimpleNamespace
 
 import jsonschema
@@ -12,8 +13,11 @@ from ansible.parsing.dataloader import DataLoader
 
 
 @pytest.fixture
-def plugin(load):
-    return load("plugins/callback/rollout.py")
+def plugin(load, monkeypatch):
+    found = load("plugins/callback/rollout.py")
+    # The signals of this process are pytest's.
+    monkeypatch.setattr(found.signal, "signal", lambda *_given: None)
+    return found
 
 
 @pytest.fixture
@@ -477,8 +481,10 @@ def begun(plugin, callback, monkeypatch):
     def begin(name="rollout.yml", typed=None, **arguments):
         monkeypatch.setattr(plugin.context, "CLIARGS", arguments)
         monkeypatch.setattr(plugin, "load_extra_vars", lambda loader: typed or {})
-        left = []
+        left, handled = [], {}
         monkeypatch.setattr(plugin.atexit, "register", left.append)
+        monkeypatch.setattr(plugin.signal, "signal", handled.__setitem__)
+        callback.handled = handled
         callback.v2_playbook_on_start(SimpleNamespace(_file_name=f"/x/{name}", _loader=DataLoader()))
         callback.leave = lambda: [end() for end in left]
         return callback
@@ -547,6 +553,64 @@ def test_who_interrupts_a_run_is_told_what_follows(begun, plays, arguments, show
         callback.v2_playbook_on_play_start(SimpleNamespace(get_name=lambda name=name: name))
     callback.leave()
     assert callback.shown == shown
+
+
+def test_an_interrupted_run_leaves_a_report_of_what_it_did_until_then(begun, said, reports, only):
+    callback = begun()
+    callback.v2_playbook_on_play_start(SimpleNamespace(get_name=lambda: "Plan the rollout"))
+    callback.v2_runner_on_ok(said({"ansible_facts": {"rollout_run": "mine"}}, action="set_fact"))
+    callback.v2_runner_on_ok(said({"release": "sha-bbbbbbb", "tag": "latest"}, action="release_info"))
+    callback.v2_playbook_on_play_start(SimpleNamespace(get_name=lambda: "Switch the backend"))
+    callback.v2_runner_on_ok(said(phases("stop", "start")))
+    callback.leave()
+    assert callback.shown == [f"{AFTER}\n\nReport: {reports}/mine/report.html"]
+    found = only()
+    assert (found["verdict"], found["run"], found["release"], found["check"]) == ("interrupted", "mine", "sha-bbbbbbb", False)
+    assert found["head"] == AFTER.strip()
+    assert [event["phase"] for event in found["events"]] == ["stop", "start"]
+    assert [wave["name"] for wave in found["waves"]] == ["backend"]
+
+
+def test_whoever_interrupts_what_comes_after_the_verdict_reads_the_verdict(begun, said, reports, only):
+    callback = begun()
+    callback.v2_playbook_on_play_start(SimpleNamespace(get_name=lambda: "Report"))
+    callback.v2_runner_on_ok(said({"ansible_facts": {"rollout_run": "mine"}}))
+    document = end_of(run_documents.succeeded, run="mine")
+    callback.v2_runner_on_ok(said({"ansible_facts": {"rollout_report": {"document": document, "screen": "THE SCREEN"}}}))
+    callback.leave()
+    assert callback.shown == [f"\nTHE SCREEN\n\nReport: {reports}/mine/report.html"]
+    assert only()["verdict"] == "succeeded"
+
+
+def test_a_terminal_that_went_away_costs_no_report(begun, said, only):
+    def gone(_text):
+        raise OSError(5, "Input/output error")
+
+    callback = begun()
+    callback.v2_playbook_on_play_start(SimpleNamespace(get_name=lambda: "Plan the rollout"))
+    callback.v2_runner_on_ok(said({"ansible_facts": {"rollout_run": "mine"}}))
+    callback._display.display = gone
+    callback.leave()
+    assert only()["verdict"] == "interrupted"
+
+
+@pytest.mark.parametrize("name", ["rollout.yml", "rollback.yml"])
+@pytest.mark.parametrize(
+    ("hup", "handled"), [(signal.SIG_DFL, {signal.SIGTERM, signal.SIGHUP}), (signal.SIG_IGN, {signal.SIGTERM})]
+)
+def test_a_signal_is_an_interruption_unless_nohup_wants_none(begun, plugin, monkeypatch, name, hup, handled):
+    before = {signal.SIGTERM: signal.SIG_DFL, signal.SIGHUP: hup}
+    monkeypatch.setattr(plugin.signal, "getsignal", before.__getitem__)
+    callback = begun(name)
+    assert set(callback.handled) == handled
+    sent = []
+    monkeypatch.setattr(plugin.os, "kill", lambda *given: sent.append(given))
+    callback.handled[signal.SIGTERM](signal.SIGTERM, None)
+    assert sent == [(os.getpid(), signal.SIGINT)]
+
+
+def test_what_changes_nothing_dies_of_its_signals(begun):
+    assert begun("status.yml").handled == {}
 
 
 def test_after_its_last_screen_a_run_is_not_interrupted(begun):
