@@ -45,8 +45,9 @@ class Service:
     samples in a row are needed, over at least ``window`` seconds. ``health`` are URLs, as seen from the host; none
     means that Docker's own health check decides. With ``names_release`` each answer must name the release. ``grace`` are
     the seconds that Docker gives it to end. With ``start_first`` its new container comes before the old one goes.
-    ``after`` are the services that it depends on. ``config_hash`` stands for the whole configuration: the label that the
-    release's pins put on the container, or in a file without pins the hash that they will put there.
+    ``after`` are the services that it depends on; ``bound`` those of them that it cannot outlive: their network is its own, or
+    the compose file says so. ``config_hash`` stands for the whole configuration: the label that the release's pins put on the
+    container, or in a file without pins the hash that they will put there.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Service:
     drain: Optional[Drain] = None
     start_first: Optional[StartFirst] = None
     after: tuple[str, ...] = ()
+    bound: tuple[str, ...] = ()
     grace: float = 10.0
     ports: tuple[int, ...] = ()
     cards: tuple[str, ...] = ()
@@ -71,7 +73,7 @@ class Service:
 class Container:
     """What `docker inspect` said of a container of one service. Exit facts serve messages; ``addresses`` are those that
     it has in each network; ``published`` means that it holds ports of the host itself; ``grace`` are the seconds that it gets
-    to end; ``release`` is the one that started it."""
+    to end; ``release`` is the one that started it; ``joins`` are the containers whose network, ipc or pid it has."""
 
     id: str
     service: str
@@ -90,6 +92,7 @@ class Container:
     published: bool = False
     grace: float = 10.0
     release: str = ""
+    joins: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -102,8 +105,11 @@ class Change:
     why: str
 
 
-def services(config: dict[str, Any], file: str) -> list[Service]:
+def services(config: dict[str, Any], file: str, values: Mapping[str, str] = {}) -> list[Service]:
     """The services in the order of their start: those outside the release first, and none before what it depends on.
+
+    Args:
+        values: the variables of the release's .env file, where configurations are to be told apart that have no pins yet.
 
     Raises:
         RolloutError: no service is part of the release, or an ``x-rollout`` cannot be meant.
@@ -118,7 +124,8 @@ def services(config: dict[str, Any], file: str) -> list[Service]:
     for name in gates:
         if name not in specs:
             raise RolloutError(f"{file}: x-rollout names service {name}, which the file does not have.")
-    found = [_service(name, spec, name in gates, gates.get(name), file) for name, spec in specs.items()]
+    shared = {name: _shared(spec, config, values) for name, spec in specs.items()}
+    found = [_service(name, spec, shared[name], name in gates, gates.get(name), file) for name, spec in specs.items()]
     for service in found:
         if service.start_first:
             _two_at_once(service, specs, gates, f"{file}: x-rollout.{service.name}.start_first")
@@ -163,13 +170,61 @@ def _two_at_once(service: Service, specs: Mapping[str, Any], gates: Mapping[str,
         raise RolloutError(f"{where} is refused: {reason}. Mend that, or set rollout_strategy: stop_first.")
 
 
-def _service(name: str, spec: dict[str, Any], released: bool, gate: Any, file: str) -> Service:
+def _shared(spec: Mapping[str, Any], config: Mapping[str, Any], values: Mapping[str, str]) -> list[list[str]]:
+    """What a service gets of the file's configs and secrets: what is written there or comes from a variable is no part of its own
+    configuration, and Compose puts it into the container when that is made."""
+    found = []
+    for kind in ("configs", "secrets"):
+        for use in spec.get(kind) or []:
+            name = str(use["source"] if isinstance(use, Mapping) else use)
+            one = (config.get(kind) or {}).get(name) or {}
+            if one.get("content") is not None:
+                found.append([kind, name, str(one["content"])])
+            elif one.get("environment"):
+                found.append([kind, name, str(values.get(one["environment"], ""))])
+    return found
+
+
+def _bound(spec: Mapping[str, Any]) -> tuple[str, ...]:
+    """The services without whose present container a container is of no use (docs.docker.com/reference/compose-file/services:
+    network_mode, ipc and pid of a service, and depends_on with restart)."""
+    modes = [str(spec.get(key) or "") for key in ("network_mode", "ipc", "pid")]
+    needs: Mapping[str, Any] = spec.get("depends_on") or {}
+    restarted = [name for name, how in needs.items() if isinstance(how, Mapping) and how.get("restart")]
+    return tuple(dict.fromkeys([*(m.partition(":")[2] for m in modes if m.startswith("service:")), *restarted]))
+
+
+def _once(name: str, spec: Mapping[str, Any], released: bool, file: str) -> None:
+    """Refuse what is not one container that stays, or waits for one that does not.
+
+    Raises:
+        RolloutError: names the key.
+    """
+    number = spec.get("scale", (spec.get("deploy") or {}).get("replicas"))
+    if released and number not in (None, 1):
+        raise RolloutError(
+            f"{file}: service {name} is to have {number} containers; a rollout replaces one by one. Name a service for "
+            "each of them."
+        )
+    needs: Mapping[str, Any] = spec.get("depends_on") or {}
+    for other, how in needs.items():
+        if isinstance(how, Mapping) and how.get("condition") == "service_completed_successfully":
+            raise RolloutError(
+                f"{file}: service {name} waits until {other} has ended (service_completed_successfully); a gate asks of each "
+                f"service that it stays. Let {name} do at its start what {other} does."
+            )
+
+
+def _service(name: str, spec: dict[str, Any], shared: list[list[str]], released: bool, gate: Any, file: str) -> Service:
     ports = published(spec)
+    _once(name, spec, released, file)
     pinned = (spec.get("labels") or {}).get(CONFIG_LABEL)
     # Not Compose's own config-hash: `up --no-deps` and `config --hash` disagree on a service that has dependencies.
-    config_hash = pinned or hashlib.sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()[:16]
+    whole = [spec, shared] if shared else spec
+    config_hash = pinned or hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()[:16]
     facts: dict[str, Any] = {"ports": ports, "cards": cards(spec), "config_hash": config_hash}
-    facts["after"] = tuple(spec.get("depends_on") or ())
+    facts["bound"] = _bound(spec)
+    facts["after"] = tuple(dict.fromkeys([*(spec.get("depends_on") or ()), *facts["bound"]]))
     if "stop_grace_period" in spec:
         facts["grace"] = sum(float(n) * _UNITS[u] for n, u in re.findall(r"([\d.]+)(ms|h|m|s)", spec["stop_grace_period"]))
     plain = Service(name, spec.get("image", ""), released, **facts)
@@ -361,7 +416,17 @@ def container(inspected: dict[str, Any]) -> Container:
         # Docker's default is 10 s.
         grace=float(inspected["Config"].get("StopTimeout") or 10),
         release=labels.get(RELEASE_LABEL, ""),
+        joins=tuple(
+            mode.partition(":")[2]
+            for key in ("NetworkMode", "IpcMode", "PidMode")
+            if (mode := str((inspected.get("HostConfig") or {}).get(key) or "")).startswith("container:")
+        ),
     )
+
+
+_KEPT = Change("", "keep", "")
+# Why a service is recreated that is bound to another one.
+WITH = "with "
 
 
 def changes(
@@ -381,9 +446,19 @@ def changes(
     gone = [
         Change(name, "remove", "no longer in the compose file") for name in sorted(set(by_service) - {s.name for s in wanted})
     ]
-    return gone + [
-        _change(s, image_ids.get(repository(s.image)), by_service.get(s.name, []), (active or {}).get(s.name)) for s in wanted
-    ]
+    found_changes = {
+        s.name: _change(s, image_ids.get(repository(s.image)), by_service.get(s.name, []), (active or {}).get(s.name))
+        for s in wanted
+    }
+    there = {found.id for found in running if found.status == "running"}
+    # In their order: whom one is bound to comes before it.
+    for service in wanted:
+        lost = [name for name in service.bound if found_changes.get(name, _KEPT).action in ("create", "recreate")]
+        # An interrupted run may have replaced that one, and not this one any more.
+        lost += [service.bound[0] for c in by_service.get(service.name, []) if service.bound and not there.issuperset(c.joins)]
+        if lost and service.released and found_changes[service.name].action == "keep":
+            found_changes[service.name] = Change(service.name, "recreate", f"{WITH}{lost[0]}")
+    return gone + list(found_changes.values())
 
 
 def _change(service: Service, image_id: Optional[str], found: list[Container], active: Optional[str]) -> Change:

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any, Callable, Iterator, Mapping, Optional, Se
 from ansible.module_utils.rollout import compose as composes
 from ansible.module_utils.rollout import pulls
 from ansible.module_utils.rollout.api import Api
+from ansible.module_utils.rollout.env import PASSED
 from ansible.module_utils.rollout.errors import RolloutError
 
 if TYPE_CHECKING:
@@ -38,17 +39,11 @@ _PLUGINS = tuple(f"/usr/{place}/docker/cli-plugins" for place in ("local/lib", "
 _DOCKER = ("/usr/bin/docker", "/usr/local/bin/docker")
 # Where docker finds the engine unless it is told otherwise (docs.docker.com/reference/cli/dockerd).
 _SOCKET = "unix:///var/run/docker.sock"
-# What docker needs from the caller's environment. Nothing else reaches Compose: an exported IMAGE_TAG would beat the
-# release's .env file.
-_PASSED = re.compile(
-    r"PATH|HOME|USER|LANG|LC_ALL|TMPDIR|XDG_RUNTIME_DIR|DOCKER_[A-Z_]+|SSL_CERT_(FILE|DIR)|(HTTPS?|NO)_PROXY|"
-    r"(https?|no)_proxy"
-)
 
 
 def scrubbed(environment: Mapping[str, str]) -> dict[str, str]:
     """The part of an environment that docker may see."""
-    return {k: v for k, v in environment.items() if _PASSED.fullmatch(k) and k != "DOCKER_DEFAULT_PLATFORM"}
+    return {k: v for k, v in environment.items() if PASSED.fullmatch(k) and k != "DOCKER_DEFAULT_PLATFORM"}
 
 
 class _Tail(threading.Thread):

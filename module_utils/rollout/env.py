@@ -10,6 +10,12 @@ from typing import Iterable, Mapping
 
 from ansible.module_utils.rollout.errors import RolloutError
 
+# What docker needs from its caller's environment. Nothing else reaches Compose: an exported IMAGE_TAG would beat the release's
+# .env file. So would these, for which a release must have other names.
+PASSED = re.compile(
+    r"PATH|HOME|USER|LANG|LC_ALL|TMPDIR|XDG_RUNTIME_DIR|DOCKER_[A-Z_]+|SSL_CERT_(FILE|DIR)|(HTTPS?|NO)_PROXY|"
+    r"(https?|no)_proxy"
+)
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _ESCAPES = {"\\": "\\\\", '"': '\\"', "$": "\\$", "\n": "\\n", "\r": "\\r"}
 _UNESCAPES = {"\\": "\\", '"': '"', "$": "$", "n": "\n", "r": "\r"}

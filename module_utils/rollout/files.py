@@ -181,7 +181,7 @@ class Store:
 
         Raises:
             RolloutError: another step does not end, or the run holds the lock no longer. Fact ``fenced``: ``guard``
-                where this host's guard has acted, otherwise ``run``.
+                where this host's guard has acted, otherwise ``run``; ``unproven``: which gate did not hold behind that guard.
         """
         with self.mutex(".step", wait) as got:
             if not got:
@@ -237,11 +237,14 @@ class Store:
                 "here by this run.",
                 fenced="run",
             )
-        if self.ledger().guarded == run:
+        ledger = self.ledger()
+        if ledger.guarded == run:
+            fault = str((ledger.closed or {}).get("fault") or "")
             raise RolloutError(
                 "The guard of this host acted before the run was confirmed, and brought the stable release back: the run "
                 "took longer than rollout_confirm_timeout. Raise that, or find out what took so long.",
                 fenced="guard",
+                **({"unproven": fault} if fault else {}),
             )
         raise RolloutError(
             f"The lock of run {run} is gone from this host ({self.lock_path}): somebody unlocked it. Nothing more is done "

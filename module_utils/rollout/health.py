@@ -80,7 +80,8 @@ class Gate:
             return ""
         if self.restarts is None or self.container_id != container.id:
             self.restarts, self.container_id = 0 if self.fresh else container.restarts, container.id
-        if container.oom:
+        # Of one that runs it says that a process in it was killed, perhaps long ago: it stays until the next start.
+        if container.oom and (self.fresh or container.status != "running"):
             return "it was killed: out of memory"
         if container.status in ("exited", "dead", "removing", "restarting"):
             killed = ", killed" if container.exit_code == 137 else ""

@@ -160,6 +160,10 @@ def fold(entries: list[dict[str, Any]], torn: bool = False, before: Optional[Led
             ledger.open, ledger.armed, ledger.closed = [], None, entry
         elif event == "reverted":
             ledger.reverts["guard" if entry.get("by") == "guard" else "run"] += 1
+            if not name:
+                # Back on nothing: what this run had confirmed here, before another host was lost, is stable no more.
+                ledger.history = [s for s in ledger.history if s.run != entry["run"]]
+                ledger.known = [s for s in ledger.known if s.run != entry["run"]]
             ledger.open, ledger.armed, ledger.closed = [], None, entry
         else:
             if event == "switched":

@@ -112,7 +112,7 @@ def _stack(
             # Of another release it says what that one's health is.
             row["health"] = _health(service, found, runs)
             pinned = found.image.partition("@")[2]
-            if image and found.image_id == image["id"]:
+            if image and found.image_id == switch.image_ids.get(compose.repository(service.image)):
                 row["digest"] = image["digest"]
             elif pinned and image and pinned != image["digest"]:
                 row["digest"] = pinned
@@ -137,6 +137,8 @@ def _drift(change: compose.Change) -> str:
         return "is not part of the release"
     if change.why.endswith(" containers"):
         return f"has {change.why}"
+    if change.why.startswith(compose.WITH):
+        return f"goes {change.why}, whose container is another one by now or is to be"
     return {
         "absent": "has no container",
         "image": "runs another image than the release's",

@@ -32,7 +32,7 @@ def environment(release: str, values: Mapping[str, Any], secrets: Mapping[str, A
     """The variables of a release's .env file.
 
     Raises:
-        RolloutError: a secret is missing, or a name is given twice.
+        RolloutError: a secret is missing, or a name is given twice or is one of the host's own (`env.PASSED`).
     """
     for name, value in secrets.items():
         if value is None or str(value) == "":
@@ -43,6 +43,12 @@ def environment(release: str, values: Mapping[str, Any], secrets: Mapping[str, A
     twice = sorted((set(values) & set(secrets)) | ({"IMAGE_TAG"} & (set(values) | set(secrets))))
     if twice:
         raise RolloutError(f"{', '.join(twice)}: given twice (IMAGE_TAG is the rollout's own). Keep one.")
+    taken = sorted(name for name in {*values, *secrets} if env.PASSED.fullmatch(name))
+    if taken:
+        raise RolloutError(
+            f"{', '.join(taken)}: docker takes what the host says, whatever a release does. Choose another name in the inventory, "
+            f"for example APP_{taken[0]}, and write {taken[0]}: ${{APP_{taken[0]}}} in the compose file."
+        )
     return {"IMAGE_TAG": release, **values, **secrets}
 
 

@@ -70,7 +70,11 @@ def with_fault(result: Result, phase: str, host: str, failed: Any) -> dict[str, 
     fault.update({key: one[key] for key in ("service", "stack", "gate", "log", "fenced") if one.get(key)})
     # A host that went back by itself is not one on which the revert failed.
     key = "revert_fault" if phase == "revert" and not one.get("fenced") else "fault"
-    return {**result, key: result.get(key) or fault, **({"out": True} if one.get("fenced") else {})}
+    found = {**result, key: result.get(key) or fault, **({"out": True} if one.get("fenced") else {})}
+    if one.get("unproven"):
+        # What it went back to did not pass there.
+        found["revert_fault"] = result.get("revert_fault") or {"phase": "revert", "host": host, "msg": str(one["unproven"])}
+    return found
 
 
 def sentence(task: Result, given: Mapping[str, Any] = MappingProxyType({})) -> str:

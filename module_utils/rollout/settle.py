@@ -54,15 +54,20 @@ def confirm(
     if check:
         return {"changed": True, "removed": [], "left": []}
     left_out = {"behind": list(behind)} if behind else {}
+    # Where another host is lost now, this one goes back to it.
+    before = store.ledger().stable
     # This one append disarms the guard too.
     store.append("confirmed", run, name=name, release=store.manifest(name)["release"], action=action, **left_out)
-    removed, left = prune(store, engine, run, keep)
+    removed, left = prune(store, engine, run, keep, {before.name} if before else set())
     return {"changed": True, "removed": removed, "left": left}
 
 
-def prune(store: Store, engine: Engine, run: str, keep: int) -> tuple[list[str], list[str]]:
+def prune(store: Store, engine: Engine, run: str, keep: int, needed_yet: set[str]) -> tuple[list[str], list[str]]:
     """Remove release directories outside the retention, and images that only they used. Never forces, never raises: the release
     is stable all the same, and the next run tries again.
+
+    Args:
+        needed_yet: names of releases that stay whatever the retention says.
 
     Returns:
         The releases that are gone, and a sentence for whatever could not be removed.
@@ -70,7 +75,7 @@ def prune(store: Store, engine: Engine, run: str, keep: int) -> tuple[list[str],
     removed: list[str] = []
     left: list[str] = []
     try:
-        retained = ledgers.retained(store.ledger(), keep)
+        retained = ledgers.retained(store.ledger(), keep) | needed_yet
         old = [name for name in store.names() if name not in retained]
         needed = {reference for name in retained & set(store.names()) for reference in _references(store.manifest(name))}
         for name in old:
@@ -109,12 +114,11 @@ def reverted(store: Store, run: str, name: str) -> dict[str, Any]:
     Where the run was confirmed here already, while another host was lost, that is taken back like by a rollback.
     """
     ledger = store.ledger()
-    if ledger.stable and ledger.stable.run == run and ledger.stable.name != name:
-        if not name:
-            return {"changed": False}
+    confirmed = ledger.stable and ledger.stable.run == run and ledger.stable.name != name
+    if confirmed and name:
         store.append("confirmed", run, name=name, release=store.manifest(name)["release"], action="rollback")
         return {"changed": True}
-    if ledger.open:
+    if confirmed or ledger.open:
         store.append("reverted", run, name=name)
         return {"changed": True}
     return {"changed": False}

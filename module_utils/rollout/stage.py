@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Iterator, Optional
+from typing import TYPE_CHECKING, Any, Iterator, Mapping, Optional
 
 from ansible.module_utils.rollout import compose, contract, env, gpu, net, plan, preview, torch_verdict
 from ansible.module_utils.rollout.engine import Engine, Stack, validate
@@ -81,7 +81,7 @@ def _stage(store: Store, engine: Engine, order: Order, check: bool, phases: Phas
         file = plan.compose_file(stack)
         configs[stack] = _read(asked[stack])
         compose.rooted(configs[stack], file)
-        services[stack] = compose.services(configs[stack], file)
+        services[stack] = compose.services(configs[stack], file, texts)
         compose.unresolved(services[stack], order.images, file)
         files[file] = text
         files[plan.pins_file(stack)] = compose.pins(services[stack], order.images, order.release)
@@ -192,7 +192,9 @@ def restage(store: Store, engine: Engine, name: str, check: bool, login: Login =
     if check:
         stable = store.ledger().stable
         before = store.manifest(stable.name) if stable else {}
-        found = _preview(store, engine, manifest["application"], services, manifest["images"], before, facts["data"], 0)
+        now = image_ids(engine, manifest["images"])
+        images = {r: {**image, "id": now.get(r, image["id"])} for r, image in manifest["images"].items()}
+        found = _preview(store, engine, manifest["application"], services, images, before, facts["data"], 0)
         result["preview"] = {"release": manifest["release"], **found}
     return result
 
@@ -358,6 +360,12 @@ def _require_ports(engine: Engine, application: str, services: dict[str, list[co
 def _local_layers(engine: Engine) -> list[str]:
     ids = engine.checked(["image", "ls", "--quiet", "--no-trunc"], "Listing images").split()
     return [layer for image in engine.inspect("image", sorted(set(ids))) for layer in image["RootFS"].get("Layers") or []]
+
+
+def image_ids(engine: Engine, images: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """Repository -> the id that the engine knows the image by at present; without those that are not here."""
+    found = {repository: _image_id(engine, f"{repository}@{image['digest']}") for repository, image in images.items()}
+    return {repository: one for repository, one in found.items() if one}
 
 
 def _image_id(engine: Engine, reference: str) -> Optional[str]:

@@ -65,6 +65,9 @@ class Switch:
         self.by_name = {s.name: s for s in wanted}
         active = self.store.active(self.stack_name, wanted)
         running = compose.active_first(self.engine.containers(self.project), active)
+        # Another image store (containerd's) knows the same image by another id.
+        if any(found.image_id not in self.image_ids.values() for found in running) or not running:
+            self.image_ids.update(stage.image_ids(self.engine, self.manifest["images"]))
         return wanted, running, compose.changes(wanted, self.image_ids, running, active)
 
     def switch(self, check: bool, wait: bool = True, settle: bool = False) -> dict[str, Any]:
@@ -177,9 +180,14 @@ class Switch:
         return replace(change, action="recreate", why=f"torch: {verdict['reason']}")
 
     def remove(self, check: bool) -> dict[str, Any]:
-        """Take the released services away again: the way back where there was no stable release. Data stays."""
+        """Take the released services away again: the way back where there was no stable release. Data stays, and so does what no
+        run has begun to switch: what ran before the first rollout is the operator's."""
         wanted, running, _changes = self.observe()
+        ledger = self.store.ledger()
         released = {s.name for s in wanted if s.released}
+        # A run that was confirmed here, and reverted because of another host, has switched them all.
+        if not (ledger.stable and ledger.stable.run == self.run):
+            released &= {str(e.get("service")) for e in ledger.open if e.get("stack") == self.stack_name}
         found = [c for c in running if c.service in released]
         if found and not check:
             self.record("reverting", found[0].service)
@@ -325,10 +333,10 @@ class Switch:
             values = env.parse(self.store.read(self.name, ".env") or "")
         except RolloutError:
             return "(not shown: the release's .env file, which names what to hide, cannot be read)"
-        for name in self.manifest.get("secrets", []):
-            # A shorter one is found everywhere.
-            if len(values.get(name, "")) > 3:
-                text = text.replace(values[name], env.MASK)
+        secrets = {values.get(name, "") for name in self.manifest.get("secrets", [])}
+        # The longest first: one may hold another. A short one is found everywhere.
+        for secret in sorted((one for one in secrets if len(one) > 3), key=len, reverse=True):
+            text = text.replace(secret, env.MASK)
         return text
 
     def failure(self, service: compose.Service, gate: str, what: str, before: Sequence[compose.Container] = ()) -> RolloutError:

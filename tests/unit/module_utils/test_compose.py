@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from ansible.module_utils.rollout import compose
@@ -170,6 +171,27 @@ def test_the_hash_follows_the_configuration_and_the_pinned_label_wins():
     assert compose.services(changed, FILE)[0].config_hash == first
 
 
+def shared(content="a", **more):
+    document = config()
+    document["services"]["web"] |= {"configs": [{"source": "c", "target": "/c"}], "secrets": [{"source": "s"}, "t"]}
+    document["configs"] = {"c": {"name": "check_c", "content": content}, "other": {"content": more.pop("other", "")}}
+    document["secrets"] = {"s": {"environment": "PW"}, "t": {"file": "/etc/t"}}
+    return compose.services(document, FILE, {"PW": "x", **more})[0].config_hash
+
+
+def test_the_hash_follows_what_the_file_puts_into_the_container():
+    assert shared() == shared(other="b", ELSE="y")
+    assert len({shared(), shared("b"), shared(PW="y")}) == 3
+
+
+def test_the_hash_of_what_shares_nothing_is_what_it_was():
+    """Labels that are on containers already are compared with it."""
+    document = config()
+    document["configs"] = {"c": {"content": "x"}}
+    assert compose.services(document, FILE, {"PW": "x"})[0].config_hash == compose.services(config(), FILE)[0].config_hash
+    assert compose.services(config(), FILE)[0].config_hash == "b803077cef4b1c87"
+
+
 def test_the_order_of_keys_does_not_change_the_hash():
     one = {"services": {"web": {"image": "x", "user": "1"}}, "x-rollout": {"web": None}}
     two = {"services": {"web": {"user": "1", "image": "x"}}, "x-rollout": {"web": None}}
@@ -197,6 +219,25 @@ def test_the_order_of_keys_does_not_change_the_hash():
         (
             config(dedline=1),
             f"{FILE}: x-rollout.web has 'dedline'; known are deadline, drain, health, names_release, start_first, successes, torch, window.",
+        ),
+        (
+            {"services": {"web": {"image": "x", "scale": 2}}, "x-rollout": {"web": {}}},
+            f"{FILE}: service web is to have 2 containers; a rollout replaces one by one. Name a service for each of them.",
+        ),
+        (
+            {"services": {"web": {"image": "x", "deploy": {"replicas": 0}}}, "x-rollout": {"web": {}}},
+            f"{FILE}: service web is to have 0 containers;",
+        ),
+        (
+            {
+                "services": {
+                    "web": {"image": "x", "depends_on": {"job": {"condition": "service_completed_successfully"}}},
+                    "job": {"image": "y"},
+                },
+                "x-rollout": {"web": {}},
+            },
+            f"{FILE}: service web waits until job has ended (service_completed_successfully); a gate asks of each service that it "
+            "stays. Let web do at its start what job does.",
         ),
         (config(deadline="90"), f"{FILE}: x-rollout.web.deadline is '90': expected a number of seconds."),
         (config(deadline=True), "x-rollout.web.deadline is True: expected a number of seconds."),
@@ -358,6 +399,52 @@ def test_an_image_that_is_not_known_here_is_never_kept():
 def test_what_is_no_longer_in_the_file_is_removed():
     found = compose.changes([RELEASED], {"r/web": "sha256:new"}, [container(service="z"), container(service="b"), container()])
     assert [(c.service, c.action) for c in found] == [("b", "remove"), ("z", "remove"), ("web", "keep")]
+
+
+def bound(**spec):
+    """vpn, and app that is bound to it."""
+    document = {
+        "services": {"app": {"image": "r/web:1", **spec}, "vpn": {"image": "r/web:1"}},
+        "x-rollout": {"app": {}, "vpn": {}},
+    }
+    return compose.services(document, FILE)
+
+
+BOUND = [
+    {"network_mode": "service:vpn"},
+    {"ipc": "service:vpn"},
+    {"pid": "service:vpn"},
+    {"depends_on": {"vpn": {"condition": "service_started", "restart": True}}},
+]
+
+
+@pytest.mark.parametrize("spec", BOUND)
+@pytest.mark.parametrize(
+    ("vpn", "action", "why"),
+    [(container(), "keep", ""), (container(image_id="sha256:old"), "recreate", "with vpn"), (None, "recreate", "with vpn")],
+)
+def test_what_is_bound_to_another_one_goes_with_it(spec, vpn, action, why):
+    wanted = [replace(s, config_hash="c") for s in bound(**spec)]
+    assert [s.name for s in wanted] == ["vpn", "app"]
+    assert wanted[1].bound == ("vpn",)
+    running = [container(service="app", id="2"), *([replace(vpn, service="vpn")] if vpn else [])]
+    found = compose.changes(wanted, {"r/web": "sha256:new"}, running)
+    assert found[1] == compose.Change("app", action, why)
+    assert compose.tiers(["vpn", "app"], {s.name: s.after for s in wanted}, lambda name: False) == [["vpn"], ["app"]]
+
+
+@pytest.mark.parametrize("spec", [{}, {"network_mode": "host"}, {"depends_on": {"vpn": {"condition": "service_started"}}}])
+def test_what_only_depends_on_another_one_stays(spec):
+    wanted = [replace(s, config_hash="c") for s in bound(**spec)]
+    found = compose.changes(wanted, {"r/web": "sha256:new"}, [container(service="app")])
+    assert {change.service: change.action for change in found} == {"vpn": "create", "app": "keep"}
+
+
+@pytest.mark.parametrize(("joins", "action"), [(("1",), "keep"), (("gone",), "recreate"), ((), "keep")])
+def test_what_is_bound_to_a_container_that_is_gone_is_made_anew(joins, action):
+    wanted = [replace(s, config_hash="c") for s in bound(network_mode="service:vpn")]
+    running = [container(service="vpn"), container(service="app", id="2", joins=joins)]
+    assert compose.changes(wanted, {"r/web": "sha256:new"}, running)[1].action == action
 
 
 def test_container_of_inspect():

@@ -294,6 +294,12 @@ def test_a_step_of_the_run_that_holds_the_lock(store):
     store.append("staged", "r1")
 
 
+def test_what_the_guard_could_not_prove_is_known_to_the_run_that_it_ended(store):
+    store.append("switching", "r1", service="web")
+    store.append("reverted", "r1", name="a", by="guard", fault="Service web does not pass.")
+    assert refused(enter, store) == (GUARDED, {"fenced": "guard", "unproven": "Service web does not pass."})
+
+
 @pytest.mark.parametrize(
     ("happened", "sentence", "fenced"),
     [

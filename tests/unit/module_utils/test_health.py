@@ -127,6 +127,15 @@ def test_a_crash_fails_at_once(facts, sentence):
     assert one.fatal == one.waiting_for == sentence
 
 
+@pytest.mark.parametrize(
+    ("fresh", "status", "state"),
+    [(False, "running", PASS), (True, "running", FAIL), (False, "exited", FAIL), (True, "exited", FAIL)],
+)
+def test_a_process_of_one_that_runs_all_along_may_have_been_killed_long_ago(fresh, status, state):
+    one = gate(replace(WEB, successes=1, window=0.0), fresh=fresh)
+    assert one.sample(replace(UP, status=status, oom=True), GOOD, 0.1) == state
+
+
 def test_a_container_that_was_running_all_along_may_have_crashed_long_ago_but_not_now():
     one = gate(fresh=False)
     assert feed(one, [(0.0, replace(UP, restarts=5), GOOD), (0.5, replace(UP, restarts=5), GOOD)]) == [

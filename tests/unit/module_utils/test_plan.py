@@ -34,6 +34,12 @@ def test_environment():
         ({"A": "1"}, {"A": "2"}, "A: given twice (IMAGE_TAG is the rollout's own). Keep one."),
         ({"IMAGE_TAG": "x"}, {}, "IMAGE_TAG: given twice"),
         ({}, {"IMAGE_TAG": "x"}, "IMAGE_TAG: given twice"),
+        (
+            {"LANG": "C", "A": "1"},
+            {"DOCKER_HOST": "x", "https_proxy": "y"},
+            "DOCKER_HOST, LANG, https_proxy: docker takes what the host says, whatever a release does. Choose another name in the "
+            "inventory, for example APP_DOCKER_HOST, and write DOCKER_HOST: ${APP_DOCKER_HOST} in the compose file.",
+        ),
     ],
 )
 def test_environment_refusals(values, secrets, sentence):

@@ -84,6 +84,15 @@ def test_a_host_that_cannot_be_reached_is_out(failed, phase, noted):
     }
 
 
+@pytest.mark.parametrize("phase", ["switch", "settle", "revert"])
+def test_a_guard_that_proved_nothing_is_a_way_back_that_failed(phase):
+    task = {"failed": True, "msg": "it broke.", "fenced": "guard", "unproven": "Service web does not pass."}
+    found = results.with_fault({}, phase, "h1", task)
+    assert found["fault"] == fault(phase, fenced="guard")
+    assert found["revert_fault"] == {"phase": "revert", "host": "h1", "msg": "Service web does not pass."}
+    assert found["out"]
+
+
 @pytest.mark.parametrize("fenced", ["run", "guard"])
 @pytest.mark.parametrize("phase", ["switch", "settle", "revert"])
 def test_a_host_that_is_fenced_is_out_and_its_revert_did_not_fail(phase, fenced):

@@ -44,6 +44,20 @@ def test_old_releases_go_with_their_images(host):
     assert not any("--force" in c or "-f" in c.split() for c in host.engine.calls)
 
 
+@pytest.mark.parametrize("keep", [0, 1])
+def test_a_rollback_keeps_what_the_host_may_still_go_back_to(host, keep):
+    """Another one may be lost at its confirmation."""
+    for letter in "abc":
+        host.rollout(letter)
+    host.switch("sha-aaaaaaa", "back").switch(False)
+    done = settle.confirm(host.store, host.engine, "sha-aaaaaaa", "back", "rollback", keep, False)
+    assert done["removed"] == ["sha-bbbbbbb"]
+    host.switch("sha-ccccccc", "back").switch(False)
+    assert settle.reverted(host.store, "back", "sha-ccccccc")["changed"]
+    # The next one takes away what is not needed then.
+    assert host.rollout("d", keep=keep)["removed"] == ["sha-aaaaaaa"]
+
+
 @pytest.mark.parametrize("keep", [0, 1, 2, 3, 9])
 def test_keep(host, keep):
     for letter in "abcd":
@@ -154,7 +168,14 @@ def test_reverted_after_another_run_confirmed_takes_nothing_back(host):
 
 def test_reverted_after_confirming_the_first_release_ever(host):
     host.rollout("a")
+    host.switch("sha-aaaaaaa", "run-a").remove(False)
+    assert settle.reverted(host.store, "run-a", "") == {"changed": True}
+    ledger = host.store.ledger()
+    assert (ledger.stable, ledger.known, ledger.open, ledger.armed) == (None, [], [], None)
+    assert set(host.engine.running()) == {"db"}
     assert settle.reverted(host.store, "run-a", "") == {"changed": False}
+    # What it was reverted by is as good as new.
+    host.rollout("a")
     assert host.store.ledger().stable.name == "sha-aaaaaaa"
 
 

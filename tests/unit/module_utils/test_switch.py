@@ -4,7 +4,7 @@ import json
 import re
 
 import pytest
-from ansible.module_utils.rollout import contract, gates, gpu, net, phases, stage, torch_verdict
+from ansible.module_utils.rollout import contract, gates, gpu, net, observe, phases, settle, stage, torch_verdict
 from ansible.module_utils.rollout.errors import RolloutError
 from ansible.module_utils.rollout.files import Store
 from ansible.module_utils.rollout.gates import Gates
@@ -256,12 +256,40 @@ def test_a_service_that_cannot_be_started(host):
     assert host.events()[-2:] == [("switching", "web"), ("switching", "job")]
 
 
-def test_another_image_than_the_released_one_fails(host):
+def test_another_image_than_the_released_one_fails(host, monkeypatch):
     name = staged(host, "a")
     switch = host.switch(name)
+    monkeypatch.setattr(stage, "image_ids", lambda *_given: {})
     switch.image_ids["r/web"] = "sha256:" + "f" * 64
     sentence, _facts = failure(switch.switch, False)
     assert "it runs image sha256:1aaaaaaaaaaa, not the released sha256:ffffffffffff" in sentence
+
+
+def other_store(host):
+    """The engine keeps its images another way now, and knows each by another id."""
+    known = {old: old.replace("sha256:1", "sha256:2") for old in host.engine.images.values()}
+    host.engine.images = {reference: known[old] for reference, old in host.engine.images.items()}
+    for made in host.engine.made:
+        made["Image"] = known[made["Image"]]
+
+
+def test_the_same_image_by_another_id_is_the_same(host):
+    host.rollout("a")
+    host.rollout("b")
+    other_store(host)
+    assert not host.switch("sha-bbbbbbb").switch(False)["changed"]
+    assert settle.prove(host.store, host.engine, "app", "sha-bbbbbbb", "run", 60)["changed"] is False
+    assert [row["drift"] for row in observe.services(host.store, host.engine, "app", ["core"])] == [[], [], []]
+    back = stage.restage(host.store, host.engine, "sha-bbbbbbb", True)["preview"]
+    assert {row["action"] for row in back["services"]} == {"keep"}
+    host.switch("sha-aaaaaaa").switch(False)
+    assert {c["Image"][:10] for c in host.engine.made if "r/" in c["Config"]["Image"]} == {"sha256:2aa"}
+
+
+def test_an_image_that_is_not_here_by_its_digest_is_known_by_its_id(host):
+    host.rollout("a")
+    host.engine.images = {}
+    assert not host.switch("sha-aaaaaaa").switch(False)["changed"]
 
 
 def test_without_waiting_no_gate_is_held(host):
@@ -641,6 +669,21 @@ def test_remove_takes_the_released_services_and_leaves_the_data(host, check):
         assert not host.switch(name).remove(False)["changed"]
 
 
+def test_remove_leaves_what_no_run_has_begun_to_switch(host):
+    """The ledger was moved away, or what ran before the first rollout has the same names."""
+    host.rollout("a")
+    host.store.path.unlink()
+    before = host.engine.running()
+    name = staged(host, "b")
+    assert not host.switch(name, "run-b").remove(False)["changed"]
+    assert host.engine.running() == before
+    host.engine.broken = {"web": {"Status": "exited", "ExitCode": 1}}
+    host.store.append("switching", "run-b", name=name, release=name, stack="core", service="web")
+    host.store.append("switching", "run-b", name=name, release=name, stack="other", service="job")
+    assert set(actions(host.switch(name, "run-b").remove(False))) == {"web"}
+    assert set(host.engine.running()) == {"db", "job"}
+
+
 @pytest.mark.parametrize("check", [True, False])
 def test_armed_once_before_the_first_change_and_never_without_one(host, check):
     host.rollout("a")
@@ -733,6 +776,14 @@ def test_what_a_service_says_is_told_without_the_secrets(host, monkeypatch):
     monkeypatch.setattr(host.engine, "logs", lambda container: "no access: postgresql://app:canary-a@db")
     _sentence, facts = failure(host.switch(staged(host, "a")).switch, False)
     assert facts["log"] == "no access: postgresql://app:********@db"
+
+
+def test_of_a_secret_that_holds_another_one_nothing_is_left(host, monkeypatch):
+    host.engine.broken = {"web": {"Status": "exited", "ExitCode": 3}}
+    monkeypatch.setattr(host.engine, "logs", lambda container: "no access: hunter2-and-more, hunter2, abc")
+    name = staged(host, "a", secrets={"A": "hunter2", "B": "hunter2-and-more", "C": "abc"})
+    _sentence, facts = failure(host.switch(name).switch, False)
+    assert facts["log"] == "no access: ********, ********, abc"
 
 
 def test_where_it_is_not_known_what_is_secret_nothing_is_told(host, monkeypatch):
