@@ -56,6 +56,10 @@ ledger:
       entry that ended the last run, the hosts that the last confirmed run left out, a torn entry.
   type: dict
   returned: success
+boot:
+  description: Id of the present boot; a machine has one, whatever its names.
+  type: str
+  returned: success
 lock:
   description:
     - Who holds the lock of the host - run, who, machine, process, quiet and expires_in (seconds); none where nobody does.

@@ -180,20 +180,20 @@ def templates(stacks: Mapping[str, Mapping[str, Any]], names: Iterable[str]) -> 
     return [str(stacks[name]["template"]) for name in names]
 
 
-def same_machine(engines: Mapping[str, str]) -> str:
+def same_machine(engines: Mapping[str, tuple[str, str]]) -> str:
     """The refusal of one machine that stands in the inventory under two names; empty where none does.
 
     Args:
-        engines: host -> the id of its Docker engine.
+        engines: host -> the id of its Docker engine, which machines that were cloned share, and that of its present boot.
     """
-    first: dict[str, str] = {}
-    for host, engine in engines.items():
-        if engine and engine in first:
+    first: dict[tuple[str, str], str] = {}
+    for host, (engine, boot) in engines.items():
+        if engine and (engine, boot) in first:
             return (
-                f"Hosts {first[engine]} and {host} are one machine (they have the same Docker engine, {engine}): keep one "
+                f"Hosts {first[engine, boot]} and {host} are one machine (they have the same Docker engine, {engine}): keep one "
                 "name in the inventory, and put it into all its groups."
             )
-        first.setdefault(engine, host)
+        first.setdefault((engine, boot), host)
     return ""
 
 

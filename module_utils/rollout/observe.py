@@ -24,7 +24,8 @@ CONFIRMED = 20
 
 
 def host(store: Store, engine: Engine, application: str, compose: bool = True) -> dict[str, Any]:
-    """Engine facts (`Engine.facts`), what the ledger says, who is at work, which guard is armed and who would keep one alive.
+    """Engine facts (`Engine.facts`), the id of the host's present boot, what the ledger says, who is at work, which guard is armed
+    and who would keep one alive.
 
     Raises:
         RolloutError: the engine cannot be used, or the ledger is damaged.
@@ -33,6 +34,7 @@ def host(store: Store, engine: Engine, application: str, compose: bool = True) -
     ledger = store.ledger()
     return {
         "engine": facts,
+        "boot": machine.clock().boot,
         "ledger": {
             "stable": stable(ledger.stable),
             "previous": stable(ledger.previous),

@@ -46,8 +46,8 @@ def environment(release: str, values: Mapping[str, Any], secrets: Mapping[str, A
     taken = sorted(name for name in {*values, *secrets} if env.PASSED.fullmatch(name))
     if taken:
         raise RolloutError(
-            f"{', '.join(taken)}: docker takes what the host says, whatever a release does. Choose another name in the inventory, "
-            f"for example APP_{taken[0]}, and write {taken[0]}: ${{APP_{taken[0]}}} in the compose file."
+            f"{', '.join(taken)}: docker takes what the host says, whatever a release does. Choose another name in the "
+            f"inventory, for example APP_{taken[0]}, and write {taken[0]}: ${{APP_{taken[0]}}} in the compose file."
         )
     return {"IMAGE_TAG": release, **values, **secrets}
 

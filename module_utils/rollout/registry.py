@@ -23,6 +23,9 @@ class MissingError(Exception):
     """The registry answers, but has no such thing; says what it was asked for."""
 
 
+_LOOPBACK = re.compile(r"(localhost|127\.[\d.]+|\[::1\])(:|$)")
+
+
 class Registry:
     """One registry host.
 
@@ -31,7 +34,7 @@ class Registry:
 
     def __init__(self, host: str, username: str = "", password: str = "", insecure: bool = False, timeout: float = 20.0) -> None:
         self.host, self.username, self.password, self.timeout = host, username, password, timeout
-        loopback = re.match(r"(localhost|127\.[\d.]+|\[::1\])(:|$)", host)
+        loopback = _LOOPBACK.match(host)
         api = "registry-1.docker.io" if host == reference.DEFAULT_REGISTRY else host
         self.base = f"{'http' if insecure or loopback else 'https'}://{api}"
         self._authorization: dict[str, str] = {}
@@ -192,5 +195,12 @@ class _SameHostRedirect(urllib.request.HTTPRedirectHandler):
         return new
 
 
+class _Proxies(urllib.request.ProxyHandler):
+    """Those of the environment, and as docker has it none for this machine itself (golang.org/x/net/http/httpproxy)."""
+
+    def proxy_open(self, req: urllib.request.Request, proxy: str, type: str) -> Any:
+        return None if _LOOPBACK.match(req.host) else super().proxy_open(req, proxy, type)
+
+
 def _opener() -> urllib.request.OpenerDirector:
-    return urllib.request.build_opener(_SameHostRedirect())
+    return urllib.request.build_opener(_SameHostRedirect(), _Proxies())

@@ -25,6 +25,12 @@ class Login:
     username: str = ""
     password: str = field(default="", repr=False)
 
+    @property
+    def server(self) -> str:
+        """Where to log in: of a Docker Hub name the first part is no registry (`reference.parse` has the rule)."""
+        first = self.registry.partition("/")[0]
+        return first if "." in first or ":" in first or first == "localhost" else "docker.io"
+
 
 @dataclass
 class Order:
@@ -260,7 +266,7 @@ def session(store: Store, engine: Engine, login: Login) -> Iterator[Engine]:
         return
     with store.temporary("login") as directory:
         logged_in = engine.configured(str(directory))
-        logged_in.login(login.registry.partition("/")[0], login.username, login.password)
+        logged_in.login(login.server, login.username, login.password)
         yield logged_in
 
 

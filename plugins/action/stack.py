@@ -60,6 +60,17 @@ def _hidden(params: dict[str, Any]) -> set[str]:
     return set(_texts([params.get("password"), params.get("secrets")]))
 
 
+# What of a step's answer is names and numbers that the inventory and the registry have given: a short secret, found there by
+# chance, would make another name of it.
+_PLAIN = ("name", "preview", "to_pull", "phases", "clock", "service", "stack", "gate")
+
+
+def _masked(answer: dict[str, Any], hidden: set[str]) -> dict[str, Any]:
+    """The answer of a step, without what nobody is to read."""
+    masked = dict(remove_values(answer, hidden))
+    return {**masked, **{key: answer[key] for key in _PLAIN if key in answer}}
+
+
 def _previewed(params: dict[str, Any]) -> dict[str, list[str]]:
     """The compose files of a preview: they are staged as they are, and not rendered again. None where they hold a secret."""
     texts = list(params["stacks"].values())
@@ -125,7 +136,7 @@ class ActionModule(ActionBase):
             words = (lines or [f"exit status {said['rc']}"])[-1].rstrip(".")
             return dict(remove_values({"failed": True, "msg": f"The step {step} did not end: {words}."}, hidden))
         answer = next((line for line in reversed(lines) if line.startswith("{")), "")
-        return dict(remove_values(json.loads(answer), hidden))
+        return _masked(json.loads(answer), hidden)
 
     def _is_here(self) -> bool:
         """Whether the step is done on this machine, as this process's user."""

@@ -147,7 +147,7 @@ def rollout_notes(
 def rollout_refusal(hosts: Sequence[str], hostvars: Mapping[str, Any]) -> str:
     """The refusal of a machine with two names, or of a damaged ledger; empty where there is neither."""
     found = {h: rollout_at_first(h, hostvars) for h in hosts}
-    engines = {h: (host.get("engine") or {}).get("id", "") for h, host in found.items()}
+    engines = {h: ((host.get("engine") or {}).get("id", ""), host.get("boot", "")) for h, host in found.items()}
     lost = {h: int((host.get("ledger") or {}).get("lost") or 0) for h, host in found.items()}
     return inventory.same_machine(engines) or ledgers.incomplete(lost)
 

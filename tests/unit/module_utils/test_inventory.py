@@ -163,10 +163,12 @@ def test_merged():
     ("engines", "sentence"),
     [
         ({}, ""),
-        ({"a": "E1", "b": "E2"}, ""),
-        ({"a": "", "b": ""}, ""),
+        ({"a": ("E1", "B1"), "b": ("E2", "B1")}, ""),
+        ({"a": ("", "B1"), "b": ("", "B1")}, ""),
+        # Clones of one machine, engine included.
+        ({"a": ("E1", "B1"), "b": ("E1", "B2")}, ""),
         (
-            {"a": "E1", "b": "E2", "c": "E1"},
+            {"a": ("E1", "B1"), "b": ("E2", "B2"), "c": ("E1", "B1")},
             "Hosts a and c are one machine (they have the same Docker engine, E1): keep one name in the inventory, and put it into all "
             "its groups.",
         ),

@@ -355,3 +355,17 @@ def test_a_blob_elsewhere_on_the_same_host_keeps_them(server):
 )
 def test_base(host, insecure, base):
     assert Registry(host, insecure=insecure).base == base
+
+
+@pytest.mark.parametrize("name", ["127.0.0.1", "localhost"])
+def test_a_proxy_is_not_asked_for_this_machine(server, monkeypatch, name):
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    monkeypatch.delenv("no_proxy", raising=False)
+    server.image("v1", "a")
+    assert Registry(f"{name}:{server.port}").resolve("k/app", "v1")["digest"] == digest("a")
+
+
+def test_a_proxy_is_asked_for_others(monkeypatch):
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    with pytest.raises(RolloutError, match="Connection refused"):
+        Registry("registry.example:5000", insecure=True).resolve("k/app", "v1")

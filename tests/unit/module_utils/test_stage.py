@@ -430,6 +430,20 @@ def test_a_login_lasts_as_long_as_the_pull_and_leaves_nothing(host):
     assert "canary" not in json.dumps(host.engine.calls) + repr(LOGIN)
 
 
+@pytest.mark.parametrize(
+    ("registry", "asked"),
+    [
+        ("kpiteira", "docker.io"),
+        ("ghcr.io/kpiteira", "ghcr.io"),
+        ("localhost:5000", "localhost:5000"),
+        ("r.example/a/b", "r.example"),
+    ],
+)
+def test_a_login_asks_the_registry_that_the_images_are_of(host, registry, asked):
+    put(host, order("a", login=stage.Login(registry, "karl", "canary-pw")))
+    assert f"login --username karl --password-stdin {asked}" in host.engine.calls
+
+
 @pytest.mark.parametrize("fail", [{}, {"pull": "manifest unknown"}, {"login": "unauthorized"}])
 def test_the_login_is_gone_even_where_the_pull_fails(host, fail):
     host.engine.fail = fail

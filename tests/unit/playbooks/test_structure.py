@@ -114,10 +114,14 @@ def test_nothing_has_a_tag(root):
         assert "tags" not in task, (place, task["name"])
 
 
+@pytest.mark.parametrize("place", ["all", "cpu_workers"])
 @pytest.mark.parametrize(("options", "batches"), [((), 2), (("--extra-vars", "rollout_serial=3"), 1)])
-def test_an_inventory_may_set_how_many_worker_hosts_are_switched_at_a_time(root, tmp_path, options, batches):
+def test_an_inventory_may_set_how_many_worker_hosts_are_switched_at_a_time(root, tmp_path, options, batches, place):
     (switch,) = [play for _name, play in plays(root) if play.get("name") == "Switch the CPU workers"]
-    inventory = {"all": {"vars": {"rollout_serial": 2}, "children": {"cpu_workers": {"hosts": {"a": {}, "b": {}, "c": {}}}}}}
+    workers = {"hosts": {"a": {}, "b": {}, "c": {}}, "vars": {"rollout_serial": 2} if place == "cpu_workers" else {}}
+    more = {"rollout_serial": 2} if place == "all" else {}
+    # The first host of all is none of them.
+    inventory = {"all": {"hosts": {"0": {}}, "vars": more, "children": {"cpu_workers": workers}}}
     (tmp_path / "hosts.json").write_text(json.dumps(inventory))
     # Another play comes first in the flow too.
     empty = {"hosts": "all", "gather_facts": False}
@@ -143,7 +147,8 @@ def test_an_inventory_may_set_how_many_worker_hosts_are_switched_at_a_time(root,
         ("h2", ("--check",), False),
     ],
 )
-def test_the_fleets_lock_is_renewed_where_no_step_does_it(root, tmp_path, hosts, options, renewed):
+@pytest.mark.parametrize("own", [{}, {"rollout_dir": "/elsewhere"}])
+def test_the_fleets_lock_is_renewed_where_no_step_does_it(root, tmp_path, hosts, options, renewed, own):
     store = Store(str(tmp_path / "state"))
     hold.hold(store, "r1", {"user": "alice", "host": "laptop", "action": "rollout"}, [], 77, 0, check=False)
     facts = {
@@ -157,7 +162,8 @@ def test_the_fleets_lock_is_renewed_where_no_step_does_it(root, tmp_path, hosts,
         "rollout_optional": [],
         "rollout_confirm_timeout": 900,
     }
-    groups = {"backend": {"hosts": {"h1": {}}}, "cpu_workers": {"hosts": {"h2": {}}}}
+    # Another host may keep its own state elsewhere.
+    groups = {"backend": {"hosts": {"h1": {}}}, "cpu_workers": {"hosts": {"h2": own}}}
     (tmp_path / "hosts.json").write_text(json.dumps({"all": {"vars": facts, "children": groups}}))
     imports = [{"name": "fleet"}, {"name": "lock", "tasks_from": "renew"}]
     tasks = [{"ansible.builtin.import_role": {**one, "rolespec_validate": False}} for one in imports]

@@ -406,6 +406,18 @@ def test_secrets_are_hidden_in_the_answer(action):
     assert (params["password"], params["secrets"]) == ("canary-1", {"PW": "canary-2", "PIN": 90017})
 
 
+def test_a_short_secret_makes_no_other_name_or_number(action):
+    answer = {
+        "name": "sha-abc1234",
+        "to_pull": 15432000,
+        "clock": 5432,
+        "msg": "port 5432",
+        "preview": {"free": 15432000, "services": [{"service": "db-5432", "new": "sha256:5432"}]},
+    }
+    made = action("release", [answered(**answer)], secrets={"PORT": 5432, "PIN": "1234"})
+    assert run(made) == {**answer, "msg": "port ********"}
+
+
 @pytest.mark.parametrize("secrets", [{}, {"EMPTY": ""}])
 def test_an_empty_secret_hides_nothing(action, secrets):
     made = action("release", [answered(msg="", name="v1")], password="", secrets=secrets)
