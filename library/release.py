@@ -47,7 +47,7 @@ options:
     type: dict
     default: {}
   stacks:
-    description: Stack to the text of its compose file.
+    description: Stack to the text of its compose file. Of a release that is there already the names are enough.
     type: dict
     default: {}
   environment:
@@ -139,7 +139,8 @@ preview:
   description:
     - What the release would change - services (stack, service, action, why, old and new digest, gap in seconds as its last
       restarts had it), to_pull, free (bytes), settled (whether a look at the gates is all that the host needs).
-    - And of which run it is - action, run, release, stable (what the release would replace; empty where nothing).
+    - And of which run it is - action, run, release, stable (what the release would replace; empty where nothing); left, the
+      stacks with containers that are no longer in O(stacks), and their Compose projects.
   type: dict
   returned: when staged, in check mode
 texts:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any, Optional
 
-from ansible.module_utils.rollout import compose, contract, guard, health, machine, net, plan, report, torch_verdict
+from ansible.module_utils.rollout import compose, contract, guard, health, machine, net, plan, report, stage, torch_verdict
 from ansible.module_utils.rollout import ledger as ledgers
 from ansible.module_utils.rollout import lock as locks
 from ansible.module_utils.rollout.engine import Engine
@@ -24,8 +24,8 @@ CONFIRMED = 20
 
 
 def host(store: Store, engine: Engine, application: str, compose: bool = True) -> dict[str, Any]:
-    """Engine facts (`Engine.facts`), the id of the host's present boot, what the ledger says, who is at work, which guard is armed
-    and who would keep one alive.
+    """Engine facts (`Engine.facts`), the id of the host's present boot, what the ledger says, who is at work, which guard is
+    armed and who would keep one alive.
 
     Raises:
         RolloutError: the engine cannot be used, or the ledger is damaged.
@@ -90,6 +90,9 @@ def services(
             rows += _stack(store, engine, application, stack, now, torch_limit_s, torch)
         except RolloutError as error:
             rows.append(_row(stack, "-", now.release, None, [str(error)]))
+    for stack, found in stage.leftover(store, engine, application, stacks).items():
+        told = "belongs to a stack that the inventory does not give to this host any more"
+        rows += [_row(stack, c.service, c.release or "-", c, [told]) for c in found]
     return rows
 
 

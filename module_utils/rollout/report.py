@@ -360,6 +360,14 @@ def before(
     return notes + list(empty)
 
 
+def leftover(host: str, stack: str, project: str) -> str:
+    """The sentence about a stack that the inventory does not have any more."""
+    return (
+        f"{host}: stack {stack} is there still, though the inventory does not give it to this host any more. There, "
+        f"docker compose --project-name {project} down ends it; its volumes stay."
+    )
+
+
 def unlock_screen(tasks: Mapping[str, Result]) -> str:
     """What unlock.yml did.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Iterator, Mapping, Optional
+from typing import TYPE_CHECKING, Any, Collection, Iterator, Mapping, Optional, Sequence
 
 from ansible.module_utils.rollout import compose, contract, env, gpu, net, plan, preview, torch_verdict
 from ansible.module_utils.rollout.engine import Engine, Stack, validate
@@ -69,7 +69,8 @@ def _stage(store: Store, engine: Engine, order: Order, check: bool, phases: Phas
     Returns:
         changed, name (of the release directory), diff, to_pull (compressed bytes), torch (verdict by image); with ``check``
         also preview: release, stable (what it would replace), services (as `preview.rows` has them), to_pull, free (bytes on the
-        engine's disk), settled (whether a look at the gates is all that it needs).
+        engine's disk), settled (whether a look at the gates is all that it needs), left (stacks that nobody asks for any more and
+        their Compose projects).
 
     Raises:
         RolloutError: whatever is wrong; nothing that runs was touched.
@@ -159,11 +160,17 @@ def _stage(store: Store, engine: Engine, order: Order, check: bool, phases: Phas
     return result
 
 
-def restage(store: Store, engine: Engine, name: str, check: bool, login: Login = Login()) -> dict[str, Any]:
+def restage(
+    store: Store, engine: Engine, name: str, check: bool, login: Login = Login(), stacks: Optional[Sequence[str]] = None
+) -> dict[str, Any]:
     """Make sure that a release which is already on the host can be switched to, without a registry if possible.
 
+    Args:
+        stacks: those that the inventory gives to this host; none where that is not known.
+
     Raises:
-        RolloutError: it was edited by hand, or an image is neither here nor in the registry.
+        RolloutError: it was edited by hand, it has a stack more than the inventory, or an image is neither here nor in the
+            registry.
     """
     facts = engine.facts()
     manifest = store.manifest(name)
@@ -172,6 +179,12 @@ def restage(store: Store, engine: Engine, name: str, check: bool, login: Login =
         raise RolloutError(
             f"Release {name} was edited by hand ({', '.join(edited)} in {store.directory(name)}), so it is not what was "
             "proven stable. Restore the files, or choose another release."
+        )
+    more = [] if stacks is None else [stack for stack in manifest["stacks"] if stack not in stacks]
+    if more:
+        raise RolloutError(
+            f"Release {name} has stack {', '.join(more)}, which the inventory does not give to this host any more, so no wave "
+            "would bring it back. Put it into rollout_stacks again (and the host into its group), or choose another release."
         )
     files = {stack: plan.compose_file(stack) for stack in manifest["stacks"]}
     _ahead(store, engine, manifest)
@@ -200,7 +213,7 @@ def restage(store: Store, engine: Engine, name: str, check: bool, login: Login =
         before = store.manifest(stable.name) if stable else {}
         now = image_ids(engine, manifest["images"])
         images = {r: {**image, "id": now.get(r, image["id"])} for r, image in manifest["images"].items()}
-        found = _preview(store, engine, manifest["application"], services, images, before, facts["data"], 0)
+        found = _preview(store, engine, manifest["application"], services, images, before, facts["data"], 0, stacks)
         result["preview"] = {"release": manifest["release"], **found}
     return result
 
@@ -241,6 +254,7 @@ def _preview(
     before: dict[str, Any],
     data: str,
     to_pull: int,
+    stacks: Optional[Sequence[str]] = None,
 ) -> dict[str, Any]:
     ledger, found = store.ledger(), []
     cards = False
@@ -251,7 +265,16 @@ def _preview(
     # A kept GPU service is tried first, and recreated where its container lost its card; an interrupted run may have left more.
     settled = not cards and not ledger.open and not ledger.armed and all(row["action"] == "keep" for row in found)
     stable = ledger.stable.release if ledger.stable else ""
-    return {"services": found, "to_pull": to_pull, "free": store.free_bytes(data), "settled": settled, "stable": stable}
+    facts = {"services": found, "to_pull": to_pull, "free": store.free_bytes(data), "settled": settled, "stable": stable}
+    left = leftover(store, engine, application, services if stacks is None else stacks)
+    return {**facts, "left": {stack: plan.project(application, stack) for stack in left}}
+
+
+def leftover(store: Store, engine: Engine, application: str, stacks: Collection[str]) -> dict[str, list[compose.Container]]:
+    """The stacks that a release had here and ``stacks`` has not, with their containers: no run switches these. None without."""
+    had = sorted({stack for name in store.names() for stack in store.manifest(name)["stacks"]} - set(stacks))
+    found = {stack: engine.containers(plan.project(application, stack)) for stack in had}
+    return {stack: containers for stack, containers in found.items() if containers}
 
 
 @contextlib.contextmanager

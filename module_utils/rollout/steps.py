@@ -91,7 +91,7 @@ def _unlocked(store: Store, run: str, check: bool) -> bool:
 def _stage(store: Store, engine: Engine, params: Params, check: bool) -> dict[str, Any]:
     login = staging.Login(params["registry"], params["username"], params["password"])
     if params["name"]:
-        return _told("rollback", params, staging.restage(store, engine, params["name"], check, login))
+        return _told("rollback", params, staging.restage(store, engine, params["name"], check, login, [*params["stacks"]]))
     order = staging.Order(
         params["application"],
         params["release"],

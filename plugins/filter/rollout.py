@@ -139,6 +139,10 @@ def rollout_notes(
     there = {h: i for h, i in infos.items() if "ledger" in i}
     settled = [(h, hostvars[h].get(name) or {}) for h in hosts for name in ("settle_gates", "settle_confirmed")]
     left = [f"{h}: {sentence}" for h, task in settled for sentence in task.get("left") or []]
+    previews = [(h, (hostvars[h].get("rollout_preview") or {}).get("preview") or {}) for h in hosts]
+    left += [
+        report.leftover(h, stack, project) for h, preview in previews for stack, project in (preview.get("left") or {}).items()
+    ]
     # Where nothing was switched no guard was armed, and there is nothing to say of it.
     switched = any(task and not task.get("skipped") for task in (hostvars[h].get("switch_done") for h in hosts))
     return report.before(there, taken, inventory.empty_waves(stacks, groups), float(timeout) if switched else 0.0) + left

@@ -5,7 +5,7 @@ import json
 from dataclasses import replace
 
 import pytest
-from ansible.module_utils.rollout import compose, contract, gpu, net, settle, stage, torch_verdict
+from ansible.module_utils.rollout import compose, contract, gpu, net, observe, settle, stage, torch_verdict
 from ansible.module_utils.rollout.compose import NOWHERE
 from ansible.module_utils.rollout.engine import Stack
 from ansible.module_utils.rollout.errors import RolloutError
@@ -331,6 +331,44 @@ def test_restage(host):
         "diff": [],
     }
     assert host.engine.touched == []
+
+
+EXTRA = {"core": text_of("sha-aaaaaaa", ("web",)), "extra": text_of("sha-aaaaaaa", ("job",), database=False)}
+
+
+def extended(host):
+    """A stable release with two stacks, and one behind it that has one of them."""
+    name = put(host, order("a", stacks=EXTRA))["name"]
+    for stack in EXTRA:
+        host.switch(name, "run-a", stack).switch(False)
+    settle.confirm(host.store, host.engine, name, "run-a", "rollout", 5, False)
+    host.rollout("b")
+
+
+def test_a_stack_that_is_asked_for_no_more_is_told_as_long_as_it_is_there(host):
+    extended(host)
+    preview = put(host, order("c"), check=True)["preview"]
+    assert preview["left"] == {"extra": "app-extra"}
+    assert put(host, order("c", stacks=EXTRA), check=True)["preview"]["left"] == {}
+    row = next(r for r in observe.services(host.store, host.engine, "app", ["core"]) if r["stack"] == "extra")
+    assert (row["service"], row["release"]) == ("job", "sha-aaaaaaa")
+    assert row["drift"] == ["belongs to a stack that the inventory does not give to this host any more"]
+    host.engine.made = [made for made in host.engine.made if not made["Name"].startswith("/app-extra")]
+    assert put(host, order("c"), check=True)["preview"]["left"] == {}
+    assert all(r["stack"] == "core" for r in observe.services(host.store, host.engine, "app", ["core"]))
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_a_release_with_a_stack_more_than_the_inventory_is_refused(host, check):
+    extended(host)
+    with pytest.raises(RolloutError) as error:
+        stage.restage(host.store, host.engine, "sha-aaaaaaa", check, stacks=["core"])
+    assert str(error.value) == (
+        "Release sha-aaaaaaa has stack extra, which the inventory does not give to this host any more, so no wave would bring it back. "
+        "Put it into rollout_stacks again (and the host into its group), or choose another release."
+    )
+    # A stack that the release does not have is taken away, and comes back with the next rollout.
+    assert stage.restage(host.store, host.engine, "sha-bbbbbbb", check, stacks=["core", "extra"])["name"] == "sha-bbbbbbb"
 
 
 def test_what_is_there_whole_and_was_stable_is_ready_and_settled_where_it_runs(host):

@@ -144,6 +144,11 @@ def test_notes(filters):
     hostvars["h1"]["settle_confirmed"] = {"left": ["Old releases are still there: no room."]}
     after = filters["rollout_notes"](["h1", "h2", "h3"], hostvars, STACKS, {"backend": ["h1"]}, "900")
     assert after == [*notes, "h1: Old releases are still there: no room."]
+    hostvars["h1"]["rollout_preview"] = {"preview": {"left": {"extra": "app-extra"}}}
+    assert filters["rollout_notes"](["h1"], hostvars, STACKS, {"backend": ["h1"]}, "900")[-1] == (
+        "h1: stack extra is there still, though the inventory does not give it to this host any more. There, docker compose "
+        "--project-name app-extra down ends it; its volumes stay."
+    )
 
 
 def test_unlocked(filters):
