@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 _LEDGERS: dict[Path, tuple[int, bytes, ledgers.Ledger]] = {}
 _NOTHING = (0, b"", ledgers.Ledger())
 _LAST = 512
+# What a release.json says at least.
+_MANIFEST = {"release": str, "name": str, "application": str, "images": dict, "stacks": list, "files": dict}
 
 
 def sha256(text: str) -> str:
@@ -45,8 +47,11 @@ def write_atomic(path: Path, content: Union[str, bytes], mode: int = 0o600) -> N
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as error:
         os.unlink(temporary)
+        if isinstance(error, OSError):
+            # A full disk does not say which file it had no room for.
+            error.filename = str(path)
         raise
     sync_directory(path.parent)
 
@@ -84,6 +89,7 @@ class Store:
         self.guard = self.root / "guard.pyz"
         self.armed = self.root / "guard.armed"
         self.progress = self.root / "progress.json"
+        self._progress_aside = self.progress.with_suffix(".new")
         self._run: Optional[str] = None
         self._appending = threading.Lock()
         self._halted: Optional[threading.Event] = None
@@ -196,8 +202,9 @@ class Store:
                 yield
             finally:
                 self._run = None
-                with contextlib.suppress(OSError):
-                    self.progress.unlink()
+                for file in (self.progress, self._progress_aside):
+                    with contextlib.suppress(OSError):
+                        file.unlink()
 
     def halting(self, halted: threading.Event) -> Store:
         """This one in the same step, for a part of it that is to end at its next `fence` once ``halted`` is set."""
@@ -214,10 +221,9 @@ class Store:
         if self._run is None or (about == self._about and 0 <= now - self._told < 0.5):
             return
         self._told, self._about = now, about
-        aside = self.progress.with_suffix(".new")
         with contextlib.suppress(OSError):
-            aside.write_text(json.dumps({"run": self._run, **facts}), encoding="utf-8")
-            os.replace(aside, self.progress)
+            self._progress_aside.write_text(json.dumps({"run": self._run, **facts}), encoding="utf-8")
+            os.replace(self._progress_aside, self.progress)
 
     def fence(self, run: str = "") -> None:
         """Stop a step whose run lost the lock meanwhile: that of the present step, if any, or ``run``.
@@ -307,13 +313,17 @@ class Store:
         """
         path = self.directory(name) / "release.json"
         try:
-            return dict(json.loads(path.read_text(encoding="utf-8")))
+            found = json.loads(path.read_text(encoding="utf-8"))
+            lacks = [k for k, kind in _MANIFEST.items() if not isinstance(found, dict) or not isinstance(found.get(k), kind)]
+            why = f"it lacks {', '.join(lacks)}" if lacks else ""
         except (OSError, ValueError) as error:
-            why = error.strerror if isinstance(error, OSError) else f"it is no JSON: {error}"
+            why = str(error.strerror) if isinstance(error, OSError) else f"it is no JSON: {error}"
+        if why:
             raise RolloutError(
-                f"Release {name} is incomplete: {path} cannot be read ({why}). Choose another release, or move its directory "
-                "away and roll it out again."
-            ) from error
+                f"Release {name} is incomplete: {path} cannot be read ({why}). Roll that release out again, which stages it anew "
+                "beside this, or choose another one."
+            )
+        return dict(found)
 
     def servers(self, stack: str, service: str) -> Optional[str]:
         """The file that says to which container a start-first service's proxy sends requests; None where there is none."""
@@ -341,6 +351,22 @@ class Store:
         try:
             # Without those that power loss left half-written or half-removed: their names begin with a dot.
             return sorted(p.name for p in self.releases.iterdir() if p.name[0] != "." and (p / "release.json").is_file())
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+
+    def whole(self) -> list[str]:
+        """Those of `names` whose release.json can be read."""
+        found = []
+        for name in self.names():
+            with contextlib.suppress(RolloutError):
+                self.manifest(name)
+                found.append(name)
+        return found
+
+    def taken(self) -> list[str]:
+        """Names that no further release may have: damaged ones too, whose files may be somebody's."""
+        try:
+            return sorted(p.name for p in self.releases.iterdir() if p.name[0] != ".")
         except (FileNotFoundError, NotADirectoryError):
             return []
 

@@ -200,7 +200,7 @@ def same_machine(engines: Mapping[str, tuple[str, str]]) -> str:
 def empty_waves(stacks: Mapping[str, Mapping[str, Any]], groups: Mapping[str, Any]) -> list[str]:
     """A sentence for each wave that has stacks but no host."""
     return [
-        f"Wave {wave} has no host, so it is skipped: {', '.join(names)} runs nowhere."
+        f"Wave {wave} has no host, so it is skipped: {', '.join(names)} is rolled out nowhere."
         for wave in WAVES
         if not groups.get(wave) and (names := [n for n, s in stacks.items() if s["wave"] == wave])
     ]

@@ -235,7 +235,7 @@ def rollback_target(histories: dict[str, Ledger], first: str, tag: Optional[str]
         if not found:
             raise RolloutError(
                 f"{tag} is not a stable release of host {first}, so it cannot be rolled back to. Stable releases "
-                f"there: {exist}. A release that never ran there comes by rollout.yml."
+                f"there: {exist}. Any other one comes by rollout.yml, also one whose files rollout_keep has removed."
             )
         goal = found[-1]
     elif mine.stable and any(ledger.open for ledger in histories.values()):

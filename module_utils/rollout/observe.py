@@ -77,12 +77,19 @@ def services(
         stack, service, release (that its container is of), digest, health, since, torch, verdict (of the torch check; None where
         it did not run), drift (list of sentences).
     """
-    now = store.ledger().stable
+    now, fault = store.ledger().stable, ""
     rows: list[dict[str, Any]] = []
+    try:
+        if now:
+            store.manifest(now.name)
+    except RolloutError as error:
+        fault = str(error)
+        rows.append(_row("-", "-", "-", None, [fault]))
     for stack in stacks:
-        if now is None:
+        if now is None or fault:
             found = engine.containers(plan.project(application, stack))
-            rows += [_row(stack, c.service, "-", c, [f"{c.service} runs, but the ledger knows no stable release"]) for c in found]
+            unknown = [] if fault else ["runs, but the ledger knows no stable release"]
+            rows += [_row(stack, c.service, c.release or "-", c, [f"{c.service} {why}" for why in unknown]) for c in found]
             if not found:
                 rows.append(_row(stack, "-", "-", None, []))
             continue

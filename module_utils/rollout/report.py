@@ -115,7 +115,7 @@ def _faults(results: Mapping[str, Result], log: bool = True) -> list[str]:
     """Each fault once, with all its hosts; that of another host is not repeated for each host that saw it."""
     hosts: dict[tuple[bool, str], list[str]] = {}
     for result in results.values():
-        for key in ("fault", "revert_fault"):
+        for key in ("fault", "guarded", "revert_fault"):
             fault = result.get(key)
             if fault:
                 known = hosts.setdefault((key == "revert_fault", _fault(fault, log)), [])
@@ -189,24 +189,31 @@ def pairs(releases: Mapping[str, str]) -> str:
     return " with ".join(f"{'an unknown one' if r == '?' else r} ({', '.join(hosts)})" for r, hosts in by_release.items())
 
 
+def _blamed(results: Mapping[str, Result]) -> bool:
+    """Whether the release may have failed: a gate of its own did, or a host is lost. Not a disk, or the engine."""
+    faults = [r["fault"] for r in results.values() if r.get("fault")]
+    return not faults or any(f.get("gate") not in (None, "guard") or f["phase"] == LOST for f in faults)
+
+
 def _head(word: str, release: str, results: Mapping[str, Result], run: Mapping[str, Any]) -> str:
     hosts = f"{len(results)} host{'s' if len(results) != 1 else ''}"
     reached = [r for r in results.values() if not r.get("lost")]
     old = ", ".join(sorted({str(r["stable"]) for r in reached if r.get("stable")}))
     first = any(not r.get("stable") for r in results.values())
+    failed_so = "did not pass" if _blamed(results) else "could not be rolled out"
     return (
         f"{run['action'].upper()} {word.upper()}: "
         + {
             SUCCEEDED: f"{release} runs on {hosts}, every gate held.",
             UNCHANGED: f"{release} runs on {hosts} already. Nothing was restarted.",
             REFUSED: f"{UNTOUCHED}.",
-            REVERTED: f"{release} did not pass. "
+            REVERTED: f"{release} {failed_so}. "
             + (
                 "It was taken away; there was no stable release to go back to."
                 if first and not old
                 else f"{old} runs again, and its gates hold."
             ),
-            REVERT_FAILED: f"{release} did not pass, and the way back failed too. Somebody must look at the hosts below.",
+            REVERT_FAILED: f"{release} {failed_so}, and the way back failed too. Somebody must look at the hosts below.",
             UNKNOWN: "this run lost its lock, to another run or to somebody who unlocked it, and stopped where it was."
             if taken(results)
             else "a host was lost, so what runs there is not known. The others "
@@ -246,10 +253,13 @@ def _next(word: str, results: Mapping[str, Result], run: Mapping[str, Any]) -> s
     old = next((r["stable"] for r in results.values() if r.get("stable") not in (None, run.get("release"))), None)
     if word == SUCCEEDED and old:
         return f"Run {run['run']}. To go back: ansible-playbook rollback.yml -e {choice(old)}"
+    if word == SUCCEEDED and any(r.get("variant") for r in results.values()):
+        # It has the same name.
+        return f"Run {run['run']}. To go back: ansible-playbook rollback.yml"
     if word == UNKNOWN and taken(results):
         return f"Run {run['run']}. Who is at work, and what runs: ansible-playbook status.yml. If nobody is, roll out again."
     return f"Run {run['run']}." + {
-        REVERTED: " Mend the release and roll out again; nothing else is needed.",
+        REVERTED: f" {'Mend the release' if _blamed(results) else 'See to that'} and roll out again; nothing else is needed.",
         REVERT_FAILED: " Then: ansible-playbook status.yml",
         UNKNOWN: " When it is back: ansible-playbook status.yml, then roll out again.",
     }.get(word, "")

@@ -71,6 +71,9 @@ def with_fault(result: Result, phase: str, host: str, failed: Any) -> dict[str, 
     # A host that went back by itself is not one on which the revert failed.
     key = "revert_fault" if phase == "revert" and not one.get("fenced") else "fault"
     found = {**result, key: result.get(key) or fault, **({"out": True} if one.get("fenced") else {})}
+    if one.get("fenced") == "guard" and result.get("fault"):
+        # It does not hide what the guard did.
+        found["guarded"] = result.get("guarded") or {"phase": phase, "host": host, "msg": fault["msg"]}
     if one.get("unproven"):
         # What it went back to did not pass there.
         found["revert_fault"] = result.get("revert_fault") or {"phase": "revert", "host": host, "msg": str(one["unproven"])}
@@ -160,8 +163,14 @@ def with_staged(
         return with_fault(result, "stage", name, staged)
     ledger = host.get("ledger") or {}
     stable = ledger.get("stable") or {}
+    # The same release with other content.
+    same = stable.get("release") == (preview.get("preview") or {}).get("release") and stable.get("name") not in (
+        None,
+        staged["name"],
+    )
     return {
         **result,
+        **({"variant": True} if same else {}),
         "name": staged["name"],
         "staged": bool(staged.get("changed")),
         "settled": bool((preview.get("preview") or {}).get("settled")),

@@ -162,7 +162,7 @@ def _services(
 def _faults(results: Mapping[str, Mapping[str, Any]]) -> list[dict[str, str]]:
     found: list[dict[str, str]] = []
     for result in results.values():
-        for key in ("fault", "revert_fault"):
+        for key in ("fault", "guarded", "revert_fault"):
             fault = {k: str(result[key][k]) for k in _FAULT if result[key].get(k)} if result.get(key) else None
             if fault and fault not in found:
                 found.append(fault)

@@ -79,14 +79,17 @@ def prune(store: Store, engine: Engine, run: str, keep: int, needed_yet: set[str
         old = [name for name in store.names() if name not in retained]
         needed = {reference for name in retained & set(store.names()) for reference in _references(store.manifest(name))}
         for name in old:
-            foreign = store.foreign(name)
+            try:
+                manifest, foreign = store.manifest(name), store.foreign(name)
+            except RolloutError as error:
+                left.append(f"Old release {name} stays: {error}")
+                continue
             if foreign:
                 left.append(
                     f"Old release {name} stays: {store.directory(name)} holds {', '.join(foreign)}, which no rollout wrote. Move "
                     "that to a place of its own, and use an absolute path or a named volume."
                 )
                 continue
-            manifest = store.manifest(name)
             store.append("removed", run, name=name, release=manifest["release"])
             for reference in _references(manifest):
                 if reference not in needed:

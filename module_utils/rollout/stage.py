@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Collection, Iterator, Mapping, Optional, Sequence
 
 from ansible.module_utils.rollout import compose, contract, env, gpu, net, plan, preview, torch_verdict
+from ansible.module_utils.rollout import ledger as ledgers
 from ansible.module_utils.rollout.engine import Engine, Stack, validate
 from ansible.module_utils.rollout.errors import RolloutError
 from ansible.module_utils.rollout.files import Store
@@ -98,10 +99,13 @@ def _stage(store: Store, engine: Engine, order: Order, check: bool, phases: Phas
     host = require_gpu_host(engine, services)
 
     content: dict[str, Any] = {**files, "images": {r: i["digest"] for r, i in order.images.items()}}
-    name, there = plan.variant(order.release, {n: _content(store, n) for n in store.names()}, content)
+    known = {n: _content(store, n) for n in store.whole()}
+    name, there = plan.variant(order.release, {n: known.get(n, {}) for n in store.taken()}, content)
     ledger = store.ledger()
     before = ledger.stable.name if ledger.stable else None
-    manifest = store.manifest(before) if before else {}
+    manifest = _manifest(store, before)
+    if ledger.stable and ledger.stable.release != order.release:
+        _require_way_back(store, engine, ledger.stable, order, check)
     old = {f: store.read(str(before), f) for f in manifest.get("files", {})}
     # Those of the release before too: a secret that is no longer asked for is still one.
     secret = {*order.secrets, *manifest.get("secrets", [])}
@@ -210,7 +214,7 @@ def restage(
     result: dict[str, Any] = {"name": name, "changed": changed, "ready": not changed, "to_pull": 0, "torch": {}, "diff": []}
     if check:
         stable = store.ledger().stable
-        before = store.manifest(stable.name) if stable else {}
+        before = _manifest(store, stable.name if stable else None)
         now = image_ids(engine, manifest["images"])
         images = {r: {**image, "id": now.get(r, image["id"])} for r, image in manifest["images"].items()}
         found = _preview(store, engine, manifest["application"], services, images, before, facts["data"], 0, stacks)
@@ -258,7 +262,8 @@ def _preview(
 ) -> dict[str, Any]:
     ledger, found = store.ledger(), []
     cards = False
-    for stack, wanted in services.items():
+    # What the release has no more, and the inventory has, goes.
+    for stack, wanted in {**services, **{stack: [] for stack in stacks or () if stack not in services}}.items():
         cards = cards or any(s.torch and s.torch.on_gpu for s in wanted)
         running = engine.containers(plan.project(application, stack))
         found += preview.rows(stack, wanted, running, images, before.get("images", {}), ledger.took, store.active(stack, wanted))
@@ -272,7 +277,7 @@ def _preview(
 
 def leftover(store: Store, engine: Engine, application: str, stacks: Collection[str]) -> dict[str, list[compose.Container]]:
     """The stacks that a release had here and ``stacks`` has not, with their containers: no run switches these. None without."""
-    had = sorted({stack for name in store.names() for stack in store.manifest(name)["stacks"]} - set(stacks))
+    had = sorted({stack for name in store.whole() for stack in store.manifest(name)["stacks"]} - set(stacks))
     found = {stack: engine.containers(plan.project(application, stack)) for stack in had}
     return {stack: containers for stack, containers in found.items() if containers}
 
@@ -370,6 +375,39 @@ def prove(
                     torch=verdict,
                 )
     return {f"{repository} ({expected.flavour})": verdict for (repository, expected), verdict in verdicts.items()}
+
+
+def _manifest(store: Store, name: Optional[str]) -> dict[str, Any]:
+    """That of the stable release, for what is only told; empty where there is none, or it cannot be read."""
+    try:
+        return store.manifest(name) if name else {}
+    except RolloutError:
+        return {}
+
+
+def _require_way_back(store: Store, engine: Engine, stable: ledgers.Stable, order: Order, check: bool) -> None:
+    """Refuse to leave a stable release that the run, or the guard, could not bring back. An image that is gone is got again.
+
+    Raises:
+        RolloutError: says why not.
+    """
+    try:
+        manifest, edited = store.manifest(stable.name), store.edited(stable.name)
+        why = f"{', '.join(edited)} in {store.directory(stable.name)} was edited by hand, or is gone" if edited else ""
+        if not why and not check:
+            gone = {r: i for r, i in manifest["images"].items() if not engine.image(f"{r}@{i['digest']}")}
+            if gone:
+                with session(store, engine, order.login) as logged_in:
+                    pull(store, logged_in, stable.release, gone, {}, Phases())
+    except RolloutError as error:
+        why = str(error).rstrip(".")
+    if why:
+        typed = f"sha={stable.release[4:]}" if stable.release.startswith("sha-") else f"tag={stable.release}"
+        raise RolloutError(
+            f"Stable release {stable.name} could not be brought back, should {order.release} fail: {why}. Roll it out first "
+            f"(ansible-playbook rollout.yml -e {typed}), which stages it anew; or move {store.path} away, and there is no way "
+            "back."
+        )
 
 
 def _content(store: Store, name: str) -> dict[str, Any]:

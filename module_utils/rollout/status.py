@@ -75,21 +75,32 @@ def advice(hosts: Hosts) -> list[str]:
         for sentence in (sentence for row in info.get("services", []) for sentence in row["drift"]):
             if sentence.startswith("not healthy"):
                 said["Why a service is not healthy is in its log: docker logs --tail 50 CONTAINER, on its host."] = None
+            elif not stable:
+                said[f"No release is stable here yet: {again}"] = None
             elif not sentence.startswith("torch: "):
                 said[f"What was changed by hand stays until you roll out again: {again}"] = None
     return list(said)
 
 
 def history(hosts: Hosts) -> list[dict[str, Any]]:
-    """Which releases became stable, newest first: release, at, action, run, hosts.
+    """Which releases became stable, newest first: release, at, action, run, hosts, kept (whether a rollback finds its files).
 
     What one run confirmed on several hosts is one entry. Hosts share no order but that of the wall clock; it is for people.
     """
     entries: dict[tuple[str, str], dict[str, Any]] = {}
     for host, info in observed(hosts).items():
         for one in reversed(info["ledger"].get("confirmed", [])):
-            facts = {"release": one["release"], "at": one["at"], "action": one["action"], "run": one["run"], "hosts": []}
-            entries.setdefault((one["run"], one["release"]), facts)["hosts"].append(host)
+            facts = {
+                "release": one["release"],
+                "at": one["at"],
+                "action": one["action"],
+                "run": one["run"],
+                "hosts": [],
+                "kept": False,
+            }
+            entry = entries.setdefault((one["run"], one["release"]), facts)
+            entry["hosts"].append(host)
+            entry["kept"] = entry["kept"] or one["name"] in {known["name"] for known in info["ledger"].get("known", [])}
     return sorted(entries.values(), key=lambda entry: str(entry["at"]), reverse=True)
 
 
@@ -156,7 +167,8 @@ def _history(hosts: Hosts) -> str:
     for entry in entries[:SHOWN]:
         hosts_of = "" if set(entry["hosts"]) == everywhere else ", ".join(entry["hosts"])
         at = str(entry["at"]).replace("T", " ")[:16]
-        rows.append(["", at, entry["release"], entry["action"], entry["run"], hosts_of])
+        release = entry["release"] + ("" if entry["kept"] else " (removed)")
+        rows.append(["", at, release, entry["action"], entry["run"], hosts_of])
     return (
         "Stable releases, newest first:\n" + table(["", "SINCE (UTC)", "RELEASE", "BY", "RUN", "ONLY ON"], rows) if rows else ""
     )

@@ -12,7 +12,7 @@ from story import held
 def base(tmp_path):
     store = Store(str(tmp_path / "state"))
     store.require_writable()
-    store.write_release("v1", {}, {"release": "v1", "images": {}, "stacks": []})
+    store.write_release("v1", {}, {"release": "v1", "name": "v1", "application": "app", "images": {}, "stacks": []})
     held(store, "r1")
     return {"root": str(store.root), "application": "app", "run": "r1", "stack": "core", "name": "v1"}
 

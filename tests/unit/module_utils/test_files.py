@@ -19,6 +19,8 @@ from ansible.module_utils.rollout.errors import RolloutError
 from ansible.module_utils.rollout.files import Store, write_atomic
 from story import held
 
+MANIFEST = {"release": "a", "name": "a", "application": "app", "images": {}, "stacks": []}
+
 
 @pytest.fixture
 def store(tmp_path):
@@ -170,7 +172,7 @@ def test_require_writable_leaves_nothing(store):
 
 
 def test_write_release_and_read_it_back(store):
-    store.write_release("a", {".env": 'X="é\r"\n', "f.yml": "a: 1\r\n"}, {"release": "a"})
+    store.write_release("a", {".env": 'X="é\r"\n', "f.yml": "a: 1\r\n"}, MANIFEST)
     assert store.names() == ["a"]
     assert store.read("a", "f.yml") == "a: 1\r\n"
     assert store.read("a", "g.yml") is None
@@ -181,7 +183,7 @@ def test_write_release_and_read_it_back(store):
 
 
 def test_edited_names_changed_and_lost_files(store):
-    store.write_release("a", {"x": "1", "y": "2", "z": "3"}, {})
+    store.write_release("a", {"x": "1", "y": "2", "z": "3"}, MANIFEST)
     (store.directory("a") / "x").write_text("1\n")
     (store.directory("a") / "z").unlink()
     assert store.edited("a") == ["x", "z"]
@@ -195,7 +197,7 @@ def test_write_release_is_whole_or_not_at_all(store, monkeypatch):
 
     monkeypatch.setattr(files, "write_atomic", fail)
     with pytest.raises(RolloutError) as error:
-        store.write_release("a", {"x": "1"}, {})
+        store.write_release("a", {"x": "1"}, MANIFEST)
     assert str(error.value) == f"Release a cannot be written to {store.releases}: No space left on device."
     assert list(store.releases.iterdir()) == []
     assert store.names() == []
@@ -208,16 +210,49 @@ def test_a_release_that_is_incomplete_does_not_count_and_is_a_sentence(store):
         store.manifest("a")
 
 
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("{", "it is no JSON: Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"),
+        ("[]", "it lacks release, name, application, images, stacks, files"),
+        ("{}", "it lacks release, name, application, images, stacks, files"),
+        (json.dumps({**MANIFEST, "files": []}), "it lacks files"),
+    ],
+)
+def test_a_release_whose_document_is_damaged_is_a_sentence_and_its_name_stays_taken(store, text, why):
+    store.write_release("a", {"x": "1"}, MANIFEST)
+    store.write_release("b", {"x": "1"}, MANIFEST)
+    (store.directory("a") / "release.json").write_text(text)
+    with pytest.raises(RolloutError) as error:
+        store.manifest("a")
+    assert str(error.value) == (
+        f"Release a is incomplete: {store.directory('a')}/release.json cannot be read ({why}). Roll that release out again, which "
+        "stages it anew beside this, or choose another one."
+    )
+    assert (store.names(), store.whole(), store.taken()) == (["a", "b"], ["b"], ["a", "b"])
+
+
+def test_a_disk_that_is_full_says_for_which_file(tmp_path, monkeypatch):
+    def full(_fd):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(files.os, "fsync", full)
+    with pytest.raises(OSError, match="No space left") as error:
+        write_atomic(tmp_path / "x", "text")
+    assert error.value.filename == str(tmp_path / "x")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_release_that_is_incomplete_is_written_anew(store):
     (store.releases / "a").mkdir()
     (store.releases / "a" / "left").write_text("")
-    store.write_release("a", {"x": "1"}, {})
+    store.write_release("a", {"x": "1"}, MANIFEST)
     assert store.edited("a") == []
     assert store.read("a", "left") is None
 
 
 def test_a_release_is_removed_at_once_or_not_at_all(store, monkeypatch):
-    store.write_release("a", {"x": "1"}, {})
+    store.write_release("a", {"x": "1"}, MANIFEST)
     monkeypatch.setattr(files.shutil, "rmtree", lambda *a, **o: None)
     store.remove("a")
     assert store.names() == []
@@ -225,7 +260,7 @@ def test_a_release_is_removed_at_once_or_not_at_all(store, monkeypatch):
 
 
 def test_removed_is_gone(store):
-    store.write_release("a", {"x": "1"}, {})
+    store.write_release("a", {"x": "1"}, MANIFEST)
     store.remove("a")
     assert list(store.releases.iterdir()) == []
 
@@ -254,7 +289,7 @@ def test_what_power_loss_left_is_no_release_and_goes_at_the_next_write(store):
     left.mkdir()
     (left / "release.json").write_text("{}")
     assert store.names() == []
-    store.write_release("b", {}, {})
+    store.write_release("b", {}, MANIFEST)
     assert [p.name for p in store.releases.iterdir()] == ["b"]
 
 

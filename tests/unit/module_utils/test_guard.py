@@ -43,7 +43,7 @@ def store(tmp_path):
     """A host with one empty release and the lock of RUN."""
     found = Store(str(tmp_path / "state"))
     found.require_writable()
-    found.write_release("v1", {}, {"release": "v1", "images": {}, "stacks": []})
+    found.write_release("v1", {}, {"release": "v1", "name": "v1", "application": "app", "images": {}, "stacks": []})
     held(found, RUN)
     return found
 

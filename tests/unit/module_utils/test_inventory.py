@@ -179,10 +179,10 @@ def test_one_machine_with_two_names(engines, sentence):
 
 
 def test_empty_waves():
-    assert empty_waves(STACKS, GROUPS) == ["Wave gpu_workers has no host, so it is skipped: gpu runs nowhere."]
+    assert empty_waves(STACKS, GROUPS) == ["Wave gpu_workers has no host, so it is skipped: gpu is rolled out nowhere."]
     assert empty_waves(STACKS, {"backend": ["h"]}) == [
-        "Wave cpu_workers has no host, so it is skipped: cpu runs nowhere.",
-        "Wave gpu_workers has no host, so it is skipped: gpu runs nowhere.",
+        "Wave cpu_workers has no host, so it is skipped: cpu is rolled out nowhere.",
+        "Wave gpu_workers has no host, so it is skipped: gpu is rolled out nowhere.",
     ]
     assert empty_waves({"core": STACKS["core"]}, {"backend": ["h"]}) == []
 

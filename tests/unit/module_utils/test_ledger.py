@@ -326,7 +326,8 @@ def test_rollback_to_what_never_was_stable_is_refused():
         ledger.rollback_target(fleet(), "core", "sha-eeeeeee")
     assert str(error.value) == (
         "sha-eeeeeee is not a stable release of host core, so it cannot be rolled back to. Stable releases there: "
-        "sha-ccccccc (the present one), sha-bbbbbbb, sha-aaaaaaa. A release that never ran there comes by rollout.yml."
+        "sha-ccccccc (the present one), sha-bbbbbbb, sha-aaaaaaa. Any other one comes by rollout.yml, also one whose "
+        "files rollout_keep has removed."
     )
 
 

@@ -184,7 +184,10 @@ def test_without_a_stable_release_what_runs_is_drift(host):
 def test_a_release_that_is_gone_is_a_sentence(host):
     host.rollout("a")
     host.store.remove("sha-aaaaaaa")
-    assert rows(host)["-"]["drift"][0].startswith("Release sha-aaaaaaa is incomplete")
+    found = rows(host)
+    assert found["-"]["drift"][0].startswith("Release sha-aaaaaaa is incomplete")
+    # What runs is there to be seen all the same.
+    assert (found["web"]["release"], found["web"]["health"], found["web"]["drift"]) == ("sha-aaaaaaa", "running", [])
 
 
 @pytest.mark.parametrize(

@@ -98,13 +98,42 @@ def test_verdict(results, lost, word):
             ],
         ),
         (
+            # A full disk, a killed step: the release may be well.
+            {"h1": REVERTED},
+            [],
+            {},
+            [
+                "ROLLOUT REVERTED: sha-bbbbbbb could not be rolled out. sha-aaaaaaa runs again, and its gates hold.",
+                "Run r1. See to that and roll out again; nothing else is needed.",
+            ],
+        ),
+        (
+            {
+                "h1": {
+                    **OK,
+                    "fault": fault("switch", gate="health"),
+                    "guarded": {"phase": "revert", "host": "h1", "msg": "The guard of this host acted."},
+                }
+            },
+            [],
+            {},
+            ["ROLLOUT REVERTED: sha-bbbbbbb did not pass.", "On host h1: The guard of this host acted."],
+        ),
+        (
+            # Its predecessor has the same name.
+            {"h1": {**OK, "stable": "sha-bbbbbbb", "variant": True}},
+            [],
+            {},
+            ["Run r1. To go back: ansible-playbook rollback.yml"],
+        ),
+        (
             {"h1": {**REVERTED, "stable": None}},
             [],
             {},
             ["It was taken away; there was no stable release to go back to."],
         ),
         (
-            {"h1": {**REVERTED, "revert_fault": fault("revert")}},
+            {"h1": {**OK, "fault": fault("switch", gate="health"), "revert_fault": fault("revert")}},
             [],
             {},
             [

@@ -93,6 +93,13 @@ def test_a_guard_that_proved_nothing_is_a_way_back_that_failed(phase):
     assert found["out"]
 
 
+def test_what_the_guard_did_is_told_beside_what_the_run_saw_first():
+    first = {"fault": fault("switch", gate="health")}
+    found = results.with_fault(first, "revert", "h1", {"failed": True, "msg": "The guard acted.", "fenced": "guard"})
+    assert found == {**first, "guarded": {"phase": "revert", "host": "h1", "msg": "The guard acted."}, "out": True}
+    assert results.with_fault(first, "revert", "h1", {"failed": True, "msg": "x", "fenced": "run"}) == {**first, "out": True}
+
+
 @pytest.mark.parametrize("fenced", ["run", "guard"])
 @pytest.mark.parametrize("phase", ["switch", "settle", "revert"])
 def test_a_host_that_is_fenced_is_out_and_its_revert_did_not_fail(phase, fenced):

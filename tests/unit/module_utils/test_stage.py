@@ -438,6 +438,81 @@ def test_restage_refuses_what_is_nowhere(host):
     )
 
 
+def spoil(host, name, how):
+    directory = host.store.directory(name)
+    if how == "edited":
+        (directory / "docker-compose.core.yml").write_text("services: {}")
+    elif how == "gone":
+        (directory / "docker-compose.core.yml").unlink()
+    elif how == "torn":
+        (directory / "release.json").write_text("{")
+    else:
+        directory.rename(directory.parent / ".away")
+
+
+@pytest.mark.parametrize("check", [True, False])
+@pytest.mark.parametrize("how", ["edited", "gone", "torn", "moved"])
+def test_a_stable_release_that_could_not_be_brought_back_is_not_left(host, how, check):
+    host.rollout("a")
+    spoil(host, "sha-aaaaaaa", how)
+    host.engine.calls = []
+    said = refused(host, order("b"), check)
+    assert said.startswith("Stable release sha-aaaaaaa could not be brought back, should sha-bbbbbbb fail: ")
+    assert said.endswith(
+        ". Roll it out first (ansible-playbook rollout.yml -e sha=aaaaaaa), which stages it anew; or move "
+        f"{host.store.path} away, and there is no way back."
+    )
+    assert host.engine.touched == []
+    # And that works, beside what is there.
+    again = host.rollout("a")
+    assert again["changed"]
+    assert host.store.ledger().stable.name == ("sha-aaaaaaa" if how == "moved" else "sha-aaaaaaa.2")
+    host.rollout("b")
+    assert how == "moved" or host.store.directory("sha-aaaaaaa").exists()
+
+
+def test_an_image_of_the_stable_release_that_is_gone_is_pulled_again(host):
+    host.rollout("a")
+    del host.engine.images[f"{JOB}@{digest('a')}"]
+    put(host, order("b"), check=True)
+    assert f"{JOB}@{digest('a')}" not in host.engine.images
+    put(host, order("b"))
+    assert f"{JOB}@{digest('a')}" in host.engine.images
+    del host.engine.images[f"{JOB}@{digest('a')}"]
+    host.engine.fail = {f"pull {JOB}@{digest('a')}": "manifest unknown"}
+    assert "could not be brought back, should sha-bbbbbbb fail: Image r/job@" in refused(host, order("b"))
+
+
+def test_a_damaged_release_that_nobody_needs_is_only_told_of(host):
+    for letter in "abcd":
+        host.rollout(letter)
+    spoil(host, "sha-aaaaaaa", "torn")
+    done = host.rollout("e", keep=2)
+    assert done["removed"] == ["sha-bbbbbbb", "sha-ccccccc"]
+    (left,) = done["left"]
+    assert left.startswith("Old release sha-aaaaaaa stays: Release sha-aaaaaaa is incomplete: ")
+
+
+def test_back_from_a_damaged_release(host):
+    host.rollout("a")
+    host.rollout("b")
+    spoil(host, "sha-bbbbbbb", "torn")
+    assert stage.restage(host.store, host.engine, "sha-aaaaaaa", True)["preview"]["services"]
+    assert stage.restage(host.store, host.engine, "sha-aaaaaaa", False)["name"] == "sha-aaaaaaa"
+
+
+def test_what_the_target_of_a_rollback_does_not_have_goes(host):
+    extended(host)
+    for stack in EXTRA:
+        host.switch(put(host, order("c", stacks=EXTRA))["name"], "run-c", stack).switch(False)
+    preview = stage.restage(host.store, host.engine, "sha-bbbbbbb", True, stacks=["core", "extra"])["preview"]
+    assert {(r["stack"], r["service"], r["action"]) for r in preview["services"] if r["stack"] == "extra"} == {
+        ("extra", "job", "remove")
+    }
+    assert not preview["settled"]
+    assert preview["left"] == {}
+
+
 def test_restage_refuses_what_is_gone(host):
     with pytest.raises(RolloutError, match="Release sha-aaaaaaa is incomplete"):
         stage.restage(host.store, host.engine, "sha-aaaaaaa", False)

@@ -248,7 +248,7 @@ def test_hosts_on_different_releases_are_drift():
             {},
             ["What was changed by hand stays until you roll out again: ansible-playbook rollout.yml -e sha=abc1234"],
         ),
-        (["x"], None, {}, ["What was changed by hand stays until you roll out again: ansible-playbook rollout.yml"]),
+        (["x"], None, {}, ["No release is stable here yet: ansible-playbook rollout.yml"]),
         # Its own sentence says what to do.
         (["torch: found no torch. Build it."], "v1", {}, []),
         (
@@ -271,18 +271,22 @@ def confirmed(run, release, at, action="rollout"):
 def test_history_is_one_entry_a_run_newest_first():
     first, second = confirmed("r1", "sha-a", "2026-01-01T10:00:00Z"), confirmed("r2", "sha-b", "2026-01-02T10:00:00Z")
     back = confirmed("r3", "sha-a", "2026-01-02T10:05:00Z", "rollback")
-    hosts = {"h1": info(confirmed=[first, second, back]), "h2": info(confirmed=[first]), "h3": {"info": None, "fault": "gone"}}
-    assert [(e["run"], e["release"], e["action"], e["hosts"]) for e in status.history(hosts)] == [
-        ("r3", "sha-a", "rollback", ["h1"]),
-        ("r2", "sha-b", "rollout", ["h1"]),
-        ("r1", "sha-a", "rollout", ["h1", "h2"]),
+    hosts = {
+        "h1": info(confirmed=[first, second, back], known=[back]),
+        "h2": info(confirmed=[first]),
+        "h3": {"info": None, "fault": "gone"},
+    }
+    assert [(e["run"], e["release"], e["action"], e["hosts"], e["kept"]) for e in status.history(hosts)] == [
+        ("r3", "sha-a", "rollback", ["h1"], True),
+        ("r2", "sha-b", "rollout", ["h1"], False),
+        ("r1", "sha-a", "rollout", ["h1", "h2"], True),
     ]
     assert (
         "Stable releases, newest first:\n"
-        "  SINCE (UTC)       RELEASE  BY        RUN  ONLY ON\n"
-        "  2026-01-02 10:05  sha-a    rollback  r3   h1\n"
-        "  2026-01-02 10:00  sha-b    rollout   r2   h1\n"
-        "  2026-01-01 10:00  sha-a    rollout   r1\n"
+        "  SINCE (UTC)       RELEASE          BY        RUN  ONLY ON\n"
+        "  2026-01-02 10:05  sha-a            rollback  r3   h1\n"
+        "  2026-01-02 10:00  sha-b (removed)  rollout   r2   h1\n"
+        "  2026-01-01 10:00  sha-a            rollout   r1\n"
     ) in status.screen(hosts, 0)
 
 

@@ -139,7 +139,7 @@ def test_notes(filters):
     assert fewer == [notes[0], notes[2]], "no guard was armed"
     assert notes[0] == "Found at the start:\n  Taken.\n  h1: the ledger has a torn line (a power loss?); it was passed over."
     assert notes[1].startswith("The guard of h1 is a plain process")
-    assert notes[2] == "Wave gpu_workers has no host, so it is skipped: gpu runs nowhere."
+    assert notes[2] == "Wave gpu_workers has no host, so it is skipped: gpu is rolled out nowhere."
     assert len(notes) == 3
     hostvars["h1"]["settle_confirmed"] = {"left": ["Old releases are still there: no room."]}
     after = filters["rollout_notes"](["h1", "h2", "h3"], hostvars, STACKS, {"backend": ["h1"]}, "900")
