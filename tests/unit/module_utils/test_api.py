@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -110,6 +111,8 @@ def ended(process):
 
 
 def open_files():
+    # What another test has left to the collector is closed now, and not between two looks.
+    gc.collect()
     return sorted(os.listdir("/proc/self/fd"))
 
 
