@@ -56,6 +56,15 @@ def detach(program: Path, log: Path, *arguments: str) -> None:
         )
 
 
+def who() -> str:
+    """Who runs this playbook, for people: user@machine."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}"
+
+
 def owner() -> dict[str, Any]:
     """Who runs this playbook: user, host, machine, process, and the processes of all playbooks that are alive here.
 
@@ -72,11 +81,8 @@ def owner() -> dict[str, Any]:
         mine = f"{pid}:{playbooks[pid]}" if pid in playbooks else mine
         pid = _parent(pid)
     alive = [f"{pid}:{started}" for pid, started in playbooks.items()]
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):
-        user = str(os.getuid())
-    return {"user": user, "host": socket.gethostname(), "machine": machine, "process": mine, "alive": alive}
+    user, _at, host = who().rpartition("@")
+    return {"user": user, "host": host, "machine": machine, "process": mine, "alive": alive}
 
 
 def _playbooks() -> list[tuple[int, str]]:

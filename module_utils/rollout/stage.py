@@ -402,11 +402,13 @@ def _require_way_back(store: Store, engine: Engine, stable: ledgers.Stable, orde
     except RolloutError as error:
         why = str(error).rstrip(".")
     if why:
-        typed = f"sha={stable.release[4:]}" if stable.release.startswith("sha-") else f"tag={stable.release}"
+        # A guard, which has this module too, does without.
+        from ansible.module_utils.rollout.report import choice
+
         raise RolloutError(
             f"Stable release {stable.name} could not be brought back, should {order.release} fail: {why}. Roll it out first "
-            f"(ansible-playbook rollout.yml -e {typed}), which stages it anew; or move {store.path} away, and there is no way "
-            "back."
+            f"(ansible-playbook rollout.yml -e {choice(stable.release)}), which stages it anew; or move {store.path} away, and "
+            "there is no way back."
         )
 
 

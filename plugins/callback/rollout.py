@@ -159,7 +159,7 @@ class CallbackModule(CallbackBase):
         head = f"{self._verb.upper()} INTERRUPTED: {now}."
         # One that had not begun has no id, and did nothing.
         if self._run:
-            self._document = run_document.interrupted(self._run, self._verb, _check(), self._release, head, _who())
+            self._document = run_document.interrupted(self._run, self._verb, _check(), self._release, head, machine.who())
         screen = "\n\n".join(part for part in (head, self._report()) if part)
         # The terminal may be what went away.
         with contextlib.suppress(OSError):
@@ -306,7 +306,7 @@ class CallbackModule(CallbackBase):
         document = self._document
         if not document and self._verb and self._errors and not self._touched:
             run = time.strftime("%Y%m%dT%H%M%SZ-none", time.gmtime(self._started))
-            document = run_document.ended_early(run, self._verb, _check(), self._errors, _who())
+            document = run_document.ended_early(run, self._verb, _check(), self._errors, machine.who())
         if not document:
             return None
         # Plays in which no host did anything are none.
@@ -330,11 +330,6 @@ def _as_interrupt(_number: int, _frame: Any) -> None:
 
 def _check() -> bool:
     return bool(context.CLIARGS.get("check"))
-
-
-def _who() -> str:
-    owner = machine.owner()
-    return f"{owner['user']}@{owner['host']}"
 
 
 def _summaries(reports: Path) -> list[dict[str, Any]]:

@@ -37,8 +37,7 @@ def rollout_verdict(
     """Verdict, whether it is good, the last screen, the message for people elsewhere, and the document of the run."""
     word = report.verdict(list(found.values()), lost)
     previews = {host: hostvars[host].get("rollout_preview") or {} for host in found}
-    owner = machine.owner()
-    document = run_document.document(found, lost, {**run, "who": f"{owner['user']}@{owner['host']}"}, previews)
+    document = run_document.document(found, lost, {**run, "who": machine.who()}, previews)
     return {
         "verdict": word,
         "good": report.good(word),
