@@ -41,8 +41,9 @@ def test_driver_upgraded_under_the_host(run, card):
 def test_card_that_stays_held_after_the_stop(host, run, card, runs):
     # Two have room beside each other, the trainer and a new detector have not.
     card(users={**CARD["users"], "simulated-trainer": 20000})
+    # The shell returns before the trainer has its name.
     host.check_output("setsid bash -c 'exec -a simulated-trainer sleep 600' > /dev/null 2>&1 < /dev/null &")
-    (pid,) = host.check_output("pgrep -f ^simulated-trainer").split()
+    (pid,) = host.check_output("timeout 10 sh -c 'until pgrep -f ^simulated-trainer; do sleep 0.05; done'").split()
     said = run("rollout.yml", "-e", f"sha={NEXT}", rc=2)
     assert f"ROLLOUT REVERTED: sha-{NEXT} did not pass. sha-{GOOD} runs again, and its gates hold." in said
     assert "gate start: Service detector (stack detector)" in said
