@@ -17,6 +17,7 @@ from typing import Any, Callable, Mapping, Optional
 from ansible.module_utils.rollout import torch_verdict
 from ansible.module_utils.rollout.drain import Drain, is_url, read_drain
 from ansible.module_utils.rollout.errors import RolloutError
+from ansible.module_utils.rollout.ports import Port, published
 from ansible.module_utils.rollout.proxy import StartFirst, read_start_first, through
 
 # Where a compose file lies when it is checked: in a directory that is nowhere. A path that begins so was relative; `..` too.
@@ -64,7 +65,7 @@ class Service:
     after: tuple[str, ...] = ()
     bound: tuple[str, ...] = ()
     grace: float = 10.0
-    ports: tuple[int, ...] = ()
+    ports: tuple[Port, ...] = ()
     cards: tuple[str, ...] = ()
     config_hash: str = ""
 
@@ -216,13 +217,12 @@ def _once(name: str, spec: Mapping[str, Any], released: bool, file: str) -> None
 
 
 def _service(name: str, spec: dict[str, Any], shared: list[list[str]], released: bool, gate: Any, file: str) -> Service:
-    ports = published(spec)
     _once(name, spec, released, file)
     pinned = (spec.get("labels") or {}).get(CONFIG_LABEL)
     # Not Compose's own config-hash: `up --no-deps` and `config --hash` disagree on a service that has dependencies.
     whole = [spec, shared] if shared else spec
     config_hash = pinned or hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()[:16]
-    facts: dict[str, Any] = {"ports": ports, "cards": cards(spec), "config_hash": config_hash}
+    facts: dict[str, Any] = {"ports": published(spec), "cards": cards(spec), "config_hash": config_hash}
     facts["bound"] = _bound(spec)
     facts["after"] = tuple(dict.fromkeys([*(spec.get("depends_on") or ()), *facts["bound"]]))
     if "stop_grace_period" in spec:
@@ -231,11 +231,6 @@ def _service(name: str, spec: dict[str, Any], shared: list[list[str]], released:
     if not plain.image:
         raise RolloutError(f"{file}: service {name} has no image; a rollout does not build.")
     return replace(plain, **_gate(name, gate or {}, file)) if released else plain
-
-
-def published(spec: Mapping[str, Any]) -> tuple[int, ...]:
-    """The host's ports that a service publishes."""
-    return tuple(int(p["published"]) for p in spec.get("ports") or [] if str(p.get("published", "")).isdigit())
 
 
 def _gate(name: str, gate: Any, file: str) -> dict[str, Any]:

@@ -29,6 +29,7 @@ from ansible.module_utils.rollout import pulls
 from ansible.module_utils.rollout.api import Api
 from ansible.module_utils.rollout.env import PASSED
 from ansible.module_utils.rollout.errors import RolloutError
+from ansible.module_utils.rollout.ports import Port
 
 if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
@@ -412,14 +413,17 @@ class Engine:
         # How far the first line is in belongs to it.
         return (out + err).rstrip().lstrip("\n")[-4000:]
 
-    def held_ports(self) -> dict[int, str]:
-        """Host port -> the project (or the name) of the running container that publishes it."""
-        return {
-            int(port["PublicPort"]): one["Labels"].get("com.docker.compose.project") or one["Names"][0].lstrip("/")
+    def held_ports(self) -> list[tuple[Port, str]]:
+        """The host's ports that running containers publish, each with the project (or the name) of its container."""
+        return [
+            (
+                Port(int(port["PublicPort"]), port.get("Type") or "tcp", port.get("IP") or ""),
+                one["Labels"].get("com.docker.compose.project") or one["Names"][0].lstrip("/"),
+            )
             for one in self.get("/containers/json", "Listing containers") or []
             for port in one["Ports"]
             if port.get("PublicPort")
-        }
+        ]
 
 
 class Stack:

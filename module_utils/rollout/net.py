@@ -7,12 +7,28 @@ import functools
 import json
 import os
 import socket
+import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, NamedTuple, Optional
 
 from ansible.module_utils.rollout.health import Answer, read_answer
+from ansible.module_utils.rollout.ports import ANY, Port
 from ansible.module_utils.rollout.proxy import HEADER
+
+
+class _Table(NamedTuple):
+    """Where the kernel lists the sockets of a protocol, and the state of those that have their port for themselves."""
+
+    kind: int
+    state: str
+    paths: tuple[str, ...]
+
+
+_TABLES = {
+    "tcp": _Table(socket.SOCK_STREAM, "0A", ("/proc/net/tcp", "/proc/net/tcp6")),
+    "udp": _Table(socket.SOCK_DGRAM, "07", ("/proc/net/udp", "/proc/net/udp6")),
+}
 
 
 @functools.cache
@@ -63,17 +79,20 @@ def _json(body: bytes) -> Any:
         return None
 
 
-def listener(port: int) -> str:
-    """Who listens on a TCP port of this host: ``process NAME (pid N)``, ``another process``, or empty where free."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("0.0.0.0", port))  # noqa: S104  # nothing is served: it only finds out whether the port is free
-            return ""
-        except OSError as error:
-            if error.errno != errno.EADDRINUSE:
-                return ""
-    inodes = _listening_inodes(port)
+def has_address(address: str) -> bool:
+    """Whether something on this host can listen on an address; it can on an empty one, which means any."""
+    return not address or _bind(socket.SOCK_DGRAM, Port(0, address=address)) != errno.EADDRNOTAVAIL
+
+
+def listener(port: Port) -> str:
+    """Who listens on a port of this host: ``process NAME (pid N)``, ``another process``, or empty where it is free."""
+    if port.protocol not in _TABLES:
+        return ""
+    # Docker listens on both families where none is asked for.
+    each = [port] if port.address else [port._replace(address=address) for address in ANY]
+    if all(_bind(_TABLES[port.protocol].kind, one) != errno.EADDRINUSE for one in each):
+        return ""
+    inodes = _inodes(port)
     for process in Path("/proc").glob("[0-9]*"):
         try:
             for fd in (process / "fd").iterdir():
@@ -84,15 +103,40 @@ def listener(port: int) -> str:
     return "another process"
 
 
-def _listening_inodes(port: int) -> set[str]:
-    """``socket:[inode]`` of the listening sockets on a port (/proc/net/tcp, state 0A; see proc(5))."""
-    found = set()
-    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+def _bind(kind: int, port: Port) -> int:
+    """The errno of an attempt to bind, 0 where it succeeds. Nothing is served: it only finds out whether one could."""
+    family = socket.AF_INET6 if ":" in port.address else socket.AF_INET
+    try:
+        with socket.socket(family, kind) as probe:
+            if kind == socket.SOCK_STREAM:
+                # What an ended process left in TIME_WAIT is free; for UDP this would let two have one port.
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            probe.bind((port.address, port.number))
+    except OSError as error:
+        return error.errno or 0
+    return 0
+
+
+def _inodes(port: Port) -> set[str]:
+    """``socket:[inode]`` of the sockets that are in a port's way (see proc(5))."""
+    table, found = _TABLES[port.protocol], set()
+    for path in table.paths:
         try:
-            lines = Path(table).read_text().splitlines()[1:]
+            lines = Path(path).read_text().splitlines()[1:]
         except OSError:
             continue
         for fields in (line.split() for line in lines):
-            if fields[3] == "0A" and int(fields[1].rpartition(":")[2], 16) == port:
+            address, number = fields[1].split(":")
+            if fields[3] == table.state and port.meets(Port(int(number, 16), port.protocol, _address(address))):
                 found.add(f"socket:[{fields[9]}]")
     return found
+
+
+def _address(digits: str) -> str:
+    """An address of /proc/net/tcp: words of 32 bits, each as this machine's processor keeps it."""
+    words = b"".join(int(digits[n : n + 8], 16).to_bytes(4, sys.byteorder) for n in range(0, len(digits), 8))
+    address = socket.inet_ntop(socket.AF_INET if len(words) == 4 else socket.AF_INET6, words)
+    # A socket of IPv6 may take IPv4 too.
+    return "" if address == "::" else address.replace("::ffff:", "")

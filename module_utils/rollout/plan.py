@@ -117,38 +117,6 @@ def require_space(to_come: int, free: int, where: str) -> None:
         )
 
 
-def require_ports(
-    ports: Mapping[int, str],
-    held: Mapping[int, str],
-    own: Iterable[str],
-    listening: Mapping[int, str],
-) -> None:
-    """Refuse a stack whose published port something else has.
-
-    Args:
-        ports: port -> the service that wants it.
-        held: port -> the Compose project (or container) that publishes it.
-        own: the projects of this application on this host.
-        listening: port -> the process that listens, for ports that no container publishes.
-
-    Raises:
-        RolloutError: names port, service and holder.
-    """
-    mine = set(own)
-    for port, service in sorted(ports.items()):
-        holder = held.get(port)
-        if holder is not None and holder not in mine:
-            raise RolloutError(
-                f"Port {port}, which service {service} publishes, is held by container or project {holder}: "
-                "stop that, or change the port in the inventory."
-            )
-        if holder is None and listening.get(port):
-            raise RolloutError(
-                f"Port {port}, which service {service} publishes, is held by {listening[port]}: "
-                "stop that, or change the port in the inventory."
-            )
-
-
 def diff(
     old: Mapping[str, Optional[str]],
     new: Mapping[str, str],

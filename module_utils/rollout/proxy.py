@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any, Mapping, Optional
+from typing import Any, Collection, Mapping, Optional
 from urllib.parse import urlsplit, urlunsplit
 
 from ansible.module_utils.rollout.errors import RolloutError
+from ansible.module_utils.rollout.ports import Port
 
 # The answers that come through the proxy name, in this header, the container that gave them.
 HEADER = "X-Rollout-Container"
@@ -85,12 +86,13 @@ def active(text: Optional[str]) -> str:
     return found[1] if found else ""
 
 
-def through(urls: tuple[str, ...], published: tuple[int, ...]) -> tuple[str, ...]:
+def through(urls: tuple[str, ...], published: Collection[Port]) -> tuple[str, ...]:
     """Those URLs that go to one of the ports that the proxy publishes."""
-    return tuple(url for url in urls if (urlsplit(url).port or _PORTS[urlsplit(url).scheme]) in published)
+    numbers = {port.number for port in published if port.protocol == "tcp"}
+    return tuple(url for url in urls if (urlsplit(url).port or _PORTS[urlsplit(url).scheme]) in numbers)
 
 
-def direct(urls: tuple[str, ...], published: tuple[int, ...], address: str, port: int) -> tuple[str, ...]:
+def direct(urls: tuple[str, ...], published: Collection[Port], address: str, port: int) -> tuple[str, ...]:
     """The gate's URLs with those that go through the proxy (to a port that it publishes) sent to one container instead."""
     proxied = through(urls, published)
     return tuple(urlunsplit(urlsplit(u)._replace(scheme="http", netloc=f"{address}:{port}")) if u in proxied else u for u in urls)

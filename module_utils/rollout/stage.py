@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Collection, Iterator, Mapping, Optional, Sequence
 
-from ansible.module_utils.rollout import compose, contract, env, gpu, net, plan, preview, torch_verdict
+from ansible.module_utils.rollout import compose, contract, env, gpu, net, plan, ports, preview, torch_verdict
 from ansible.module_utils.rollout import ledger as ledgers
 from ansible.module_utils.rollout.engine import Engine, Stack, validate
 from ansible.module_utils.rollout.errors import RolloutError
@@ -420,10 +420,13 @@ def _content(store: Store, name: str) -> dict[str, Any]:
 
 
 def _require_ports(engine: Engine, application: str, services: dict[str, list[compose.Service]]) -> None:
-    wanted = {port: service.name for stack in services.values() for service in stack for port in service.ports}
+    wanted = [(port, service.name) for stack in services.values() for service in stack for port in service.ports]
     held = engine.held_ports()
-    listening = {port: net.listener(port) for port in wanted if port not in held}
-    plan.require_ports(wanted, held, [plan.project(application, stack) for stack in services], listening)
+    free = [port for port, _ in wanted if not any(port.meets(other) for other, _ in held)]
+    foreign = {port.address for port in free if not net.has_address(port.address)}
+    ports.require(
+        wanted, held, [plan.project(application, stack) for stack in services], {p: net.listener(p) for p in free}, foreign
+    )
 
 
 def _local_layers(engine: Engine) -> list[str]:

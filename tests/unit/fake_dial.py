@@ -42,7 +42,8 @@ def answer(run: Run, path: str, query: Mapping[str, Any]) -> tuple[int, Any]:
 
 
 def _listed(project: str, name: str, ports: str) -> dict[str, Any]:
-    public = [{"PublicPort": int(port)} for port in re.findall(r":(\d+)->", ports)]
+    shown = re.findall(r"(\S*):(\d+)->\d+/(\w+)", ports)
+    public = [{"IP": address, "PublicPort": int(port), "Type": protocol} for address, port, protocol in shown]
     return {
         "Names": [f"/{name}"],
         "Labels": {"com.docker.compose.project": project} if project else {},

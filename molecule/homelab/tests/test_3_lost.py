@@ -24,11 +24,19 @@ def test_a_host_is_lost_in_the_middle_and_goes_back_by_itself(fleet, controller,
         assert "goes back by itself within 60 s of its switch" in said
         assert "sha-aaaaaa1 (core, workers-c, gpu) with an unknown one (workers-b)" in said
         # Still cut off: what follows is the guard's own doing.
-        fleet.wait(lambda: fleet.ledger("workers-b")[-1].get("by") == "guard", TIMEOUT + 240, "the guard of workers-b acted")
+        back = [("switched", "sha-aaaaaa1")]
+        fleet.wait(
+            lambda: [(e["event"], e["name"]) for e in fleet.ledger("workers-b")[-1:]] == back,
+            TIMEOUT + 90,
+            "the guard switched back",
+        )
         assert set(fleet.running("workers-b").values()) == {"sha-aaaaaa1"}
-        assert not fleet.exists("workers-b", "lock.json")
     finally:
         fleet.restore("workers-b")
+    # Its gates ask the backend, which is within reach again.
+    fleet.wait(lambda: fleet.ledger("workers-b")[-1].get("by") == "guard", 120, "the guard of workers-b held the gates")
+    assert fleet.ledger("workers-b")[-1]["fault"] == ""
+    assert not fleet.exists("workers-b", "lock.json")
     status = controller.run("status.yml")
     assert "so the guard brought sha-aaaaaa1 back" in status.said
 

@@ -13,6 +13,7 @@ import fake_dial
 from ansible.module_utils.rollout import compose
 from ansible.module_utils.rollout.engine import Engine, Events
 from ansible.module_utils.rollout.errors import RolloutError
+from ansible.module_utils.rollout.ports import Port
 
 READING = {"ps", "container inspect", "image inspect", "image ls", "config", "logs", "info", "top"}
 
@@ -38,7 +39,7 @@ class FakeEngine(Engine):
         self.made: list[dict[str, Any]] = []
         self.calls: list[str] = []
         self.broken: dict[str, dict[str, Any]] = {}
-        self.ports: dict[int, str] = {}
+        self.ports: list[tuple[Port, str]] = []
         self.fail: dict[str, str] = {}
         self.count = 0
         # Call and docker's configuration for it; what `login` got on standard input.
@@ -111,7 +112,7 @@ class FakeEngine(Engine):
     def events(self, project: str) -> Iterator[Events]:
         yield Events(None)
 
-    def held_ports(self) -> dict[int, str]:
+    def held_ports(self) -> list[tuple[Port, str]]:
         return self.ports
 
     @staticmethod

@@ -7,6 +7,7 @@ import pytest
 from ansible.module_utils.rollout import compose
 from ansible.module_utils.rollout.drain import Drain
 from ansible.module_utils.rollout.errors import RolloutError
+from ansible.module_utils.rollout.ports import Port
 from ansible.module_utils.rollout.torch_verdict import Expectation
 
 FILE = "docker-compose.core.yml"
@@ -70,7 +71,7 @@ def test_services_of_a_real_document():
         90,
     )
     assert (backend.successes, backend.window, backend.names_release) == (2, 0.5, True)
-    assert backend.ports == (8000,)
+    assert backend.ports == (Port(8000),)
     assert trainer.released
     assert trainer.torch is None
 

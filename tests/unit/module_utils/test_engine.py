@@ -24,6 +24,7 @@ from ansible.module_utils.rollout.engine import (
     version_tuple,
 )
 from ansible.module_utils.rollout.errors import RolloutError
+from ansible.module_utils.rollout.ports import Port
 
 INFO = {"ServerVersion": "24.0.7", "Architecture": "x86_64", "DockerRootDir": "/data/docker"}
 
@@ -538,9 +539,14 @@ def test_logs_of_both_streams_are_short(docker):
 def test_held_ports(docker):
     docker(
         r"ps*) printf 'ktrdr-core\tktrdr-core-backend-1\t0.0.0.0:8000->8000/tcp, :::8000->8000/tcp\n"
-        r"\tnginx\t127.0.0.1:8080->80/tcp\n\tidle\t9000/tcp\n\tquiet\t\n';;"
+        r"\tnginx\t127.0.0.1:8080->80/tcp, 10.0.0.1:53->53/udp\n\tidle\t9000/tcp\n\tquiet\t\n';;"
     )
-    assert Engine().held_ports() == {8000: "ktrdr-core", 8080: "nginx"}
+    assert Engine().held_ports() == [
+        (Port(8000, "tcp", "0.0.0.0"), "ktrdr-core"),
+        (Port(8000, "tcp", "::"), "ktrdr-core"),
+        (Port(8080, "tcp", "127.0.0.1"), "nginx"),
+        (Port(53, "udp", "10.0.0.1"), "nginx"),
+    ]
 
 
 def test_containers_of_a_project(docker):

@@ -3,11 +3,14 @@ from __future__ import annotations
 import json
 import os
 import socket
+import subprocess
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
-from ansible.module_utils.rollout.net import ask, listener, tell
+from ansible.module_utils.rollout.net import ask, has_address, listener, tell
+from ansible.module_utils.rollout.ports import Port
 
 
 @pytest.fixture
@@ -112,13 +115,66 @@ def test_a_malformed_url_is_an_answer(url):
     assert answer.reason
 
 
-def test_listener(listening):
+@pytest.fixture
+def bound():
+    """Bind a socket; returns its port."""
+    sockets = []
+
+    def start(kind, address, number=0, family=socket.AF_INET):
+        one = socket.socket(family, kind)
+        sockets.append(one)
+        one.bind((address, number))
+        if kind == socket.SOCK_STREAM:
+            one.listen()
+        return one.getsockname()[1]
+
+    yield start
+    for one in sockets:
+        one.close()
+
+
+def myself():
     with open("/proc/self/comm") as comm:
-        assert listener(listening) == f"process {comm.read().strip()} (pid {os.getpid()})"
+        return f"process {comm.read().strip()} (pid {os.getpid()})"
 
 
-def test_nobody_listens():
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    assert listener(port) == ""
+@pytest.mark.parametrize(("protocol", "kind"), [("tcp", socket.SOCK_STREAM), ("udp", socket.SOCK_DGRAM)])
+def test_listener(bound, protocol, kind):
+    number = bound(kind, "127.0.0.1")
+    assert listener(Port(number, protocol)) == myself()
+    assert listener(Port(number, protocol, "127.0.0.1")) == myself()
+    assert listener(Port(number, protocol, "127.0.0.53")) == ""
+
+
+@pytest.mark.parametrize(("family", "address"), [(socket.AF_INET6, "::1"), (socket.AF_INET6, "::ffff:127.0.0.1")])
+def test_a_listener_of_ipv6(bound, family, address):
+    number = bound(socket.SOCK_STREAM, address, family=family)
+    assert listener(Port(number)) == myself()
+
+
+def test_the_other_protocol_is_in_nobodys_way(bound):
+    number = bound(socket.SOCK_STREAM, "127.0.0.1")
+    assert listener(Port(number, "udp")) == ""
+
+
+def test_the_one_in_the_way_is_named(bound):
+    """Not a process that has the same port of another address."""
+    number = bound(socket.SOCK_STREAM, "127.0.0.1")
+    code = "import socket, sys; s = socket.create_server(('127.0.0.2', int(sys.argv[1]))); print(flush=True); input()"
+    with subprocess.Popen([sys.executable, "-c", code, str(number)], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout.readline()
+        assert listener(Port(number, address="127.0.0.1")).endswith(f"(pid {os.getpid()})")
+        assert listener(Port(number, address="127.0.0.2")).endswith(f"(pid {other.pid})")
+        assert listener(Port(number, address="127.0.0.3")) == ""
+        other.stdin.write(b"\n")
+
+
+def test_nobody_listens(bound):
+    number = bound(socket.SOCK_DGRAM, "127.0.0.1")
+    assert listener(Port(number)) == ""
+    assert listener(Port(number, "sctp")) == ""
+
+
+@pytest.mark.parametrize(("address", "here"), [("", True), ("127.0.0.1", True), ("0.0.0.0", True), ("192.0.2.1", False)])
+def test_addresses_of_this_host(address, here):
+    assert has_address(address) is here

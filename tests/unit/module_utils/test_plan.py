@@ -125,36 +125,6 @@ def test_space():
     )
 
 
-@pytest.mark.parametrize(
-    ("held", "listening", "sentence"),
-    [
-        ({}, {}, ""),
-        ({8000: "ktrdr-core"}, {}, ""),
-        ({8000: "ktrdr-core"}, {8000: "process docker-proxy (pid 1)"}, ""),
-        ({8001: "other"}, {8001: "process x (pid 1)"}, ""),
-        (
-            {8000: "other"},
-            {},
-            "Port 8000, which service web publishes, is held by container or project other: stop that, or "
-            "change the port in the inventory.",
-        ),
-        (
-            {},
-            {8000: "process nginx (pid 7)"},
-            "Port 8000, which service web publishes, is held by process nginx (pid 7): stop "
-            "that, or change the port in the inventory.",
-        ),
-    ],
-)
-def test_ports(held, listening, sentence):
-    if sentence:
-        with pytest.raises(RolloutError) as error:
-            plan.require_ports({8000: "web"}, held, ["ktrdr-core"], listening)
-        assert str(error.value) == sentence
-    else:
-        plan.require_ports({8000: "web"}, held, ["ktrdr-core"], listening)
-
-
 texts = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20).map("canary".__add__)
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 from ansible.module_utils.rollout import proxy
 from ansible.module_utils.rollout.errors import RolloutError
+from ansible.module_utils.rollout.ports import Port
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -51,16 +52,20 @@ def test_refusals(value, sentence):
     assert str(error.value) == sentence
 
 
+def tcp(*numbers):
+    return [Port(number) for number in numbers]
+
+
 def test_only_urls_through_the_proxy_are_sent_to_the_container():
     urls = ("http://127.0.0.1:8000/health?deep=1", "http://h:9000/workers/x")
-    assert proxy.through(urls, (8000, 8443)) == urls[:1]
-    assert proxy.direct(urls, (8000,), "10.0.0.7", 80) == ("http://10.0.0.7:80/health?deep=1", urls[1])
+    assert proxy.through(urls, tcp(8000, 8443)) == urls[:1]
+    assert proxy.direct(urls, tcp(8000), "10.0.0.7", 80) == ("http://10.0.0.7:80/health?deep=1", urls[1])
 
 
 def test_a_url_without_a_port_goes_to_that_of_its_scheme():
     urls = ("http://127.0.0.1/health", "https://h/health", "http://h:8080/")
-    assert proxy.through(urls, (80,)) == urls[:1]
-    assert proxy.through(urls, (443, 8080)) == urls[1:]
+    assert proxy.through(urls, tcp(80)) == urls[:1]
+    assert proxy.through(urls, (*tcp(443, 8080), Port(80, "udp"))) == urls[1:]
 
 
 def test_the_address_is_the_one_in_a_shared_network():

@@ -10,6 +10,7 @@ from ansible.module_utils.rollout.compose import NOWHERE
 from ansible.module_utils.rollout.engine import Stack
 from ansible.module_utils.rollout.errors import RolloutError
 from ansible.module_utils.rollout.files import Store
+from ansible.module_utils.rollout.ports import Port
 from ansible.module_utils.rollout.torch_verdict import Expectation
 from fake_engine import digest
 from story import JOB, WEB, Host, order
@@ -183,9 +184,9 @@ def test_refusals_touch_nothing(host, tmp_path, asked, sentence):
     assert list(tmp_path.iterdir()) == []
 
 
-def ports_of(port):
+def ports_of(port, **more):
     document = json.loads(text_of("v"))
-    document["services"]["web"]["ports"] = [{"published": str(port), "target": 80}]
+    document["services"]["web"]["ports"] = [{"published": str(port), "target": 80, **more}]
     return json.dumps(document)
 
 
@@ -199,17 +200,27 @@ def test_what_compose_says_of_a_relative_path_names_it_as_it_was_written(host, m
 
 
 def test_a_port_that_another_project_holds(host):
-    host.engine.ports = {8000: "other"}
+    host.engine.ports = [(Port(8000), "other")]
     assert refused(host, order("a", ports_of(8000))).startswith(
         "Port 8000, which service web publishes, is held by container or project other:"
     )
-    host.engine.ports = {8000: "app-core"}
+    host.engine.ports = [(Port(8000), "app-core")]
     put(host, order("a", ports_of(8000)))
 
 
 def test_a_port_that_a_process_holds(host, monkeypatch):
-    monkeypatch.setattr(net, "listener", lambda port: f"process nginx (pid {port})")
+    monkeypatch.setattr(net, "listener", lambda port: f"process nginx (pid {port.number})")
     assert "is held by process nginx (pid 8000)" in refused(host, order("a", ports_of(8000)))
+
+
+def test_an_address_that_the_host_does_not_have(host):
+    said = refused(host, order("a", ports_of(8000, host_ip="192.0.2.1")))
+    assert said.startswith("Port 192.0.2.1:8000, which service web publishes, is on address 192.0.2.1, which this host does not")
+
+
+def test_a_port_of_another_protocol_or_address_is_nobodys_business(host):
+    host.engine.ports = [(Port(8000, "udp"), "other"), (Port(8000, address="127.0.0.2"), "other")]
+    put(host, order("a", ports_of(8000, host_ip="127.0.0.1")))
 
 
 def test_a_failed_pull_leaves_no_release(host):

@@ -132,7 +132,7 @@ def test_compose_and_the_rollout_accept_every_rendering(render, variables, name,
         assert service.torch
         assert service.names_release
         published = services[service.start_first.proxy].ports if service.start_first else service.ports
-        assert f":{published[0]}/" in service.health[0]
+        assert f":{published[0].number}/" in service.health[0]
         assert service.health[1:] == (() if name == "core" else (f"{BACKEND}/api/v1/workers/h1-{service.name}",))
         assert (service.drain and service.drain.stop) == (f"{service.health[1]}/drain" if service.health[1:] else None)
         assert service.torch.on_gpu == (name == "gpu-worker" and facts["ktrdr_gpu"])
