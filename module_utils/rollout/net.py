@@ -90,9 +90,11 @@ def listener(port: Port) -> str:
         return ""
     # Docker listens on both families where none is asked for.
     each = [port] if port.address else [port._replace(address=address) for address in ANY]
-    if all(_bind(_TABLES[port.protocol].kind, one) != errno.EADDRINUSE for one in each):
+    faults = {_bind(_TABLES[port.protocol].kind, one) for one in each}
+    # Below 1024 an ordinary user may not even try (ip(7)), and the kernel's tables have to tell.
+    inodes = _inodes(port) if faults & {errno.EADDRINUSE, errno.EACCES} else set()
+    if not inodes and errno.EADDRINUSE not in faults:
         return ""
-    inodes = _inodes(port)
     for process in Path("/proc").glob("[0-9]*"):
         try:
             for fd in (process / "fd").iterdir():
@@ -139,4 +141,4 @@ def _address(digits: str) -> str:
     words = b"".join(int(digits[n : n + 8], 16).to_bytes(4, sys.byteorder) for n in range(0, len(digits), 8))
     address = socket.inet_ntop(socket.AF_INET if len(words) == 4 else socket.AF_INET6, words)
     # A socket of IPv6 may take IPv4 too.
-    return "" if address == "::" else address.replace("::ffff:", "")
+    return "" if address == "::" else address.removeprefix("::ffff:")

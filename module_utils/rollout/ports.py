@@ -46,7 +46,7 @@ def require(
     held: Iterable[tuple[Port, str]],
     own: Collection[str],
     listening: Mapping[Port, str],
-    foreign: Collection[str] = (),
+    foreign: Collection[str],
 ) -> None:
     """Refuse a stack that could not be started, because a port that it publishes is not free.
 
@@ -70,7 +70,7 @@ def require(
             strangers.append(listening[port])
         reason = ""
         if twin:
-            reason = f"is published by service {twin} too: change the port in the inventory"
+            reason = f"is wanted by service {twin} too: change the port in the inventory"
         elif port.address in foreign:
             reason = f"is on address {port.address}, which this host does not have: change it in the inventory"
         elif strangers:

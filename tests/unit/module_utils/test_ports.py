@@ -96,7 +96,7 @@ DNS = Port(53, "udp", "192.168.1.2")
             {},
             {},
             (),
-            "Port 127.0.0.1:8000, which service worker publishes, is published by service web too: change the port in the "
+            "Port 127.0.0.1:8000, which service worker publishes, is wanted by service web too: change the port in the "
             "inventory.",
         ),
         (
@@ -120,4 +120,4 @@ def test_require(wanted, held, listening, foreign, sentence):
 
 
 def test_one_service_may_name_a_port_twice():
-    ports.require([(Port(80), "web"), (Port(80), "web")], [], [], {})
+    ports.require([(Port(80), "web"), (Port(80), "web")], [], [], {}, ())
