@@ -10,12 +10,14 @@ unexport PYTHONDONTWRITEBYTECODE
 PIP := .venv/bin/pip -qq --disable-pip-version-check
 SETUP := .venv/controller.done
 DEV := .venv/dev.done
+OTHERS := .cache/others.done
+AUDIT := .cache/audit.done
 # Whoever `prepare` has just added to group docker belongs to it from the next login on; this command does not wait.
 DOCKED := scripts/with-docker.sh
 BECOME = $(shell [ "$$(id -u)" = 0 ] || sudo -n true 2>/dev/null || echo --ask-become-pass)
 
 .PHONY: help setup prepare base registry images dev-image image-sizes demo demo-run demo-down render test test-unit \
-	test-commands test-browser test-gpu quality test-images test-molecule test-homelab bench mutation docs requirements
+	test-commands test-browser test-gpu quality audit test-images test-molecule test-homelab test-nightly bench mutation docs requirements
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +38,19 @@ $(DEV): $(SETUP) requirements/dev.txt
 	@echo "Installing the tests' tools into .venv"
 	@$(PIP) install --require-hashes --requirement requirements/dev.txt
 	@scripts/torch.sh
+	@touch $@
+
+# Other people's ways to start Ansible: in a place of their own, which the tests' tools do not have to agree with.
+$(OTHERS): $(SETUP) requirements/others.txt
+	@echo "Installing ansible-runner, ansible-navigator and ARA into .cache/others"
+	@.venv/bin/python -m venv --clear .cache/others
+	@.cache/others/bin/pip -qq --disable-pip-version-check install --require-hashes --requirement requirements/others.txt
+	@touch $@
+
+$(AUDIT): .venv/bin/pip requirements/audit.txt
+	@echo "Installing pip-audit into .cache/audit"
+	@.venv/bin/python -m venv --clear .cache/audit
+	@.cache/audit/bin/pip -qq --disable-pip-version-check install --require-hashes --requirement requirements/audit.txt
 	@touch $@
 
 prepare: $(SETUP) ## Install and start Docker Engine and Compose v2 on the inventory's hosts where missing
@@ -87,7 +102,7 @@ test-unit: $(DEV) ## Tests of the code (a minute and a half on two cores)
 	@scripts/test-packages.sh
 	@$(PYTEST) tests/unit
 
-test-commands: $(DEV) ## Playbooks and the documentation's commands, typed as anybody would, on an engine that is simulated
+test-commands: $(DEV) $(OTHERS) ## Playbooks and the documentation's commands, typed as anybody would, on an engine that is simulated
 	@$(PYTEST) tests/commands
 
 test-browser: $(DEV) ## The report in headless Chromium; SHOTS=DIRECTORY keeps the screenshots
@@ -97,17 +112,23 @@ test-browser: $(DEV) ## The report in headless Chromium; SHOTS=DIRECTORY keeps t
 test-gpu: $(DEV) ## The torch check on this machine's NVIDIA card; skipped, with the reason, where there is none
 	@pytest tests/gpu -rs
 
-quality: $(DEV) ## ruff, mypy, ansible-lint, yamllint, shellcheck, hadolint, ansible-config
+quality: $(DEV) ## ruff, bandit, mypy, ansible-lint, yamllint, shellcheck, hadolint, zizmor, ansible-config
 	@scripts/quality.sh
+
+audit: $(AUDIT) ## Known vulnerabilities of the locked packages; says skipped if no database is reached
+	@.cache/audit/bin/python scripts/audit.py
 
 test-images: $(DEV) prepare ## Build the images that the scenarios need
 	@$(DOCKED) scripts/test-images.sh
 
-test-molecule: test-images ## Scenarios on real Docker engines
+test-molecule: test-images ## Scenarios on real Docker engines (20 minutes)
 	@$(DOCKED) scripts/molecule.sh
 
 test-homelab: test-images ## The scenario with four hosts over SSH alone
 	@$(DOCKED) scripts/molecule.sh homelab
+
+test-nightly: test-images $(AUDIT) ## What CI leaves out, part by part; an interrupted run goes on (PART=name; docs/nightly.md)
+	@$(DOCKED) .venv/bin/python scripts/nightly.py $(PART)
 
 bench: registry ## This project beside what people use instead (RUNS=5; ONLY=rollout,floor; HOSTS=4; SSH=1)
 	@$(DOCKED) bench/images.sh
@@ -116,8 +137,9 @@ bench: registry ## This project beside what people use instead (RUNS=5; ONLY=rol
 mutation: .venv/bin/pip ## Mutate the torch verdict and NVIDIA's rules; prints the mutants that no test kills (ten minutes)
 	@scripts/mutation.sh
 
-docs: $(SETUP) ## Write the tables of docs/inventory.md from the roles' argument_specs
+docs: $(SETUP) ## Write the tables of docs/ from the roles' argument_specs and the code's refusals
 	@.venv/bin/python scripts/inventory_docs.py
+	@.venv/bin/python scripts/refusal_docs.py
 
 requirements: $(DEV) ## Pin the requirement files anew (needs uv)
 	@scripts/requirements.sh

@@ -44,8 +44,8 @@ class Fleet(Rollout):
         for host in self.hosts:
             _await_engine(host)
             key = (DIRECTORY / "id.pub").read_text()
-            install = ["install", "-D", "-m", "0600", "/dev/stdin", "/root/.ssh/authorized_keys"]
-            docker("exec", "--interactive", host, *install, said=key)
+            install = "umask 077; mkdir -p ~/.ssh; cat > ~/.ssh/authorized_keys"
+            docker("exec", "--interactive", host, "sh", "-c", install, said=key)
             known.append(f"{address(host)} {docker('exec', host, 'cat', '/etc/ssh/ssh_host_ed25519_key.pub')}")
         group_vars = self.inventory / "group_vars/all"
         group_vars.mkdir(parents=True, exist_ok=True)

@@ -31,7 +31,7 @@ if [ "$(known)" != "$from" ]; then
     trap 'docker rm --force "$container" > /dev/null' EXIT
     changes=(--change "LABEL bench.from=$from" --change "LABEL org.opencontainers.image.revision=c01dc01")
     # shellcheck disable=SC2016
-    check='["sh", "-c", "KTRDR_PORT=$PORT exec python3 -m ktrdr.healthcheck"]'
+    check='["sh", "-c", "KTRDR_PORT=$PORT exec healthcheck"]'
     changes+=(--change "HEALTHCHECK --interval=2s --timeout=5s --retries=3 CMD $check")
     changes+=(--change 'CMD ["python3", "/app/bench_app.py"]' --change 'USER 10001' --change 'WORKDIR /app')
     while IFS= read -r variable; do

@@ -41,14 +41,10 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _digits(figure: str) -> int:
-    return {"failed": 0, "outage": 2}.get(figure, 1)
-
-
 def _row(records: Sequence[Record], what: str, figures: Sequence[str]) -> list[str]:
     runs = len(stats.values(records, what, "wall"))
     count = str(runs) if not stats.failures(records, what) else f"{runs} and {stats.failures(records, what)} failed"
-    return [count, *(cell(stats.spread(records, what, figure), _digits(figure)) for figure in figures)]
+    return [count, *(cell(stats.spread(records, what, figure), {"failed": 0, "outage": 2}.get(figure, 1)) for figure in figures)]
 
 
 def contestants(records: Sequence[Record]) -> str:

@@ -93,9 +93,9 @@ def _revert(log: Path) -> Record:
 def _cold(contestant: Contestant) -> Iterator[Step]:
     """Getting an image of which the engine has nothing."""
     if contestant is WAITING:
-        yield "cold-pull", lambda log: _cold_pull(log)
+        yield "cold-pull", _cold_pull
     if contestant is ROLLOUT:
-        yield "cold-rollout", lambda log: _cold_rollout(log)
+        yield "cold-rollout", _cold_rollout
 
 
 def _cold_pull(log: Path) -> Record:

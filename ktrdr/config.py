@@ -1,6 +1,6 @@
 """The environment variables of the application: each field is `KTRDR_` and its name in capitals.
 
-`KTRDR_PORT` and `KTRDR_HEALTH_PATH` are read by `ktrdr.healthcheck` alone, which must not pay for pydantic.
+`KTRDR_PORT` and `KTRDR_HEALTH_PATH` are read by the images' health check alone.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ class Settings(BaseSettings):
     worker_id: str = Field(default_factory=socket.gethostname, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     device: Literal["auto", "cpu", "cuda"] = "auto"
     heartbeat_seconds: float = Field(default=2.0, gt=0)
-    poll_seconds: float = Field(default=0.5, gt=0)
+    # An idle worker asks this often: the backend pays 2 ms of its processor for each time.
+    poll_seconds: float = Field(default=2.0, gt=0)
     checkpoint_seconds: float = Field(default=1.0, gt=0)
     grace_seconds: float = Field(default=10.0, ge=0)
 

@@ -34,7 +34,9 @@ options:
     type: str
     required: true
   owner:
-    description: Who asks - user, host, machine, process, action, and alive, the processes that may hold a lock.
+    description:
+      - Who asks - user, host, machine, process, action, and alive, the processes that may hold a lock.
+      - What is not given of it is that of this playbook, on the controller; nothing is where O(owner) is not given.
     type: dict
     default: {}
   ttl:
@@ -98,12 +100,12 @@ fenced:
   returned: when it was lost
 """
 
-from ansible.module_utils.rollout import module as frame
+from ansible.module_utils.rollout.agent import module as frame
 
 
 def main() -> None:
-    """Run the module; the action of the same name hands it to the agent of the run instead, where it can."""
-    frame.step("lock")
+    """Say that the action of the same name does it."""
+    frame.documented("lock")
 
 
 if __name__ == "__main__":

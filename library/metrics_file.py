@@ -62,26 +62,33 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.rollout import metrics
-from ansible.module_utils.rollout import module as frame
-from ansible.module_utils.rollout.errors import RolloutError
-from ansible.module_utils.rollout.files import Store, write_atomic
+from ansible.module_utils.rollout.agent import module as frame
+from ansible.module_utils.rollout.domain import metrics
+from ansible.module_utils.rollout.errors import Refusal
+from ansible.module_utils.rollout.io.atomic import write_atomic
+from ansible.module_utils.rollout.io.store import Store
+
+UNWRITABLE = Refusal(
+    "Metrics",
+    "{path} cannot be written ({reason}): rollout_metrics_dir must exist, and the connecting user must be allowed to write "
+    "there.",
+    "make the directory, or give it to that user; the verdict stands",
+)
 
 
 def verb(module: AnsibleModule) -> dict[str, Any]:
     """Write the file."""
     params = module.params
     path = Path(params["directory"]) / f"rollout_{params['application']}.prom"
-    ledger = Store(params["root"]).ledger()
+    store = Store(params["root"])
+    store.require_own()
+    ledger = store.ledger()
     if not module.check_mode:
         text = metrics.text(params["application"], params["host"], params["run"], params["result"], ledger)
         try:
             write_atomic(path, text, 0o644)
         except OSError as error:
-            raise RolloutError(
-                f"{path} cannot be written ({error.strerror}): rollout_metrics_dir must exist, and the connecting user must be "
-                "allowed to write there."
-            ) from error
+            raise UNWRITABLE(path=path, reason=error.strerror) from error
     return {"changed": True, "path": str(path)}
 
 

@@ -65,8 +65,8 @@ unsent:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.rollout import module as frame
-from ansible.module_utils.rollout import notify
+from ansible.module_utils.rollout.agent import module as frame
+from ansible.module_utils.rollout.controller import notify
 
 
 def verb(module: AnsibleModule) -> dict[str, Any]:

@@ -55,9 +55,13 @@ options:
     type: dict
     default: {}
   secrets:
-    description: Secret variables of the C(.env) file. An empty one is refused.
+    description: Secret variables of the C(.env) file. An empty one is refused, and so is one of under four characters.
     type: dict
     default: {}
+  allow_short_secrets:
+    description: Accept secrets of under four characters. They are not hidden in what is printed.
+    type: bool
+    default: false
   action:
     description: For V(stable), whether the release came by a rollout or a rollback.
     type: str
@@ -71,6 +75,17 @@ options:
     description: For V(stable), whether to hold every gate first. Right where this host is the run's only one.
     type: bool
     default: false
+  calm:
+    description: >-
+      For V(proven), and V(stable) with O(prove), whether no service may have crashed since it was started. Right where nothing
+      is switched.
+    type: bool
+    default: false
+  watch:
+    description: >-
+      For V(proven), and V(stable) with O(prove), the seconds for which all gates are held again and again first.
+    type: float
+    default: 0
   unlock:
     description: For V(proven) and V(stable), whether to give the host's lock back too, as a run does that has no other host.
     type: bool
@@ -96,6 +111,19 @@ options:
     description: Seconds that one torch check may take.
     type: float
     default: 60
+  present:
+    description: For V(staged) with O(name), stage its images and compose files anew, with O(environment) and O(secrets).
+    type: bool
+    default: false
+  confirm_timeout:
+    description: For V(staged), the seconds after which the guard acts; a service that may be waited for longer is refused.
+    type: float
+    default: 0
+  drain:
+    description: For V(staged), how the run drains a service whose gate does not say it.
+    type: str
+    choices: [wait, checkpoint, force]
+    default: checkpoint
 attributes:
   check_mode:
     support: full
@@ -135,19 +163,25 @@ to_pull:
   description: Compressed bytes that had to be pulled.
   type: int
   returned: when staged
+pulled:
+  description: Compressed bytes that came, of all images.
+  type: int
+  returned: when staged, not in check mode
 preview:
   description:
     - What the release would change - services (stack, service, action, why, old and new digest, gap in seconds as its last
       restarts had it), to_pull, free (bytes), settled (whether a look at the gates is all that the host needs).
     - And of which run it is - action, run, release, stable (what the release would replace; empty where nothing); left, the
-      stacks with containers that are no longer in O(stacks), and their Compose projects.
+      stacks with containers that are no longer in O(stacks), and their Compose projects; variables, the names of those of the
+      C(.env) file that differ from the stable release's; barred, the secrets among them that a kept service has, so that there
+      is not a way back to the former ones.
   type: dict
   returned: when staged, in check mode
 texts:
   description: The compose files of O(stacks), as they were previewed; not where one holds a value of O(secrets).
   type: list
   elements: str
-  returned: when staged, in check mode, and the step is handed on by the action of this name
+  returned: when staged, in check mode
 ready:
   description: Whether the release is there, whole, and was stable before, so that staging it would do nothing.
   type: bool
@@ -177,12 +211,12 @@ unlocked:
   returned: when proven or stable
 """
 
-from ansible.module_utils.rollout import module as frame
+from ansible.module_utils.rollout.agent import module as frame
 
 
 def main() -> None:
-    """Run the module; the action of the same name hands it to the agent of the run instead, where it can."""
-    frame.step("release")
+    """Say that the action of the same name does it."""
+    frame.documented("release")
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ options:
     elements: str
     default: []
   username:
-    description: User for the registry.
+    description: User for the registry; empty for the one with whom docker is logged in to it on the controller, if there is one.
     type: str
     default: ""
   password:
@@ -39,11 +39,22 @@ options:
     type: str
     default: ""
   insecure:
-    description: Ask the registry over http. Loopback addresses always are.
+    description: >-
+      Ask the registry as an engine asks its insecure-registries - over https with whatever certificate, or else over http.
+      Loopback addresses always are.
     type: bool
     default: false
+  ca:
+    description: PEM file of the CA of the registry's certificate, and of its token service's, beside those of the machine.
+    type: path
+  platforms:
+    description: >-
+      Platforms (C(os/arch)) of the hosts. Of an image for several the layers are asked for these only, or for all if none is one.
+    type: list
+    elements: str
+    default: []
   timeout:
-    description: Seconds that one answer of the registry may take.
+    description: Seconds that one answer of the registry may take; all answers about one image may take ten times that.
     type: float
     default: 20
   ledgers:
@@ -91,13 +102,13 @@ names:
   returned: success
 """
 
-from ansible.module_utils.rollout import module as frame
-from ansible.module_utils.rollout import target
+from ansible.module_utils.rollout.agent import module as frame
+from ansible.module_utils.rollout.controller import target
 
 
 def main() -> None:
     """Run the module; the action of the same name asks in the controller's own process instead."""
-    frame.run(lambda module: target.find(module.params), target.ARGUMENTS)
+    frame.run(lambda module: target.find(target.logged_in(module.params)), target.ARGUMENTS)
 
 
 if __name__ == "__main__":

@@ -47,13 +47,14 @@ EXAMPLES = r"""
 
 RETURN = r"""
 engine:
-  description: Versions of engine and Compose, architecture, data directory.
+  description: Versions of engine and Compose, architecture, id, and C(data), the directory where images lie.
   type: dict
   returned: success
 ledger:
   description:
     - Stable and previous release, history, all known stable releases, the last 20 confirmations, an interrupted run, the
-      entry that ended the last run, the hosts that the last confirmed run left out, a torn entry.
+      entry that ended the last run, the hosts that the last confirmed run left out, a torn entry, and the names of stable
+      releases of which files or images are gone.
   type: dict
   returned: success
 boot:
@@ -66,7 +67,9 @@ lock:
   type: dict
   returned: success
 guard:
-  description: The armed guard - run, fires_in (seconds), alive, keeper; none where none is armed.
+  description:
+    - The armed guard - run, fires_in (seconds), alive, keeper, stuck (why it is not done yet), waits_for and waits_s (the run
+      that it leaves at work, and for how many seconds at most); none where none is armed.
   type: dict
   returned: success
 keeper:
@@ -76,7 +79,7 @@ keeper:
   type: str
   returned: success
 services:
-  description: One row a service - stack, service, release, digest, health, since, torch, drift.
+  description: One row a service - stack, service, release, digest, health, since, torch, restarts, log, drift.
   type: list
   elements: dict
   returned: success
@@ -85,23 +88,28 @@ services:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.rollout import module as frame
-from ansible.module_utils.rollout import observe
-from ansible.module_utils.rollout.engine import Engine
-from ansible.module_utils.rollout.files import Store
+from ansible.module_utils.rollout.agent import module as frame
+from ansible.module_utils.rollout.domain import answers
+from ansible.module_utils.rollout.io import masking
+from ansible.module_utils.rollout.io.engine import Engine
+from ansible.module_utils.rollout.io.store import Store
+from ansible.module_utils.rollout.verbs import observe
 
 
 def verb(module: AnsibleModule) -> dict[str, Any]:
     """Observe."""
     params = module.params
     store, engine = Store(params["root"]), Engine()
+    store.require_own()
+    masking.learn_releases(store)
     services = []
     found = observe.host(store, engine, params["application"])
+    found["ledger"]["gone"] = observe.gone(store, engine)
     if params["stacks"]:
         services = observe.services(
             store, engine, params["application"], params["stacks"], params["torch_timeout"], params["torch"]
         )
-    return {"changed": False, **found, "services": services}
+    return answers.taken("rollout_host_info", {"changed": False, **found, "services": services}, masking.masked)
 
 
 def main() -> None:

@@ -65,10 +65,6 @@ options:
         behind a proxy are one after another in any case.
     type: bool
     default: true
-  settle:
-    description: Prove GPUs again in containers that are kept; a card can be lost in a running container.
-    type: bool
-    default: false
   gpu_release_timeout:
     description: Seconds that a card may take to be free after its old container was stopped.
     type: float
@@ -110,7 +106,7 @@ earlier:
   description: What O(earlier) had, also where the step failed or its host was lost.
   type: list
   elements: dict
-  returned: when given, and the step is handed on by the action of this name
+  returned: when given
 services:
   description:
     - For each service its action (keep, create, recreate, replace, remove), why, drain (what was waited for), torch, and
@@ -123,9 +119,13 @@ service:
   type: str
   returned: failure of a gate
 gate:
-  description: The gate that failed - gpu, guard, drain, start, container, health, torch or proxy.
+  description: What failed - gpu, guard, drain, stop, start, or the gate container, health, torch or proxy.
   type: str
   returned: failure of a gate
+release:
+  description: The release of the container that failed, which is that of O(name) or an earlier one.
+  type: str
+  returned: failure of a gate, unless nothing was started
 fenced:
   description: What took the run's lock away, C(guard) or C(run).
   type: str
@@ -136,12 +136,12 @@ log:
   returned: failure of a gate
 """
 
-from ansible.module_utils.rollout import module as frame
+from ansible.module_utils.rollout.agent import module as frame
 
 
 def main() -> None:
-    """Run the module; the action of the same name hands it to the agent of the run instead, where it can."""
-    frame.step("stack")
+    """Say that the action of the same name does it."""
+    frame.documented("stack")
 
 
 if __name__ == "__main__":

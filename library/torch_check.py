@@ -169,27 +169,35 @@ torch_warnings:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.rollout import contract, torch_verdict
-from ansible.module_utils.rollout import module as frame
-from ansible.module_utils.rollout.engine import Engine
-from ansible.module_utils.rollout.errors import RolloutError
+from ansible.module_utils.rollout.agent import module as frame
+from ansible.module_utils.rollout.domain.gate import FLAVOURS, expectation
+from ansible.module_utils.rollout.domain.torch import reasons
+from ansible.module_utils.rollout.domain.torch import verdict as torch_verdict
+from ansible.module_utils.rollout.errors import Refusal
+from ansible.module_utils.rollout.io import torch_check
+from ansible.module_utils.rollout.io.engine import Engine
 
 _TARGET = ("container", "image", "compose_file", "service")
 _EXPECTED = ("python", "min_torch", "min_cuda", "devices", "uuids", "min_memory_mib", "min_free_mib", "min_shm_mib")
+BROKEN = Refusal(
+    "The card, any day",
+    "{target}: {expected}",
+    "look up the code in the last brackets in [GPU and torch](gpu.md)",
+)
 
 
 def verb(module: AnsibleModule) -> dict[str, Any]:
     """Probe and judge."""
     params = module.params
     gate = {"flavour": params["expect"], **{key: params[key] for key in _EXPECTED}}
-    expected = torch_verdict.expectation(gate, "torch_check")
-    target = contract.Target(**{key: params[key] or "" for key in _TARGET}, gpu=params["gpu"])
-    verdict = contract.check(Engine(), target, expected, params["timeout"])
+    expected = expectation(gate, "torch_check")
+    target = torch_check.Target(**{key: params[key] or "" for key in _TARGET}, gpu=params["gpu"])
+    verdict = torch_check.check(Engine(), target, expected, params["timeout"])
     # Ansible keeps the key "warnings" for its own.
     result = {k: v for k, v in verdict.items() if k != "warnings"}
     result["torch_warnings"] = verdict["warnings"]
-    if verdict["verdict"] != torch_verdict.PASS:
-        raise RolloutError(torch_verdict.sentence(verdict, str(target)), **result)
+    if verdict["verdict"] != reasons.PASS:
+        raise BROKEN(target=target, expected=torch_verdict.sentence(verdict), facts=result)
     return {"changed": False, **result}
 
 
@@ -203,7 +211,7 @@ def main() -> None:
             "compose_file": {"type": "path"},
             "service": {"type": "str"},
             "gpu": {"type": "bool", "default": False},
-            "expect": {"type": "str", "choices": list(torch_verdict.FLAVOURS), "required": True},
+            "expect": {"type": "str", "choices": list(FLAVOURS), "required": True},
             "min_torch": {"type": "str", "default": ""},
             "min_cuda": {"type": "str", "default": ""},
             "devices": {"type": "int", "default": 0},

@@ -3,6 +3,11 @@
 # otherwise ones made here from the distribution's packages (BASE=debian). BASE=auto, the default, looks.
 . scripts/common.sh
 BASE=${BASE:-auto}
+# The Dockerfiles say it once for all; Renovate renews it there, and the other three here.
+python=$(sed -n 's/^ARG PYTHON_IMAGE=//p' deploy/docker/Dockerfile.backend)
+db=postgres:17-alpine
+proxy=haproxy:lts-alpine
+registry=registry:2
 if [ "$BASE" = auto ] && [ -s "$cache/base.env" ] && [ "${1:-}" != again ]; then
     # shellcheck source=/dev/null
     . "$cache/base.env"
@@ -11,16 +16,13 @@ if [ "$BASE" = auto ] && [ -s "$cache/base.env" ] && [ "${1:-}" != again ]; then
 fi
 if [ "$BASE" = auto ]; then
     # The manifest costs a second; only where it came is the pull itself worth waiting for.
-    if timeout 8 docker manifest inspect python:3.11-slim-bookworm > /dev/null 2>&1 &&
-        timeout 300 docker pull --quiet python:3.11-slim-bookworm > /dev/null 2>&1; then BASE=hub; else BASE=debian; fi
+    if timeout 8 docker manifest inspect "$python" > /dev/null 2>&1 &&
+        timeout 300 docker pull --quiet "$python" > /dev/null 2>&1; then BASE=hub; else BASE=debian; fi
 fi
 if [ "$BASE" = hub ]; then
-    docker pull --quiet postgres:17-alpine > /dev/null
-    docker pull --quiet registry:2 > /dev/null
-    docker pull --quiet haproxy:lts-alpine > /dev/null
-    printf '%s\n' PYTHON_IMAGE=python:3.11-slim-bookworm DB_SOURCE=postgres:17-alpine DB_IMAGE=postgres:17-alpine \
-        PROXY_SOURCE=haproxy:lts-alpine PROXY_IMAGE=haproxy:lts-alpine \
-        REGISTRY_IMAGE=registry:2 TORCH_WHEELS= > "$cache/base.env"
+    for image in "$db" "$registry" "$proxy"; do docker pull --quiet "$image" > /dev/null; done
+    printf '%s\n' "PYTHON_IMAGE=$python" "DB_SOURCE=$db" "DB_IMAGE=$db" "PROXY_SOURCE=$proxy" "PROXY_IMAGE=$proxy" \
+        "REGISTRY_IMAGE=$registry" TORCH_WHEELS= > "$cache/base.env"
     exit 0
 fi
 say "Docker Hub is not reached: images are built on one made from this distribution's packages."

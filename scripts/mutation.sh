@@ -1,23 +1,24 @@
 #!/usr/bin/env bash
 # Mutation tests of the torch verdict and of NVIDIA's rules. Closing lines: figures, and each mutant that was not killed.
 . scripts/common.sh
-tool=mutmut==3.8.1
 limit=${MUTATION_SECONDS:-1500}
 work=$cache/mutation/work venv=$PWD/$cache/mutation/venv
-if ! "$venv/bin/python" -m pip freeze 2> /dev/null | grep -x "$tool" > /dev/null; then
-    say "Installing $tool into $cache/mutation/venv"
+lock=requirements/mutation.txt
+if ! cmp --silent "$lock" "$venv/installed.txt"; then
+    say "Installing mutmut into $cache/mutation/venv"
     rm -rf "$venv"
     .venv/bin/python -m venv "$venv"
-    mapfile -t tests < <(grep -oE '^(pytest|hypothesis)==[^ ;]+' requirements/dev.txt)
-    "$venv/bin/pip" -qq --disable-pip-version-check install "$tool" "${tests[@]}"
+    "$venv/bin/pip" -qq --disable-pip-version-check install --require-hashes --requirement "$lock"
+    cp "$lock" "$venv/installed.txt"
 fi
 
 # mutmut knows a mutant by its file's path, so module_utils must lie where it is imported from.
 rm -rf "$work"
-mkdir -p "$work/ansible/module_utils" "$work/tests"
+mkdir -p "$work/ansible/module_utils" "$work/tests/domain"
 touch "$work/ansible/__init__.py" "$work/ansible/module_utils/__init__.py"
 cp -r module_utils/rollout "$work/ansible/module_utils/"
-cp -r tests/unit/module_utils/{test_cuda.py,test_torch_verdict.py,recorded} "$work/tests/"
+cp -r tests/unit/rollout/domain/torch "$work/tests/domain/"
+cp -r tests/unit/rollout/recorded "$work/tests/"
 # Few examples, always the same, not shrunk: they are run for each mutant.
 cat > "$work/tests/conftest.py" << 'PYTHON'
 from hypothesis import HealthCheck, Phase, settings
@@ -36,7 +37,7 @@ PYTHON
 cat > "$work/pyproject.toml" << 'TOML'
 [tool.mutmut]
 source_paths = ["ansible"]
-only_mutate = ["ansible/module_utils/rollout/cuda.py", "ansible/module_utils/rollout/torch_verdict.py"]
+only_mutate = ["ansible/module_utils/rollout/domain/torch/cuda.py", "ansible/module_utils/rollout/domain/torch/verdict.py"]
 pytest_add_cli_args_test_selection = ["tests"]
 timeout_constant = 4.0
 use_git_change_detection = false

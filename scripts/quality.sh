@@ -9,6 +9,7 @@ check() {
 }
 check ruff ruff check .
 check ruff-format ruff format --check .
+check bandit bandit --quiet --configfile pyproject.toml --recursive module_utils plugins library playbooks ktrdr scripts bench
 check mypy mypy
 check ansible-config ansible-config validate --format ini --type all
 check yamllint yamllint --strict .
@@ -17,4 +18,5 @@ mapfile -t scripts < <(git ls-files '*.sh' .ci/run)
 check shellcheck shellcheck --external-sources "${scripts[@]}"
 mapfile -t dockerfiles < <(git ls-files '*Dockerfile.*')
 check hadolint hadolint "${dockerfiles[@]}"
+check zizmor zizmor --quiet --offline --strict-collection .github
 exit "$failed"

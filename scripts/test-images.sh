@@ -3,7 +3,8 @@
 # never is healthy (badbad3), one that has the backend's image for its CPU workers (fa1aff4) and one whose CPU workers end
 # on host workers-c (c0ffee4); images with a simulated torch, which fails as it is told; and on them an application with two
 # good releases, one that computes wrongly (badca1c) and one that loses its card after a first use (fade0ff); the benchmark's
-# application, and the proxy for it.
+# application, and the proxy for it; the application of scenario hostile, with two good releases, one that prints secrets and
+# escape sequences (ba51e55), one whose health never ends (d0d0d0d) and one whose health is elsewhere (e15e0e1).
 . scripts/common.sh
 scripts/base-images.sh
 scripts/debian-base.sh
@@ -51,6 +52,13 @@ for release in aaaaaa1=cuda bbbbbb2=cuda badca1c=cuda.wrong fade0ff=cuda.fades; 
     tag=$REGISTRY/simulated-vision:sha-${release%=*}
     build "$tag" tests/images/Dockerfile.vision-simulated tests/images/vision-simulated \
         --build-arg "FROM=$REGISTRY/torch-simulated:whole" --build-arg "REVISION=${release%=*}" --build-arg "TRAITS=${release#*=}"
+    docker push --quiet "$tag" > /dev/null
+    say "$tag"
+done
+for release in aaaaaa1= bbbbbb2= ba51e55=talks d0d0d0d=drips e15e0e1=redirects; do
+    tag=$REGISTRY/hostile-app:sha-${release%=*}
+    build "$tag" tests/images/Dockerfile.hostile-app tests/images --build-arg "BASE=$PYTHON_IMAGE" \
+        --build-arg "REVISION=${release%=*}" --build-arg "TRAIT=${release#*=}"
     docker push --quiet "$tag" > /dev/null
     say "$tag"
 done

@@ -5,8 +5,8 @@
 : > "$cache/torch-wheels"
 wheels=$(mktemp -d)
 trap 'rm -rf "$wheels"' EXIT
-if .venv/bin/pip download -qq --no-deps --no-index --only-binary :all: --python-version 3.11 --dest "$wheels/torch" \
-    "torch==2.13.0+cpu" > /dev/null 2>&1; then
+if .venv/bin/pip download -qq --no-deps --no-index --require-hashes --only-binary :all: --python-version 3.11 \
+    --dest "$wheels/torch" --requirement requirements/torch-cpu.txt > /dev/null 2>&1; then
     printf 'FROM scratch\nCOPY torch /torch\n' > "$wheels/Dockerfile"
     build ktrdr-torch-wheels:cpu "$wheels/Dockerfile" "$wheels"
     echo ktrdr-torch-wheels:cpu > "$cache/torch-wheels"

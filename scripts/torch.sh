@@ -1,8 +1,12 @@
 #!/usr/bin/env bash
-# CPU torch into .venv, for the tests of the application: what pip finds, otherwise torch's own index.
+# CPU torch into .venv, for the tests of the application: the wheel that pip finds on this machine, otherwise that of torch's
+# own index; its hash decides. What it needs is in the ordinary index: each call has one index.
 . scripts/common.sh
 unset PYTHONDONTWRITEBYTECODE
 if .venv/bin/python -c 'import torch' 2> /dev/null; then exit 0; fi
-.venv/bin/pip install -qq torch==2.13.0+cpu 2> /dev/null ||
-    .venv/bin/pip install -qq torch==2.13.0+cpu --extra-index-url https://download.pytorch.org/whl/cpu ||
+install() { .venv/bin/pip install -qq --require-hashes "$@"; }
+torch=(--no-deps --requirement requirements/torch-cpu.txt)
+if ! install --requirement requirements/torch-cpu-needs.txt ||
+    ! { install --no-index "${torch[@]}" 2> /dev/null || install --index-url https://download.pytorch.org/whl/cpu "${torch[@]}"; }; then
     say "torch could not be installed: the tests that need it will say that they were skipped."
+fi

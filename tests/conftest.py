@@ -10,15 +10,15 @@ from typing import Callable
 
 import ansible.module_utils
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).resolve().parents[1]
 
 ansible.module_utils.__path__.append(str(ROOT / "module_utils"))
-sys.path[:0] = [str(ROOT / "library"), str(Path(__file__).parent / "unit" / "module_utils"), str(Path(__file__).parent / "unit")]
+sys.path[:0] = [str(ROOT / "library"), *(str(ROOT / "tests" / place) for place in ("unit/rollout", "unit", "gpu"))]
 
 # Timings on a loaded machine say nothing about the code.
-settings.register_profile("rollout", deadline=None, max_examples=60)
+settings.register_profile("rollout", deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("rollout")
 
 

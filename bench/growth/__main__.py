@@ -87,7 +87,7 @@ class Bench:
             "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
             "ANSIBLE_FORKS": str(self.options.forks),
             "ANSIBLE_NOCOLOR": "1",
-            "ANSIBLE_CALLBACK_PLUGINS": f"{ROOT / 'plugins/callback'}:{HERE / 'callback'}",
+            "ANSIBLE_CALLBACK_PLUGINS": f"{ROOT / 'playbooks/callback_plugins'}:{HERE / 'callback'}",
             "ANSIBLE_CALLBACKS_ENABLED": "rollout,growth_tasks",
             # Every run opens its connections anew.
             "ANSIBLE_SSH_CONTROL_PATH_DIR": str(turn / "cp"),

@@ -297,18 +297,8 @@ class Store:
 
 def show(row: Operation) -> Json:
     """An operation as the outside sees it."""
-    return {
-        "id": row.id,
-        "kind": row.kind,
-        "params": row.params,
-        "state": row.state,
-        "worker": row.worker,
-        "attempt": row.attempt,
-        "losses": row.losses or 0,
-        "checkpoint": row.checkpoint,
-        "result": row.result,
-        "error": row.error,
-    }
+    shown = ("id", "kind", "params", "state", "worker", "attempt", "losses", "checkpoint", "result", "error")
+    return {**{name: getattr(row, name) for name in shown}, "losses": row.losses or 0}
 
 
 def _operation(session: Session, key: str, lock: bool = False) -> Operation:

@@ -1,13 +1,14 @@
-"""What the tests of this scenario see of the host."""
+"""The host, and an operator who types commands. Each file of tests goes on where the one before it ended."""
 
 import json
 import subprocess
-from pathlib import Path
 
 import pytest
+from operators import ROOT, Machine, Operator
 from prometheus_client.parser import text_string_to_metric_families
 
-STATE = "/var/lib/rollout/ktrdr"
+OPERATOR = Operator("default")
+MACHINE = Machine("ktrdr-molecule-default")
 SERVICES = {
     "ktrdr-core-backend-1": "ktrdr-backend",
     "ktrdr-workers-backtest-worker-1-1": "ktrdr-worker-cpu",
@@ -17,9 +18,9 @@ SERVICES = {
 
 
 @pytest.fixture
-def ledger(host):
+def ledger():
     """The entries of the ledger."""
-    return [json.loads(line) for line in host.file(f"{STATE}/ledger.jsonl").content_string.splitlines()]
+    return MACHINE.ledger()
 
 
 @pytest.fixture
@@ -33,14 +34,13 @@ def health(host):
 
 
 @pytest.fixture
-def runs(host):
+def runs():
     """Assert that exactly the release's images run, by digest, and that each worker is registered on it."""
 
     def check(release):
-        manifest = json.loads(host.file(f"{STATE}/releases/{release}/release.json").content_string)
-        for container, image in SERVICES.items():
-            found = json.loads(host.check_output(f"docker inspect {container}"))[0]
-            wanted = manifest["images"][f"172.17.0.1:5000/{image}"]
+        manifest = MACHINE.release(release)
+        for found in json.loads(MACHINE.exec("docker", "inspect", *SERVICES)):
+            wanted = manifest["images"][f"172.17.0.1:5000/{SERVICES[found['Name'][1:]]}"]
             assert found["State"]["Running"]
             assert found["RestartCount"] == 0
             assert found["Image"] == wanted["id"]
@@ -50,15 +50,10 @@ def runs(host):
     return check
 
 
-@pytest.fixture
-def database_untouched(host):
-    """Assert that the database's container is the one that it was before the second release."""
-
-    def check():
-        now = host.check_output("docker ps --quiet --no-trunc --filter name=ktrdr-core-db")
-        assert now == host.file("/tmp/database").content_string.strip()
-
-    return check
+@pytest.fixture(scope="session")
+def database():
+    """The container of the database as it was before the second release."""
+    return MACHINE.database()
 
 
 @pytest.fixture
@@ -72,15 +67,18 @@ def metrics(host):
 @pytest.fixture
 def status():
     """Type a strict status that a program reads. Returns the exit status and the document."""
-    here = Path(__file__).parent
 
     def run():
-        done = subprocess.run(
-            ["ansible-playbook", "status.yml", f"--inventory={here}/inventory/", "-e", "format=json", "-e", "strict=true"],
-            cwd=here.parents[1],
-            capture_output=True,
-            text=True,
-        )
+        command = [
+            "ansible-playbook",
+            f"--inventory={OPERATOR.inventory}",
+            "status.yml",
+            "-e",
+            "format=json",
+            "-e",
+            "strict=true",
+        ]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
         return done.returncode, json.loads(done.stdout)
 
     return run

@@ -4,58 +4,18 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
-import subprocess
-import sys
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).resolve().parents[2]
-HERE = ROOT / "molecule/gapless"
-HOST = "ktrdr-molecule-gapless"
-PORT = 18000
-sys.path.insert(0, str(ROOT))
+from operators import Machine, Operator
 
 from bench.probe import Probe, failed, longest_outage
 
-
-def wait(condition, seconds: float, what: str):
-    """The first true value of the condition."""
-    ends = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < ends, f"not within {seconds:.0f} s: {what}"
-        time.sleep(0.05)
-    return found
-
-
-def docker(*arguments: str) -> str:
-    return subprocess.run(["docker", *arguments], capture_output=True, text=True, check=True, timeout=120).stdout.strip()
-
-
-def start(playbook: str, *arguments: str) -> subprocess.Popen:
-    """A command that was typed and goes on."""
-    return subprocess.Popen(
-        ["ansible-playbook", "--inventory", str(HERE / "inventory"), playbook, *arguments],
-        cwd=ROOT,
-        env={**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_FORCE_COLOR": "0"},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-
-
-def run(playbook: str, *arguments: str, rc: int = 0) -> str:
-    """Type a command as an operator does: all that it says, in one line."""
-    typed = start(playbook, *arguments)
-    said, _ = typed.communicate(timeout=300)
-    assert typed.returncode == rc, said[-4000:]
-    return " ".join(said.split())
+OPERATOR = Operator("gapless")
+MACHINE = Machine("ktrdr-molecule-gapless", "gapless")
+PORT = 18000
 
 
 @dataclass
@@ -105,9 +65,14 @@ def get(address: str, path: str, seconds: float = 60) -> tuple[str, bytes]:
         connection.close()
 
 
+def run(*arguments: str, rc: int = 0) -> str:
+    """Type a command as an operator does: all that it says, in one line."""
+    return OPERATOR.run(*arguments, rc=rc).said
+
+
 @pytest.fixture
 def address() -> str:
-    return docker("inspect", "--format", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", HOST)
+    return MACHINE.address()
 
 
 @pytest.fixture
@@ -123,12 +88,12 @@ class Backends:
         """Name -> release, the newest first, of those that run or ran."""
         form = '{{.Names}} {{.Label "rollout.release"}}'
         ours = "label=com.docker.compose.service=backend"
-        rows = docker("exec", HOST, "docker", "ps", "--all", "--filter", ours, "--format", form)
+        rows = MACHINE.exec("docker", "ps", "--all", "--filter", ours, "--format", form)
         return dict(row.split() for row in rows.splitlines())
 
     def active(self) -> str:
         """What HAProxy reads: the container that it asks."""
-        text = docker("exec", HOST, "cat", "/var/lib/rollout/gapless/proxy/core.backend.cfg")
+        text = MACHINE.exec("cat", f"{MACHINE.state}/proxy/core.backend.cfg")
         return next((line.split()[1] for line in text.splitlines() if line.strip().startswith("server ")), "")
 
     def answering(self, address: str) -> str:

@@ -3,30 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import json
-import os
-import re
-import signal
 import subprocess
-import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import yaml
+from operators import Machine, Operator, docker, wait
 
-ROOT = Path(__file__).resolve().parents[2]
-HERE = ROOT / "molecule/homelab"
-STATE = "/var/lib/rollout/ktrdr"
+HERE = Path(__file__).parent
 NETWORK = "ktrdr-homelab"
 VAULT = ["--vault-password-file", str(HERE / "vault-password")]
-
-
-def docker(*arguments: str, check: bool = True) -> str:
-    """Run docker on this machine."""
-    done = subprocess.run(["docker", *arguments], capture_output=True, text=True, timeout=120)
-    assert not check or done.returncode == 0, f"docker {' '.join(arguments)}: {done.stderr}"
-    return done.stdout.strip()
 
 
 class Fleet:
@@ -37,38 +23,38 @@ class Fleet:
         self.addresses = {name: facts["ansible_host"] for name, facts in hosts.items()}
         self.hosts = list(self.addresses)
 
-    def exec(self, host: str, *argv: str) -> str:
-        return docker("exec", f"ktrdr-homelab-{host}", *argv)
+    def __getitem__(self, host: str) -> Machine:
+        return Machine(f"ktrdr-homelab-{host}")
+
+    def exec(self, host: str, *argv: str, stdin: str = "") -> str:
+        return self[host].exec(*argv, stdin=stdin)
 
     def exists(self, host: str, file: str) -> bool:
-        return bool(self.exec(host, "sh", "-c", f"test ! -e {STATE}/{file} || echo there"))
+        return self[host].exists(file)
 
     def ledger(self, host: str) -> list[dict]:
-        return [json.loads(line) for line in self.exec(host, "sh", "-c", f"cat {STATE}/ledger.jsonl || true").splitlines()]
+        return self[host].ledger()
 
     def last(self, host: str, event: str) -> bool:
         """Whether that is the last entry."""
         return self.ledger(host)[-1]["event"] == event
 
-    def running(self, host: str) -> dict[str, str]:
-        """Running service of the release -> the release that its container's label names."""
-        form = '{{.Label "com.docker.compose.service"}} {{.Label "rollout.release"}}'
-        rows = [row.partition(" ")[::2] for row in self.exec(host, "docker", "ps", "--format", form).splitlines()]
-        return {service: release for service, release in rows if service != "db"}
+    def releases(self, host: str) -> set[str]:
+        return self[host].releases()
 
     def database_id(self) -> str:
-        return self.exec("core", "docker", "ps", "--quiet", "--no-trunc", "--filter", "name=ktrdr-core-db")
+        return self["core"].database()
 
     def cut(self, host: str) -> None:
         docker("network", "disconnect", NETWORK, f"ktrdr-homelab-{host}")
 
     def restore(self, host: str) -> None:
         docker("network", "connect", "--ip", self.addresses[host], NETWORK, f"ktrdr-homelab-{host}")
-        self.wait(lambda: self._answers(host), 60, f"{host} answers")
+        wait(lambda: self._answers(host), 60, f"{host} answers")
 
     def reboot(self, host: str) -> None:
         docker("restart", f"ktrdr-homelab-{host}")
-        self.wait(lambda: self._answers(host), 90, f"{host} answers after its reboot")
+        wait(lambda: self._answers(host), 90, f"{host} answers after its reboot")
 
     def _answers(self, host: str) -> bool:
         command = ["docker", "exec", f"ktrdr-homelab-{host}", "docker", "ps", "--quiet"]
@@ -105,93 +91,7 @@ class Fleet:
         find = "find /etc /home /root /run /tmp /var/lib/rollout /var/log /var/tmp -xdev -type f -perm -o=r"
         # The patterns are not to be found on a command line.
         script = f"umask 077; cat > /run/patterns; {find} -exec grep -aF -f /run/patterns {{}} +; rm /run/patterns"
-        command = ["docker", "exec", "--interactive", f"ktrdr-homelab-{host}", "sh", "-c", script]
-        return subprocess.run(command, input="\n".join(texts), capture_output=True, text=True, timeout=120).stdout
-
-    @staticmethod
-    def wait(condition, seconds: float, what: str) -> bool:
-        """Wait until the condition holds."""
-        ends = time.monotonic() + seconds
-        while not condition():
-            assert time.monotonic() < ends, f"not within {seconds:.0f} s: {what}"
-            time.sleep(0.3)
-        return True
-
-
-@dataclass
-class Result:
-    """What a command came to."""
-
-    rc: int
-    out: str
-
-    @property
-    def said(self) -> str:
-        """All of it in one line."""
-        return " ".join(self.out.split())
-
-    @property
-    def run(self) -> str:
-        """The run's id."""
-        return re.findall(r"Run (\d{8}T\d{6}Z-\w{4})\.", self.out)[-1]
-
-
-class Running:
-    """A command that was typed and goes on."""
-
-    def __init__(self, arguments: list[str], log: Path) -> None:
-        self.log = log
-        environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_FORCE_COLOR": "0", "COLUMNS": "80"}
-        with log.open("wb") as out:
-            self.process = subprocess.Popen(
-                arguments,
-                cwd=ROOT,
-                env=environment,
-                stdout=out,
-                stderr=subprocess.STDOUT,
-                stdin=subprocess.DEVNULL,
-                start_new_session=True,
-            )
-
-    def kill(self) -> None:
-        """End it, and all processes of its group, without a chance to clean up."""
-        self._signal(signal.SIGKILL)
-        self.process.wait(10)
-
-    def stop(self) -> None:
-        self._signal(signal.SIGSTOP)
-
-    def resume(self) -> None:
-        self._signal(signal.SIGCONT)
-
-    def _signal(self, number: int) -> None:
-        os.killpg(self.process.pid, number)
-
-    def finish(self, seconds: float = 300) -> Result:
-        try:
-            code = self.process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            self.kill()
-            raise AssertionError(f"still at work after {seconds:.0f} s:\n{self.log.read_text()[-3000:]}") from None
-        return Result(code, self.log.read_text())
-
-
-class Controller:
-    """Types commands as an operator does."""
-
-    def __init__(self, logs: Path) -> None:
-        self.logs, self.count = logs, 0
-        self.started: list[Running] = []
-
-    def start(self, playbook: str, *arguments: str) -> Running:
-        self.count += 1
-        command = ["ansible-playbook", "--inventory", str(HERE / "inventory"), *VAULT, playbook, *arguments]
-        running = Running(command, self.logs / f"{self.count}.log")
-        self.started.append(running)
-        return running
-
-    def run(self, playbook: str, *arguments: str, seconds: float = 400) -> Result:
-        return self.start(playbook, *arguments).finish(seconds)
+        return self.exec(host, "sh", "-c", script, stdin="\n".join(texts))
 
 
 @pytest.fixture(scope="session")
@@ -200,12 +100,10 @@ def fleet() -> Fleet:
 
 
 @pytest.fixture(scope="session")
-def controller(tmp_path_factory):
-    made = Controller(tmp_path_factory.mktemp("controller"))
-    yield made
-    for running in made.started:
-        if running.process.poll() is None:
-            running.kill()
+def controller():
+    typing = Operator("homelab", *VAULT)
+    yield typing
+    typing.leave()
 
 
 @pytest.fixture(scope="session")
@@ -224,10 +122,33 @@ def on(fleet, controller):
         def there(host: str) -> bool:
             stable = [e for e in fleet.ledger(host) if e["event"] in ("confirmed", "reverted", "switching")]
             closed = bool(stable) and stable[-1]["event"] != "switching" and stable[-1]["name"] == release
-            return closed and set(fleet.running(host).values()) == {release}
+            return closed and fleet.releases(host) == {release}
 
         if not all(there(host) for host in fleet.hosts):
-            result = controller.run("rollout.yml", "-e", f"sha={release[4:]}")
-            assert result.rc == 0, result.out[-3000:]
+            controller.run("rollout.yml", "-e", f"sha={release[4:]}")
 
     return bring
+
+
+@pytest.fixture
+def small_disk(fleet):
+    """Give a host's state a small disk of its own, and something that fills it; afterwards the state is where it was."""
+
+    @contextlib.contextmanager
+    def give(host: str):
+        state, aside = fleet[host].state, "/var/lib/rollout/aside"
+
+        def shell(line: str) -> None:
+            fleet.exec(host, "sh", "-c", line)
+
+        shell(f"cp -a {state} {aside} && mount -t tmpfs -o size=8m,mode=700,uid=$(stat -c %u {state}) small {state}")
+        shell(f"cp -a {aside}/. {state}/ && rm -rf {aside}")
+        try:
+            # Empty lines fill the ledger's own last block: its next entry needs a new one.
+            full = f"yes '' | head --bytes=8192 >> {state}/ledger.jsonl"
+            yield lambda: shell(f"dd if=/dev/zero of={state}/fill bs=4k 2> /dev/null; ! {{ {full}; }} 2> /dev/null")
+        finally:
+            shell(f"rm -f {state}/fill && cp -a {state} {aside} && umount --lazy {state}")
+            shell(f"cp -a {aside}/. {state}/ && rm -rf {aside}")
+
+    return give

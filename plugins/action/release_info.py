@@ -6,15 +6,13 @@ from pathlib import Path
 from typing import Any, Optional
 
 import ansible.module_utils
-from ansible.module_utils.common.parameters import remove_values
 from ansible.plugins.action import ActionBase
 
-_HERE = str(Path(__file__).resolve().parents[2] / "module_utils")
-if _HERE not in ansible.module_utils.__path__:
-    ansible.module_utils.__path__.append(_HERE)
+ansible.module_utils.__path__.append(str(Path(__file__).resolve().parents[2] / "module_utils"))
 
-from ansible.module_utils.rollout import target
-from ansible.module_utils.rollout.steps import outcome
+from ansible.module_utils.rollout.controller import target
+from ansible.module_utils.rollout.domain.mask import Mask
+from ansible.module_utils.rollout.errors import outcome
 
 
 class ActionModule(ActionBase):
@@ -23,7 +21,9 @@ class ActionModule(ActionBase):
     def run(self, tmp: Optional[str] = None, task_vars: Optional[dict[str, Any]] = None) -> dict[str, Any]:
         """Find the release."""
         result: dict[str, Any] = super().run(tmp, task_vars)
-        _checked, params = self.validate_argument_spec(target.ARGUMENTS)
+        _checked, given = self.validate_argument_spec(target.ARGUMENTS)
+        params = target.logged_in(given)
         found = outcome(lambda: target.find(params), self._display.verbosity > 2)
-        result.update(remove_values(found, {params["password"]} - {""}))
+        hide = Mask(params["password"]).text
+        result.update({key: hide(value) if key in ("msg", "exception") else value for key, value in found.items()})
         return result

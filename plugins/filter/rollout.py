@@ -1,55 +1,96 @@
-"""Filters: the pure decisions that playbooks ask for."""
+"""Filters: what playbooks ask of the decisions in Python. A few look at the controller: command line, clocks, owner."""
 
 from __future__ import annotations
 
 import json
-import secrets
+import shutil
+import sys
 import time
-from datetime import datetime
 from pathlib import Path
 from typing import Any, Callable, Mapping, Sequence
 
 import ansible.module_utils
+from ansible import constants, context
+from ansible.parsing.dataloader import DataLoader
+from ansible.utils.display import Display
+from ansible.utils.vars import load_extra_vars
 
 # Ansible ships module_utils to hosts, but does not put this project's on the controller's own import path.
-_HERE = str(Path(__file__).resolve().parents[2] / "module_utils")
-if _HERE not in ansible.module_utils.__path__:
-    ansible.module_utils.__path__.append(_HERE)
+_ROOT = Path(__file__).resolve().parents[2]
+ansible.module_utils.__path__.append(str(_ROOT / "module_utils"))
 
-from ansible.module_utils.rollout import (
-    inventory,
-    machine,
-    reference,
-    report,
-    results,
-    run_document,
-    status,
-    torch_screen,
-)
-from ansible.module_utils.rollout import ledger as ledgers
-from ansible.module_utils.rollout import lock as locks
-from ansible.module_utils.rollout.errors import RolloutError
+from ansible.module_utils.rollout.controller import broken, inventory, playbooks, results, terminal
+from ansible.module_utils.rollout.controller import owner as owners
+from ansible.module_utils.rollout.controller.report import document as run_document
+from ansible.module_utils.rollout.controller.screens import last, notes, plan, status, steps, torch
+from ansible.module_utils.rollout.domain import ledger as ledgers
+from ansible.module_utils.rollout.domain import lock as locks
+from ansible.module_utils.rollout.domain import printable, reference, verdict
+from ansible.module_utils.rollout.domain.shape import Faults
+from ansible.module_utils.rollout.io import machine
+
+
+def rollout_asked(pattern: str, playbook: str, groups: Mapping[str, Any], hosts: Sequence[str]) -> str:
+    """The ``pattern`` of a playbook's first play; what was typed wrong ends Ansible here, with a sentence and exit status 2.
+
+    Ansible asks for the hosts of every play, whatever --tags, --skip-tags and --start-at-task leave out, and before any task.
+
+    Args:
+        playbook: its file name.
+        hosts: those of the inventory, as --limit has left them.
+    """
+    display = Display()
+    # Also where another list of callbacks leaves ours out.
+    terminal.guard(display)
+    typed = load_extra_vars(DataLoader())
+    settings: Sequence[str] = ()
+    if any(str(name).startswith("rollout_") for name in typed):
+        specs = DataLoader().load_from_file(str(_ROOT / "roles/fleet/meta/argument_specs.yml"))
+        settings = list(specs["argument_specs"]["main"]["options"])
+    asked = [host for host in inventory.fleet(groups) if host in hosts]
+    why = playbooks.refusal(playbook, context.CLIARGS, typed, settings, asked)
+    if why and not asked:
+        sources = context.CLIARGS.get("inventory") or ()
+        why = " ".join([why, *broken.among(sources)])
+    if why:
+        aside = playbooks.document(typed, constants.DEFAULT_STDOUT_CALLBACK)
+        tty = (sys.stderr if aside else sys.stdout).isatty()
+        display.display(steps.wrapped(why, shutil.get_terminal_size().columns) if tty else why, stderr=aside)
+        raise SystemExit(2)
+    return pattern
+
+
+def rollout_typed(name: str) -> Any:
+    """What stands behind ``-e name=``; None if it was not typed. For names that mean something else to Ansible within a task."""
+    return load_extra_vars(DataLoader()).get(name)
+
+
+def rollout_plan(hosts: Sequence[str], hostvars: Mapping[str, Any], tag: str, diff: bool) -> str:
+    """The first screen of a run, once all hosts have previewed it.
+
+    Args:
+        tag: what the release was asked for by.
+        diff: whether the differences of files are shown.
+    """
+    found = {host: hostvars[host].get("rollout_preview") or {} for host in hosts}
+    return plan.screen({host: said for host, said in found.items() if "preview" in said}, diff, tag)
 
 
 def rollout_verdict(
-    found: Mapping[str, Any], lost: Sequence[str], run: Mapping[str, Any], hostvars: Mapping[str, Any]
+    hosts: Sequence[str], lost: Sequence[str], run: Mapping[str, Any], hostvars: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Verdict, whether it is good, the last screen, the message for people elsewhere, and the document of the run."""
-    word = report.verdict(list(found.values()), lost)
+    found = {host: rollout_result(host, hostvars) for host in hosts}
+    word = verdict.of_run(list(found.values()), lost)
     previews = {host: hostvars[host].get("rollout_preview") or {} for host in found}
-    document = run_document.document(found, lost, {**run, "who": machine.who()}, previews)
+    document = run_document.document(found, lost, {**run, "who": owners.who()}, previews)
     return {
         "verdict": word,
-        "good": report.good(word),
-        "screen": report.screen(found, lost, run),
-        "message": report.message(found, lost, run),
+        "good": verdict.good(word),
+        "screen": last.screen(found, lost, run),
+        "message": last.message(found, lost, run),
         "document": document,
     }
-
-
-def rollout_run_id(now: datetime) -> str:
-    """A name for the run that begins ``now`` (UTC), and no other's."""
-    return f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
 
 
 def rollout_since(began: float) -> float:
@@ -60,33 +101,32 @@ def rollout_since(began: float) -> float:
 def rollout_aftermath(hosts: Sequence[str], hostvars: Mapping[str, Any]) -> list[str]:
     """What was not told of a run: notifications and metrics that failed."""
     names = {"notification": "report_notification", "metrics": "report_metrics"}
-    return report.aftermath({h: {key: hostvars[h].get(name) or {} for key, name in names.items()} for h in hosts})
+    return last.aftermath({h: {key: hostvars[h].get(name) or {} for key, name in names.items()} for h in hosts})
 
 
-def rollout_problem(stacks: Any, groups: Mapping[str, Any], sha: str, tag: str, settings: Mapping[str, Any]) -> str:
-    """The first thing wrong with what was typed or with the inventory; empty where nothing is.
+def rollout_problem(
+    stacks: Any, groups: Mapping[str, Any], sha: str, tag: str, settings: Mapping[str, Any], hostvars: Mapping[str, Any]
+) -> str:
+    """All that is wrong with what was typed and with the inventory, one fault a line; empty if nothing is.
 
     Args:
-        settings: rollout_application, rollout_dir, rollout_confirm_timeout, rollout_drain, and those of `inventory.LEAST`.
+        settings: rollout_application, rollout_dir, rollout_confirm_timeout, rollout_drain, rollout_allow_short_secrets, the
+            length of rollout_registry_password, and those of `inventory.LEAST`.
     """
     wait = settings["rollout_drain_timeout"] if settings["rollout_drain"] == "wait" else 0
-    wrong = (
-        inventory.misplaced(str(settings["rollout_application"]), str(settings["rollout_dir"]))
-        or inventory.too_small(settings)
-        or inventory.too_late(float(settings["rollout_confirm_timeout"]), float(wait))
-    )
-    if wrong:
-        return wrong
-    try:
+    wrong = Faults()
+    if constants.INJECT_FACTS_AS_VARS:
+        # Then nothing that was read until here is certainly the inventory's.
+        wrong.add(*inventory.injected({h: hostvars[h].get("ansible_facts") or {} for h in inventory.fleet(groups)}))
+    wrong.add(*inventory.misplaced(str(settings["rollout_application"]), str(settings["rollout_dir"])))
+    wrong.add(*inventory.too_small(settings))
+    password, short = int(settings["rollout_registry_password"]), bool(settings["rollout_allow_short_secrets"])
+    wrong.add(*inventory.short_password(password, short))
+    wrong.add(*inventory.too_late(float(settings["rollout_confirm_timeout"]), float(wait), float(settings["rollout_watch"])))
+    with wrong.gather():
         reference.wanted_tag(str(sha), str(tag))
-    except RolloutError as error:
-        return str(error)
-    return inventory.problem(stacks, groups)
-
-
-def rollout_owner(action: str) -> dict[str, Any]:
-    """Who asks for a lock."""
-    return {**machine.owner(), "action": action}
+    wrong.add(*inventory.problems(stacks, groups))
+    return "\n".join(wrong.sentences)
 
 
 def rollout_result(host: str, hostvars: Mapping[str, Any]) -> dict[str, Any]:
@@ -96,29 +136,40 @@ def rollout_result(host: str, hostvars: Mapping[str, Any]) -> dict[str, Any]:
     return results.of_host(host, said) if "rollout_run" in said else {}
 
 
-def rollout_results(hosts: Sequence[str], hostvars: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """The same of several hosts."""
-    return {host: rollout_result(host, hostvars) for host in hosts}
-
-
 def rollout_at_first(host: str, hostvars: Mapping[str, Any]) -> dict[str, Any]:
     """What a host was when the run took its lock; empty where nobody could look."""
     return dict(results.at_first(host, hostvars[host]))
 
 
-def rollout_present_hosts(hosts: Sequence[str], hostvars: Mapping[str, Any]) -> list[str]:
-    """The hosts that take part."""
-    return [h for h, result in rollout_results(hosts, hostvars).items() if not result.get("out")]
-
-
 def rollout_state(hosts: Sequence[str], hostvars: Mapping[str, Any], lost: Sequence[str] = ()) -> dict[str, bool]:
     """What the hosts have come to together (`results.state`); ``lost`` are those that are gone without a word."""
-    return results.state(list(rollout_results(hosts, hostvars).values()), lost)
+    return results.state([rollout_result(host, hostvars) for host in hosts], lost)
 
 
-def rollout_ledgers(hosts: Sequence[str], hostvars: Mapping[str, Any]) -> dict[str, Any]:
-    """What the ledgers of those hosts said that take part."""
-    return {h: rollout_at_first(h, hostvars)["ledger"] for h in rollout_present_hosts(hosts, hostvars)}
+def rollout_found(hosts: Sequence[str], hostvars: Mapping[str, Any]) -> dict[str, Any]:
+    """Sums up what the tasks of the locks found on the hosts.
+
+    Returns:
+        ledgers: of the hosts that take part. platforms: theirs, as images name them. first: the first of these, or empty.
+        refusal: of a machine with two names, of a damaged ledger, or of a fleet in which no host takes part; empty otherwise.
+    """
+    found = {h: rollout_at_first(h, hostvars) for h in hosts}
+    engines = {h: ((host.get("engine") or {}).get("id", ""), host.get("boot", "")) for h, host in found.items()}
+    lost = {h: int((host.get("ledger") or {}).get("lost") or 0) for h, host in found.items()}
+    present = [h for h in hosts if not rollout_result(h, hostvars).get("out")]
+    processors = {(found[h].get("engine") or {}).get("arch") for h in present}
+    return {
+        "ledgers": {h: found[h]["ledger"] for h in present},
+        "platforms": sorted(f"linux/{arch}" for arch in processors - {None}),
+        "first": next(iter(present), ""),
+        "refusal": inventory.same_machine(engines) or ledgers.incomplete(lost) or inventory.nobody(hosts, present),
+    }
+
+
+def rollout_said(hosts: Sequence[str], hostvars: Mapping[str, Any]) -> list[str]:
+    """Names of the facts in which an earlier run of the same playbook left what its steps said on these hosts."""
+    known = [set(hostvars[host]) for host in hosts]
+    return [name for name in results.RECORDED if any(name in names for names in known)]
 
 
 def rollout_behind(groups: Mapping[str, Any], hosts: Sequence[str], hostvars: Mapping[str, Any]) -> list[str]:
@@ -137,46 +188,42 @@ def rollout_notes(
     taken = [str(task["taken_over"]) for task in locks if task.get("taken_over")]
     there = {h: i for h, i in infos.items() if "ledger" in i}
     settled = [(h, hostvars[h].get(name) or {}) for h in hosts for name in ("settle_gates", "settle_confirmed")]
-    left = [f"{h}: {sentence}" for h, task in settled for sentence in task.get("left") or []]
-    previews = [(h, (hostvars[h].get("rollout_preview") or {}).get("preview") or {}) for h in hosts]
-    left += [
-        report.leftover(h, stack, project) for h, preview in previews for stack, project in (preview.get("left") or {}).items()
-    ]
+    left = [f"{h}: {printable.inline(sentence)}" for h, task in settled for sentence in task.get("left") or []]
+    for h in hosts:
+        preview = (hostvars[h].get("rollout_preview") or {}).get("preview") or {}
+        left += notes.left(h, preview.get("left") or {})
+        if preview.get("stable") != preview.get("release"):
+            left += notes.crashed(h, preview.get("services") or [], str(preview.get("stable") or ""))
     # Where nothing was switched no guard was armed, and there is nothing to say of it.
     switched = any(task and not task.get("skipped") for task in (hostvars[h].get("switch_done") for h in hosts))
-    return report.before(there, taken, inventory.empty_waves(stacks, groups), float(timeout) if switched else 0.0) + left
-
-
-def rollout_refusal(hosts: Sequence[str], hostvars: Mapping[str, Any]) -> str:
-    """The refusal of a machine with two names, or of a damaged ledger; empty where there is neither."""
-    found = {h: rollout_at_first(h, hostvars) for h in hosts}
-    engines = {h: ((host.get("engine") or {}).get("id", ""), host.get("boot", "")) for h, host in found.items()}
-    lost = {h: int((host.get("ledger") or {}).get("lost") or 0) for h, host in found.items()}
-    return inventory.same_machine(engines) or ledgers.incomplete(lost)
+    return notes.before(there, taken, inventory.empty_waves(stacks, groups), float(timeout) if switched else 0.0) + left
 
 
 def rollout_unlocked(hosts: Sequence[str], hostvars: Mapping[str, Any]) -> str:
     """The screen of unlock.yml."""
-    return report.unlock_screen({h: hostvars[h].get("unlock_done") or {} for h in hosts})
+    return last.unlock_screen({h: hostvars[h].get("unlock_done") or {} for h in hosts})
 
 
-def rollout_status(hosts: Mapping[str, Any], view: str = "all", shape: str = "table", strict: bool = False) -> dict[str, Any]:
+def rollout_status(
+    names: Sequence[str], hostvars: Mapping[str, Any], view: str = "all", shape: str = "table", strict: bool = False
+) -> dict[str, Any]:
     """The screen of status.yml, or with view ``torch`` that of gpu_check.yml, and whether it is good.
 
     Args:
         shape: ``table``, or ``json`` for the document.
         strict: drift is not good.
     """
-    owner, now = machine.owner(), time.time()
+    hosts = {name: status.seen(hostvars[name]) for name in names}
+    owner, now = owners.owner(), time.time()
     for found in hosts.values():
         lock = (found["info"] or {}).get("lock")
         if lock:
             lock["dead"] = locks.dead(lock, owner, owner["alive"])
     shown = {"screen": status.screen(hosts, now), "good": not strict or status.as_released(hosts)}
     if view == "torch":
-        shown = torch_screen.torch_screen(hosts)
+        shown = torch.screen(hosts)
     if shape == "json":
-        shown["screen"] = json.dumps(status.document(hosts, now), indent=2, ensure_ascii=False)
+        shown["screen"] = json.dumps(status.document(hosts, now), indent=2)
     return shown
 
 
@@ -186,6 +233,9 @@ class FilterModule:
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Name -> function."""
         return {
+            "rollout_asked": rollout_asked,
+            "rollout_typed": rollout_typed,
+            "rollout_plan": rollout_plan,
             "rollout_problem": rollout_problem,
             "rollout_stacks_of": inventory.stacks_of,
             "rollout_stacks_of_wave": inventory.stacks_of_wave,
@@ -195,23 +245,18 @@ class FilterModule:
             "rollout_merge": inventory.merged,
             "rollout_templates": inventory.templates,
             "rollout_unlocked": rollout_unlocked,
-            "rollout_owner": rollout_owner,
             "rollout_result": rollout_result,
-            "rollout_results": rollout_results,
             "rollout_at_first": rollout_at_first,
-            "rollout_present_hosts": rollout_present_hosts,
             "rollout_state": rollout_state,
-            "rollout_ledgers": rollout_ledgers,
+            "rollout_found": rollout_found,
+            "rollout_said": rollout_said,
             "rollout_behind": rollout_behind,
             "rollout_notes": rollout_notes,
-            "rollout_refusal": rollout_refusal,
             "rollout_fleet": inventory.fleet,
             "rollout_noted": results.noted,
-            "rollout_fault": results.with_fault,
+            "rollout_back_again": results.back_again,
             "rollout_verdict": rollout_verdict,
-            "rollout_run_id": rollout_run_id,
             "rollout_since": rollout_since,
             "rollout_aftermath": rollout_aftermath,
-            "rollout_seen": status.seen,
             "rollout_status": rollout_status,
         }

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 
 import pytest
-from ansible.module_utils.rollout import ledger
-from ansible.module_utils.rollout.files import Store
-from story import held
+from ansible.module_utils.rollout.domain import ledger
+from ansible.module_utils.rollout.io.store import Store
+from story import held, until
 
 pytestmark = pytest.mark.skipif(not shutil.which("ansible-playbook"), reason="ansible-playbook is absent")
 STACK = {"wave": "backend", "template": "x.j2", "images": ["a"]}
@@ -25,9 +26,10 @@ def play(ansible, tmp_path):
         assert done.returncode != 0, said
         assert "Traceback" not in said
         assert not (tmp_path / "touched").exists()
-        # The lock's mutexes may stay; nothing that a run works with does.
+        # The agent has ended within a second of its run. Mutexes may stay; nothing that a run works with does.
+        until(lambda: not list((tmp_path / "state").glob(".agent-*")))
         left = {str(p.relative_to(tmp_path / "state")) for p in (tmp_path / "state").rglob("*")}
-        assert left - before <= {".lock", ".step", "releases"}
+        assert left - before <= {".lock", ".step", ".agent", "releases"}
         return said
 
     return run
@@ -49,7 +51,10 @@ def play(ansible, tmp_path):
         ({"rollout_keep": -1}, "On host localhost: rollout_keep is -1: expected 0 or more."),
         ({"rollout_serial": 0}, "On host localhost: rollout_serial is 0: expected 1 or more."),
         # No other wave has a host here.
-        ({"rollout_stacks": {"core": {"template": "x"}}}, "On host localhost: rollout_stacks.core.wave is missing."),
+        (
+            {"rollout_stacks": {"core": {"template": "x"}}},
+            "On host localhost: rollout_stacks.core.wave is missing: expected one of the groups",
+        ),
         ({"rollout_application": "../x"}, "rollout_application is '../x': expected a-z, 0-9, - and _"),
         ({"rollout_dir": "state"}, "rollout_dir is 'state': expected a path that begins with / or ~/."),
         ({"sha": "abc1234"}, "Registry localhost:1 does not answer"),
@@ -109,17 +114,25 @@ def test_a_drain_that_is_none(play):
     assert "value of rollout_drain must be one of: wait, checkpoint, force, got: kill" in said
 
 
-def test_a_rollback_without_history(play):
-    screen = play("rollback.yml")
+@pytest.mark.parametrize("typed", [{}, {"environment": "present"}])
+def test_a_rollback_without_history(play, typed):
+    screen = play("rollback.yml", **typed)
     assert "ROLLBACK REFUSED: nothing was touched" in screen
     assert "There is no earlier stable release on host localhost to roll back to. Stable releases there: none." in screen
+
+
+def test_a_typed_name_that_is_a_keyword_of_a_task(ansible, tmp_path):
+    task = {"ansible.builtin.debug": {"msg": "<{{ 'environment' | rollout_typed }}>"}}
+    (tmp_path / "play.json").write_text(json.dumps([{"hosts": "all", "gather_facts": False, "tasks": [task]}]))
+    assert "<present>" in ansible(str(tmp_path / "play.json"), environment="present").stdout
 
 
 @pytest.mark.parametrize("playbook", ["rollback.yml"])
 def test_a_part_of_a_run(play, playbook):
     said = play(playbook, options=["--tags", "switch"])
     assert (
-        f"REFUSED: nothing was touched. --tags would run a part of {playbook.rpartition('/')[2]}, and leave out the lock" in said
+        f"REFUSED: nothing was touched. --tags would run a part of {playbook.rpartition('/')[2]}, and leave out what the rest relies on"
+        in said
     )
     assert "PLAY [" not in said
 
@@ -130,7 +143,7 @@ def test_a_second_run(play, tmp_path):
     screen = play(sha="abc1234")
     assert UNTOUCHED in screen
     assert (
-        "Somebody else is at work: run r1 (rollback) of alice@laptop, since 2026-01-01T00:00:00Z; its last sign of life was"
+        "Another run holds the lock: run r1 (rollback) of alice@laptop, since 2026-01-01T00:00:00Z. Its last sign of life was"
         in screen
     )
     assert "ansible-playbook playbooks/unlock.yml" in screen

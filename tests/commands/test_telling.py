@@ -29,7 +29,7 @@ def test_people_are_told_and_no_secret_is(ansible, tmp_path):
     assert well.got[0]["title"] == TITLE
     assert well.got[0]["message"].startswith("On host localhost: sha 'xyz' is not a commit")
     assert "Not notified: JSON (URL 2 of rollout_notify_urls) did not take it: is it there, is the URL right?" in screen
-    assert "Not notified: URL 3 of rollout_notify_urls is none that Apprise knows." in screen
+    assert "Not notified: URL 3 of rollout_notify_urls is not one that Apprise knows." in screen
     assert "canary" not in done.stdout + done.stderr
     # The inventory is where they come from.
     files = [path for path in tmp_path.rglob("*") if path.is_file() and path.name != "hosts.json"]
@@ -70,7 +70,7 @@ def test_a_verdict_that_there_is_not(ansible):
 
 def test_urls_that_are_no_list(ansible):
     screen = screen_of(ansible("rollout.yml", facts={"rollout_notify_urls": 5}, sha="xyz"))
-    assert "Not notified: URL 1 of rollout_notify_urls is none that Apprise knows." in screen
+    assert "Not notified: URL 1 of rollout_notify_urls is not one that Apprise knows." in screen
 
 
 def test_metrics(ansible, tmp_path):

@@ -6,7 +6,7 @@ import json
 import shutil
 
 import pytest
-from ansible.module_utils.rollout.files import Store
+from ansible.module_utils.rollout.io.store import Store
 
 pytestmark = pytest.mark.skipif(not shutil.which("ansible-playbook"), reason="ansible-playbook is absent")
 

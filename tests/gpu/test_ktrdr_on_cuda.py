@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from test_real_gpu import PYTHON, WHY
+from card import PYTHON, WHY
 
 pytestmark = pytest.mark.skipif(bool(WHY), reason=WHY)
 

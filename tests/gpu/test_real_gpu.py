@@ -9,29 +9,20 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import threading
 from pathlib import Path
 
 import pytest
-from ansible.module_utils.rollout import contract, gpu, torch_verdict
-from ansible.module_utils.rollout.engine import Engine
+from ansible.module_utils.rollout.domain.gate import Expectation
+from ansible.module_utils.rollout.domain.torch import host
+from ansible.module_utils.rollout.domain.torch import verdict as torch_verdict
 from ansible.module_utils.rollout.errors import RolloutError
-from ansible.module_utils.rollout.torch_verdict import Expectation
+from ansible.module_utils.rollout.io import gpu, torch_check
+from ansible.module_utils.rollout.io.engine import Engine
+from card import PYTHON, WHY
 
-PYTHON = os.environ.get("TORCH_PYTHON", sys.executable)
-RECORDED = Path(__file__).parents[1] / "unit" / "module_utils" / "recorded"
+RECORDED = Path(__file__).parents[1] / "unit" / "rollout" / "recorded"
 IMAGE = os.environ.get("GPU_IMAGE", "")
-
-
-def missing() -> str:
-    """Why nothing can be tried here; empty where it can."""
-    if not gpu.LOADED.exists():
-        return "no NVIDIA driver is loaded on this machine (/proc/driver/nvidia/version is absent)"
-    said = subprocess.run([PYTHON, "-c", "import torch; print(torch.version.cuda)"], capture_output=True, text=True, check=False)
-    if said.returncode or said.stdout.strip() == "None":
-        return f"{PYTHON} has no CUDA build of torch: name one with TORCH_PYTHON"
-    return ""
 
 
 # Takes a card's memory until its standard input ends.
@@ -43,14 +34,13 @@ held = torch.empty(mib * 2**20 if mib > 0 else free + mib * 2**20, dtype=torch.u
 print("held", flush=True)
 sys.stdin.read()
 """
-WHY = missing()
 pytestmark = pytest.mark.skipif(bool(WHY), reason=WHY)
 
 
 def probe(**environment: str) -> dict:
     done = subprocess.run(
         [PYTHON, "-"],
-        input=contract.probe_source(120.0),
+        input=torch_check.probe_source(120.0),
         capture_output=True,
         text=True,
         env={**os.environ, **environment},
@@ -130,7 +120,7 @@ def test_the_host_is_described():
     facts = gpu.facts(Engine())
     assert facts["driver"]["loaded"]
     assert facts["cards"]
-    assert torch_verdict.host_fault({**facts, "runtimes": None}) is None
+    assert host.host_fault({**facts, "runtimes": None}) is None
 
 
 def test_a_full_card_is_busy_and_not_broken(hold):
@@ -162,5 +152,5 @@ def test_the_card_is_awaited(hold):
 
 @pytest.mark.skipif(not IMAGE, reason="GPU_IMAGE names no image with a CUDA build of torch")
 def test_an_image_in_a_throw_away_container():
-    verdict = contract.check(Engine(), contract.Target(image=IMAGE, gpu=True), Expectation("cuda"), 120.0)
+    verdict = torch_check.check(Engine(), torch_check.Target(image=IMAGE, gpu=True), Expectation("cuda"), 120.0)
     assert verdict["reason"] == "ok", verdict["observed"]

@@ -1,9 +1,9 @@
 #!/bin/sh
 # A simulated host is its sshd, on a port of its own of the machine's loopback. SIMULATED_NAME, SIMULATED_PORT, SIMULATED_KEY.
 set -eu
-mkdir -p /run/sshd /root/.ssh
-chmod 700 /root/.ssh
-echo "$SIMULATED_KEY" > /root/.ssh/authorized_keys
+mkdir -p /run/sshd ~/.ssh
+chmod 700 ~/.ssh
+echo "$SIMULATED_KEY" > ~/.ssh/authorized_keys
 rm -f /run/docker.sock
 python3 /usr/local/lib/simulated_engine.py /run/engine.sock /run/docker.sock "$SIMULATED_NAME" &
 # Whoever finds sshd finds the engine too.

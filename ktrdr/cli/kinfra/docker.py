@@ -9,7 +9,7 @@ import subprocess
 from dataclasses import replace
 from typing import Literal
 
-from ktrdr.cli.kinfra.errors import KinfraError
+from ktrdr.cli.kinfra.errors import Refusal
 from ktrdr.cli.kinfra.slots import COMPOSE, ENV, Container, Slot, publishes
 
 PROJECT = "com.docker.compose.project"
@@ -23,6 +23,18 @@ _FIELDS = (
     "{{.Ports}}",
 )
 Kind = Literal["network", "volume"]
+NOT_INSTALLED = Refusal(
+    "Docker is not installed here (no command docker): make prepare installs it.",
+    "type `make prepare`",
+)
+SILENT = Refusal(
+    "Docker does not answer ({said}): start it (make prepare), or join group docker, log out and back in.",
+    "type `make prepare`, which installs and starts it; users who were just added to group `docker` log out and back in",
+)
+FAILED = Refusal(
+    "docker {command} failed ({said}): fix the cause, then run again.",
+    "fix what the brackets name (docker's own message), then run again",
+)
 
 
 def _environment() -> dict[str, str]:
@@ -34,7 +46,7 @@ def _call(command: list[str], capture: bool) -> subprocess.CompletedProcess[str]
     try:
         return subprocess.run(command, env=_environment(), capture_output=capture, text=True, check=False)
     except FileNotFoundError as error:
-        raise KinfraError("Docker is not installed here (no command docker): make prepare installs it.") from error
+        raise NOT_INSTALLED() from error
 
 
 def _docker(*arguments: str) -> str:
@@ -43,8 +55,8 @@ def _docker(*arguments: str) -> str:
     if done.returncode:
         said = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
         if re.search("(?i)cannot connect|permission denied|is the docker daemon running", said):
-            raise KinfraError(f"Docker does not answer ({said}): start it (make prepare), or join group docker and log in anew.")
-        raise KinfraError(f"docker {arguments[0]} failed ({said}): mend that, then run again.")
+            raise SILENT(said=said)
+        raise FAILED(command=arguments[0], said=said)
     return done.stdout
 
 

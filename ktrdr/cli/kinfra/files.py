@@ -7,10 +7,27 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from ktrdr.cli.kinfra.errors import KinfraError
+from ktrdr.cli.kinfra.errors import Refusal
 from ktrdr.cli.kinfra.slots import ENV, LINK, NUMBERS, Slot
 
 TEMPLATE = Path(__file__).parent / "templates" / "docker-compose.base.yml"
+NO_TEMPLATE = Refusal(
+    "The template {path} cannot be read ({reason}): git restore brings it back.",
+    "type `git restore` with the path that it names",
+)
+UNREADABLE = Refusal(
+    "{path} cannot be read ({reason}): fix or remove it, then run again.",
+    "correct owner and mode of that file of the slot, or remove it",
+)
+UNWRITABLE = Refusal(
+    "Slot {number} cannot be written to {directory} ({reason}); {left}: make room or name another folder in KTRDR_SANDBOX_HOME, "
+    "then run again.",
+    "make room. A new slot left nothing behind, an old one is whole",
+)
+STAYS = Refusal(
+    "{path} cannot be removed ({reason}): remove it by hand.",
+    "remove it by hand: the containers are gone, a file of the slot is not",
+)
 
 
 def home() -> Path:
@@ -23,7 +40,7 @@ def template() -> bytes:
     try:
         return TEMPLATE.read_bytes()
     except OSError as error:
-        raise KinfraError(f"The template {TEMPLATE} cannot be read ({error.strerror}): git restore brings it back.") from error
+        raise NO_TEMPLATE(path=TEMPLATE, reason=error.strerror) from error
 
 
 def existing(folder: Path) -> list[Slot]:
@@ -39,7 +56,7 @@ def read(slot: Slot, name: str) -> bytes | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise KinfraError(f"{path} cannot be read ({error.strerror}): mend or remove it, then run again.") from error
+        raise UNREADABLE(path=path, reason=error.strerror) from error
 
 
 def linked(slot: Slot) -> bool:
@@ -64,10 +81,7 @@ def write(slot: Slot, files: Mapping[str, bytes]) -> None:
             shutil.rmtree(slot.directory, ignore_errors=True)
         if isinstance(error, OSError):
             left = "nothing of it was left" if new else "what it had was left"
-            raise KinfraError(
-                f"Slot {slot.number} cannot be written to {slot.directory} ({error.strerror}); {left}: "
-                "make room or name another folder in KTRDR_SANDBOX_HOME, then run again."
-            ) from error
+            raise UNWRITABLE(number=slot.number, directory=slot.directory, reason=error.strerror, left=left) from error
         raise
 
 
@@ -94,4 +108,4 @@ def remove(slot: Slot) -> None:
     except FileNotFoundError:
         pass
     except OSError as error:
-        raise KinfraError(f"{slot.directory} cannot be removed ({error.strerror}): remove it by hand.") from error
+        raise STAYS(path=slot.directory, reason=error.strerror) from error

@@ -13,10 +13,56 @@ from rich.console import Console
 from rich.table import Table
 
 from ktrdr.cli.kinfra import docker, files, slots
-from ktrdr.cli.kinfra.errors import KinfraError
+from ktrdr.cli.kinfra.errors import Refusal
 from ktrdr.cli.kinfra.slots import COMPOSE, DEV_IMAGE, ENV, LINK, RECORD, Container, Record, Slot
 
 UP_SECONDS = 180
+EDITED = Refusal(
+    "Slot {number} was edited by hand ({files} in {directory}): use it as it is (kinfra sandbox up {number}), or lose the edits "
+    "(kinfra sandbox provision {number} --force).",
+    "use the edited files with `kinfra sandbox up N`, or lose the edits with `kinfra sandbox provision N --force`",
+)
+UNBUILT = Refusal(
+    "Image {image} is not on this machine: {how}.",
+    "type `make dev-image`, or build the image that it names",
+)
+NOT_UP = Refusal(
+    "Slot {number} did not come up (docker compose says above why): kinfra sandbox logs {number} shows more, {after}.",
+    "read Compose's message above it, then `kinfra sandbox logs N`",
+)
+DOWN = Refusal(
+    "Slot {number} is down and has no logs: kinfra sandbox up {number} starts it.",
+    "type `kinfra sandbox up N`, then look again",
+)
+NO_LOGS = Refusal(
+    "The logs of slot {number} cannot be shown: docker compose says above why.",
+    "read Compose's message above it",
+)
+NOBODY_ASKED = Refusal(
+    "Slot {number} was not destroyed, because nobody could be asked: kinfra sandbox destroy {number} --yes.",
+    "give `--yes` if there is no terminal",
+)
+NOT_DESTROYED = Refusal(
+    "Slot {number} was not destroyed.",
+    "answer `y` to destroy it",
+)
+NOT_PROVISIONED = Refusal(
+    "Slot {number} has no {name} in {directory}: kinfra sandbox provision {number} makes it.",
+    "type `kinfra sandbox provision N`",
+)
+FOREIGN = Refusal(
+    "Project {project} on this engine was made from {elsewhere}, not from {directory}: use another slot, or that folder.",
+    "use another slot, or set `KTRDR_SANDBOX_HOME` to the folder that it names: the slot belongs to somebody else, or it is "
+    "yours and its folder was moved",
+)
+PORT_TAKEN = Refusal(
+    "Port {port} ({name}) of slot {number} is taken by {holder}: stop the holder, or use another slot.",
+    "stop what it names, or use another slot; only root sees the name of `a process of another user`",
+)
+INTERRUPTED = Refusal(
+    "Interrupted: {left}",
+    "type the same command again to carry on; the message says what is left until then",
+)
 app = typer.Typer(no_args_is_help=True, help="Sandboxes: each a whole ktrdr with ports and data of its own, slots 1 to 9.")
 Number = Annotated[str, typer.Argument(metavar="N", help="The slot, 1 to 9.")]
 
@@ -33,10 +79,7 @@ def provision(
     found = {name: content for name in wanted if (content := files.read(slot, name)) is not None}
     edited = slots.edited(before.files, found, wanted) + ([] if files.linked(slot) else [LINK])
     if edited and not force:
-        raise KinfraError(
-            f"Slot {slot.number} was edited by hand ({', '.join(edited)} in {slot.directory}): use it as it is "
-            f"(kinfra sandbox up {slot.number}), or lose the edits (kinfra sandbox provision {slot.number} --force)."
-        )
+        raise EDITED(number=slot.number, files=", ".join(edited), directory=slot.directory)
     every = docker.containers()
     _refuse_taken_ports(slot, every, _own(slot, every))
     word = "is unchanged" if found == wanted else "is"
@@ -48,7 +91,7 @@ def provision(
     typer.echo(f"or docker compose up -d there. Then it answers on {_url(slot)}")
     image = slots.image(wanted[ENV].decode())
     if _unbuilt(image):
-        typer.echo(_build(image))
+        typer.echo(UNBUILT.text(image=image, how=_build(image)))
 
 
 @app.command("list")
@@ -84,15 +127,12 @@ def up(n: Number) -> None:
     _refuse_taken_ports(slot, every, _own(slot, every))
     image = slots.image((files.read(slot, ENV) or b"").decode(errors="replace"))
     if _unbuilt(image):
-        raise KinfraError(_build(image))
+        raise UNBUILT(image=image, how=_build(image))
     after = f"kinfra sandbox down {slot.number} stops it"
     with _interruptible(f"slot {slot.number} may be half up; kinfra sandbox up {slot.number} carries on, {after}."):
         status = docker.compose(slot, "up", "--detach", "--wait", "--wait-timeout", str(UP_SECONDS))
     if status:
-        raise KinfraError(
-            f"Slot {slot.number} did not come up (docker compose says above why): "
-            f"kinfra sandbox logs {slot.number} shows more, {after}."
-        )
+        raise NOT_UP(number=slot.number, after=after)
     typer.echo(f"Slot {slot.number} answers on {_url(slot)}")
 
 
@@ -112,13 +152,13 @@ def logs(n: Number, follow: Annotated[bool, typer.Option("--follow", "-f", help=
     """Show the last 200 lines of each service of slot N."""
     slot = _provisioned(n)
     if not _own(slot, docker.containers()):
-        raise KinfraError(f"Slot {slot.number} is down and has no logs: kinfra sandbox up {slot.number} starts it.")
+        raise DOWN(number=slot.number)
     try:
         status = docker.compose(slot, "logs", "--tail", "200", *(["--follow"] if follow else []))
     except KeyboardInterrupt:
         return
     if status:
-        raise KinfraError(f"The logs of slot {slot.number} cannot be shown: docker compose says above why.")
+        raise NO_LOGS(number=slot.number)
 
 
 @app.command()
@@ -145,14 +185,12 @@ def _ask(question: str, slot: Slot) -> None:
         answer = input(f"{question} [y/N] ")
     except EOFError:
         typer.echo()
-        raise KinfraError(
-            f"Slot {slot.number} was not destroyed, for nobody could be asked: kinfra sandbox destroy {slot.number} --yes."
-        ) from None
+        raise NOBODY_ASKED(number=slot.number) from None
     except KeyboardInterrupt:
         typer.echo()
         answer = ""
     if answer.strip().lower() not in ("y", "yes"):
-        raise KinfraError(f"Slot {slot.number} was not destroyed.")
+        raise NOT_DESTROYED(number=slot.number)
 
 
 def _slot(n: str) -> Slot:
@@ -163,9 +201,7 @@ def _provisioned(n: str) -> Slot:
     slot = _slot(n)
     for name in (COMPOSE, ENV):
         if files.read(slot, name) is None:
-            raise KinfraError(
-                f"Slot {slot.number} has no {name} in {slot.directory}: kinfra sandbox provision {slot.number} makes it."
-            )
+            raise NOT_PROVISIONED(number=slot.number, name=name, directory=slot.directory)
     return slot
 
 
@@ -174,10 +210,7 @@ def _own(slot: Slot, every: list[Container]) -> list[Container]:
     own = [c for c in every if c.project == slot.project]
     elsewhere = slots.stranger(slot, [*(c.directory for c in own), *docker.volumes(slot.project).values()])
     if elsewhere:
-        raise KinfraError(
-            f"Project {slot.project} on this engine was made from {elsewhere}, not from {slot.directory}: "
-            "use another slot, or that folder."
-        )
+        raise FOREIGN(project=slot.project, elsewhere=elsewhere, directory=slot.directory)
     return own
 
 
@@ -185,7 +218,7 @@ def _refuse_taken_ports(slot: Slot, every: list[Container], own: list[Container]
     for name, port in slot.ports.items():
         who = "" if any(slots.publishes(c, port) for c in own) else docker.holder(port, every)
         if who:
-            raise KinfraError(f"Port {port} ({name}) of slot {slot.number} is taken by {who}: stop that, or use another slot.")
+            raise PORT_TAKEN(port=port, name=name, number=slot.number, holder=who)
 
 
 def _unbuilt(image: str) -> bool:
@@ -194,8 +227,7 @@ def _unbuilt(image: str) -> bool:
 
 
 def _build(image: str) -> str:
-    how = "make dev-image builds it" if image == DEV_IMAGE else f"make dev-image builds {DEV_IMAGE}, or build that one"
-    return f"Image {image} is not on this machine: {how}."
+    return "make dev-image builds it" if image == DEV_IMAGE else f"make dev-image builds {DEV_IMAGE}, or build that one"
 
 
 def _url(slot: Slot) -> str:
@@ -208,4 +240,4 @@ def _interruptible(what_is_left: str) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        raise KinfraError(f"Interrupted: {what_is_left}") from None
+        raise INTERRUPTED(left=what_is_left) from None

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from ktrdr.cli.kinfra.errors import KinfraError
+from ktrdr.cli.kinfra.errors import KinfraError, Refusal
 
 NUMBERS = range(1, 10)
 DEV_IMAGE = "ktrdr-backend:dev"
@@ -17,6 +17,16 @@ IMAGES = ("KTRDR_BACKEND_IMAGE", "KTRDR_DB_IMAGE")
 COMPOSE, ENV, LINK, RECORD = "docker-compose.yml", ".env.sandbox", ".env", ".generated.json"
 # Hundreds apart, so that no slot meets another, and away from what production publishes (8000; 5003, 5005, 5013, …).
 BASES = {"API": 8000, "BACKTEST": 8100, "TRAINING": 8200, "DB": 8300}
+NOT_A_SLOT = Refusal(
+    "Slot {text!r} is not a number from {first} to {last}: give one of those.",
+    "give a number from 1 to 9",
+    2,
+)
+NOT_AN_IMAGE = Refusal(
+    "{name} is {value!r}, which is not an image: set it to one such as {example}, or unset it.",
+    "correct `KTRDR_BACKEND_IMAGE` or `KTRDR_DB_IMAGE`, or unset it",
+    2,
+)
 
 
 @dataclass(frozen=True)
@@ -67,7 +77,7 @@ class Record:
 def number(text: str) -> int:
     """The slot's number; raises KinfraError where it is none."""
     if text not in map(str, NUMBERS):
-        raise KinfraError(f"Slot {text!r} is not a number from {NUMBERS[0]} to {NUMBERS[-1]}: give one of those.", 2)
+        raise NOT_A_SLOT(text=text, first=NUMBERS[0], last=NUMBERS[-1])
     return int(text)
 
 
@@ -76,7 +86,7 @@ def images(environment: Mapping[str, str]) -> dict[str, str]:
     chosen = {name: environment[name] for name in IMAGES if environment.get(name)}
     for name, value in chosen.items():
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._/:@-]*", value):
-            raise KinfraError(f"{name} is {value!r}, which is no image: set it to one such as {DEV_IMAGE}, or unset it.", 2)
+            raise NOT_AN_IMAGE(name=name, value=value, example=DEV_IMAGE)
     return chosen
 
 

@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 HEALTHY = '"status":"healthy"'
 
 
@@ -21,6 +23,7 @@ docker compose down
     assert said.endswith("SUCCESS\n")
 
 
+@pytest.mark.nightly
 def test_final_verification(local):
     assert HEALTHY in local("""
 cd deploy/environments/local

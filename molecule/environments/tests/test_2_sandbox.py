@@ -3,6 +3,7 @@
 import socket
 import subprocess
 
+import pytest
 from conftest import HOME, ROOT
 
 TEMPLATE = ROOT / "ktrdr/cli/kinfra/templates/docker-compose.base.yml"
@@ -18,6 +19,7 @@ kinfra sandbox destroy 9
     assert said.endswith("Slot 9 is gone.\n")
 
 
+@pytest.mark.nightly
 def test_final_verification(sandboxes):
     said = sandboxes("""
 kinfra sandbox provision 9
@@ -71,4 +73,4 @@ def test_a_port_of_a_container(sandboxes):
         said = sandboxes("kinfra sandbox up 7", status=1)
     finally:
         subprocess.run(["docker", "rm", "--force", key], check=True, capture_output=True)
-    assert said == f"Port 8007 (API) of slot 7 is taken by container {name}: stop that, or use another slot.\n"
+    assert said == f"Port 8007 (API) of slot 7 is taken by container {name}: stop the holder, or use another slot.\n"

@@ -6,7 +6,10 @@ import http.client
 import threading
 import time
 
+import pytest
 from conftest import PORT, get, run
+
+pytestmark = pytest.mark.nightly
 
 
 def test_a_stream_that_ends_by_itself_ends_whole(address, one):

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import subprocess
-
 import pytest
-from conftest import HOST, docker, get, run, start, wait
+from conftest import MACHINE, OPERATOR, get, run
+from operators import Running, docker, wait
 
 
-def kill(typed: subprocess.Popen) -> None:
+def kill(typed: Running) -> None:
     """The operator's command, and what it left at work on the host."""
     typed.kill()
-    typed.wait()
-    subprocess.run(["docker", "exec", HOST, "pkill", "-KILL", "-f", "^/usr/bin/python3( |$)"], check=False)
+    MACHINE.exec("sh", "-c", "pkill -KILL -f '^/usr/bin/python3( |$)' || true")
 
 
-@pytest.mark.parametrize("moment", ["the new one is there", "HAProxy's file names it"])
+@pytest.mark.parametrize("moment", [pytest.param("the new one is there", marks=pytest.mark.nightly), "HAProxy's file names it"])
 def test_killed_when(moment, callers, backends, one, address):
     before = backends.active()
     moments = {
@@ -23,7 +21,7 @@ def test_killed_when(moment, callers, backends, one, address):
         "HAProxy's file names it": lambda: backends.active() != before,
     }
     with callers() as crowd:
-        typed = start("rollout.yml", "-e", "sha=bbbbbb2")
+        typed = OPERATOR.start("rollout.yml", "-e", "sha=bbbbbb2")
         try:
             wait(moments[moment], 60, moment)
         finally:
@@ -37,15 +35,17 @@ def test_killed_when(moment, callers, backends, one, address):
     assert crowd.failed == 0, f"of {crowd.requests}, an outage of {crowd.outage:.2f} s"
 
 
+@pytest.mark.nightly
 def test_a_reboot_finds_the_active_one_again(address, one):
     """Its address may be another one then: HAProxy asks for it by name."""
-    docker("restart", HOST)
+    docker("restart", MACHINE.container)
     wait(lambda: get(address, "/api/v1/health", 2)[0] == "ok", 90, "the API answers after the reboot")
     one("sha-aaaaaa1")
     said = run("rollout.yml", "-e", "sha=aaaaaa1")
     assert "ROLLOUT UNCHANGED" in said
 
 
+@pytest.mark.nightly
 def test_another_strategy_and_back(one, backends, address):
     """The proxy goes and comes; between them the port is free for a moment, and that is said."""
     run("rollout.yml", "-e", "sha=aaaaaa1", "-e", "rollout_strategy=stop_first")

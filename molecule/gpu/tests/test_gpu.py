@@ -1,10 +1,9 @@
 """The life of a GPU service with a simulated card: each test goes on where the one before it ended."""
 
-import json
 import re
 
 import pytest
-from conftest import CARD, DETECTOR
+from conftest import CARD, DETECTOR, MACHINE
 
 GOOD, NEXT, WRONG, FADES = "aaaaaa1", "bbbbbb2", "badca1c", "fade0ff"
 REFUSED = "nothing was touched, what ran before still runs."
@@ -45,7 +44,7 @@ def test_card_that_stays_held_after_the_stop(host, run, card, runs):
     host.check_output("setsid bash -c 'exec -a simulated-trainer sleep 600' > /dev/null 2>&1 < /dev/null &")
     (pid,) = host.check_output("timeout 10 sh -c 'until pgrep -f ^simulated-trainer; do sleep 0.05; done'").split()
     said = run("rollout.yml", "-e", f"sha={NEXT}", rc=2)
-    assert f"ROLLOUT REVERTED: sha-{NEXT} did not pass. sha-{GOOD} runs again, and its gates hold." in said
+    assert f"ROLLOUT REVERTED: sha-{NEXT} could not be rolled out. sha-{GOOD} runs again, and its gates hold." in said
     assert "gate start: Service detector (stack detector)" in said
     assert "the card was not free 3 s after the old container was stopped (Simulated card has 4564 MiB free of the 8000" in said
     assert f"it is held by pid {pid} (simulated-trainer, 20000 MiB). End that process" in said
@@ -54,11 +53,11 @@ def test_card_that_stays_held_after_the_stop(host, run, card, runs):
 
 
 def test_the_same_command_succeeds_stop_first(host, run, running, runs):
-    old = running()[DETECTOR][0]
+    old = running()["detector"][1]
     began = host.check_output("date +%s.%N")
     assert "ROLLOUT SUCCEEDED" in run("rollout.yml", "-e", f"sha={NEXT}")
     runs(f"sha-{NEXT}")
-    new = running()[DETECTOR][0]
+    new = running()["detector"][1]
     events = "docker events --since %s --until $(date +%%s) --filter type=container --format '{{.Action}} {{.ID}}'"
     found = host.check_output(events, began).splitlines()
     assert found.index(f"die {old}") < found.index(f"create {new}")
@@ -82,14 +81,13 @@ def test_wrong_result_is_found_after_the_switch_where_the_card_was_full(run, car
     runs(f"sha-{NEXT}")
 
 
-def test_card_lost_between_the_switch_and_the_end(host, run, runs):
+def test_card_lost_between_the_switch_and_the_end(run, runs):
     said = run("rollout.yml", "-e", f"sha={FADES}", rc=2)
     assert f"ROLLOUT REVERTED: sha-{FADES} did not pass. sha-{NEXT} runs again, and its gates hold." in said
     assert f"gate torch: Service detector (stack detector) does not pass on sha-{FADES}: torch contract broken" in said
     assert f"No CUDA GPUs are available (/dev/nvidia0: EPERM) {LOST}" in said
     # Its first gate had held.
-    ledger = [json.loads(line) for line in host.file("/var/lib/rollout/vision/ledger.jsonl").content_string.splitlines()]
-    switched = [e["stack"] for e in ledger if e["event"] == "switched" and e["release"] == f"sha-{FADES}"]
+    switched = [e["stack"] for e in MACHINE.ledger() if e["event"] == "switched" and e["release"] == f"sha-{FADES}"]
     assert switched == ["api", "detector"]
     runs(f"sha-{NEXT}")
 
@@ -110,7 +108,7 @@ def test_rollout_of_the_same_release_gives_the_card_back(run, running, runs):
     said = run("rollout.yml", "-e", f"sha={NEXT}")
     assert re.search(r"api unchanged detector restarted \(torch: gpu_lost\) [\d.]+ s 2\.13\.0\+simulated", said)
     runs(f"sha-{NEXT}")
-    assert [name for name in before if running()[name] != before[name]] == [DETECTOR]
+    assert [name for name in before if running()[name] != before[name]] == ["detector"]
 
 
 @pytest.mark.usefixtures("untouched")

@@ -1,20 +1,20 @@
 """After the first rollout, and the same again."""
 
-import json
+from operators import wait
 
 IMAGES = {"core": "ktrdr-backend", "workers-b": "ktrdr-worker-cpu", "workers-c": "ktrdr-worker-cpu", "gpu": "ktrdr-worker-gpu"}
 
 
 def test_every_host_runs_the_release_by_digest(fleet):
     for host, image in IMAGES.items():
-        release = json.loads(fleet.exec(host, "cat", "/var/lib/rollout/ktrdr/releases/sha-aaaaaa1/release.json"))
-        digest = release["images"][f"10.77.0.2:5000/{image}"]["digest"]
-        running = fleet.running(host)
-        assert set(running.values()) == {"sha-aaaaaa1"}
-        for service in running:
+        release = fleet[host].release("sha-aaaaaa1")
+        assert fleet.releases(host) == {"sha-aaaaaa1"}
+        for service in fleet[host].running():
             container = f"ktrdr-{release['stacks'][0]}-{service}-1"
-            assert fleet.exec(host, "docker", "inspect", "--format", "{{.Config.Image}}", container).endswith("@" + digest)
-    assert set(fleet.running("workers-b")) == {"backtest-worker-1", "training-worker-1"}
+            found = fleet.exec(host, "docker", "inspect", "--format", "{{.Config.Image}}", container)
+            repository, _at, digest = fleet[host].image("sha-aaaaaa1", image).partition("@")
+            assert found == f"{repository}:sha-aaaaaa1@{digest}"
+    assert set(fleet["workers-b"].running()) == {"backtest-worker-1", "training-worker-1"}
 
 
 def test_every_host_is_confirmed_by_one_run_and_nobody_is_at_work(fleet):
@@ -23,7 +23,7 @@ def test_every_host_is_confirmed_by_one_run_and_nobody_is_at_work(fleet):
     assert len({entry["run"] for entry in confirmed.values()}) == 1
     for host in fleet.hosts:
         assert not fleet.exists(host, "lock.json"), host
-        fleet.wait(lambda h=host: not fleet.exists(h, "guard.armed"), 10, f"the guard of {host} ended")
+        wait(lambda h=host: not fleet.exists(h, "guard.armed"), 10, f"the guard of {host} ended")
 
 
 def test_the_guard_was_kept_by_systemd_and_armed_before_the_first_switch(fleet):

@@ -2,20 +2,21 @@
 
 import re
 
+from operators import wait
+
 BAD = "c0ffee4"
 
 
 def test_the_fleet_goes_back_when_the_second_worker_hosts_gate_fails(fleet, controller, on):
     on("sha-aaaaaa1")
     database = fleet.database_id()
-    result = controller.run("rollout.yml", "-e", f"sha={BAD}")
-    assert result.rc == 2
+    result = controller.run("rollout.yml", "-e", f"sha={BAD}", rc=2)
     for host in fleet.hosts:
-        assert set(fleet.running(host).values()) == {"sha-aaaaaa1"}, host
+        assert fleet.releases(host) == {"sha-aaaaaa1"}, host
         # Nothing was ever begun on the GPU host.
         assert fleet.ledger(host)[-1]["event"] == ("staged" if host == "gpu" else "reverted"), host
         assert not fleet.exists(host, "lock.json"), host
-        fleet.wait(lambda h=host: not fleet.exists(h, "guard.armed"), 10, f"the guard of {host} ended")
+        wait(lambda h=host: not fleet.exists(h, "guard.armed"), 10, f"the guard of {host} ended")
     assert fleet.database_id() == database
     said = result.said
     assert f"ROLLOUT REVERTED: sha-{BAD} did not pass. sha-aaaaaa1 runs again, and its gates hold." in said

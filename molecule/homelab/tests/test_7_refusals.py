@@ -21,8 +21,7 @@ def untouched(fleet):
 
 
 def refused(controller, *arguments):
-    result = controller.run("rollout.yml", "-e", "sha=aaaaaa1", *arguments)
-    assert result.rc == 2, result.out[-2000:]
+    result = controller.run("rollout.yml", "-e", "sha=aaaaaa1", *arguments, rc=2)
     assert REFUSED in result.said
     assert "Traceback" not in result.out
     return result.said.partition(REFUSED)[2]
@@ -38,6 +37,7 @@ def test_one_machine_under_two_names(controller, tmp_path):
     assert "keep one name in the inventory" in said
 
 
+@pytest.mark.nightly
 def test_a_wrong_key(controller, fleet, tmp_path):
     said = refused(
         controller, "-e", f"ansible_ssh_private_key_file={tmp_path}/absent", "-e", "ansible_ssh_args='-o IdentitiesOnly=yes'"
@@ -47,6 +47,7 @@ def test_a_wrong_key(controller, fleet, tmp_path):
     assert "Advice: the key or the user is wrong: check ansible_user and ansible_ssh_private_key_file with ssh." in said
 
 
+@pytest.mark.nightly
 def test_another_host_key(controller, tmp_path):
     known = tmp_path / "known_hosts"
     other = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl"
@@ -57,6 +58,7 @@ def test_another_host_key(controller, tmp_path):
     assert "the host shows another key than before" in said
 
 
+@pytest.mark.nightly
 def test_sudo_wants_a_password(controller, fleet):
     for host in fleet.hosts:
         fleet.exec(host, "mv", "/etc/sudoers.d/ktrdr", "/etc/ktrdr.sudoers")

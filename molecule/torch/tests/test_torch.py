@@ -1,6 +1,7 @@
 """What the check said of each case, and what it left behind."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,11 @@ import yaml
 
 TABLE = yaml.safe_load((Path(__file__).parent.parent / "inventory/group_vars/all/cases.yml").read_text())
 REAL, SIMULATED = TABLE["torch_cases_real"], TABLE["torch_cases_simulated"]
-TRIES = [(case, mode) for case in REAL + SIMULATED for mode in case.get("modes", TABLE["torch_modes"])]
+NIGHTLY = os.environ.get("SCENARIO_TESTS") == "nightly"
+MODES = TABLE["torch_modes"] if NIGHTLY else TABLE["torch_modes"][:1]
+TRIES = [(case, mode) for case in REAL + SIMULATED for mode in case.get("modes", MODES)]
+# At night everything here runs again, with every mode.
+pytestmark = [pytest.mark.nightly] if NIGHTLY else []
 
 
 def name(case, mode):

@@ -1,4 +1,4 @@
-"""40 operations flow through a rollout, a worker that is killed, and a rollback: each is done once, and right."""
+"""Operations flow through a rollout, a worker that is killed, and a rollback: each is done once, and right."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ import json
 import threading
 
 import pytest
-from conftest import wait
+from operators import wait
 
-COUNT = 40
 AT_ONCE = 8
 STEP_SECONDS = 0.1
 # 2 to 20 s each, of both kinds, long and short ones mixed.
@@ -18,7 +17,7 @@ OPERATIONS = [
         "kind": ("backtest", "training")[n % 2],
         "params": {"seed": n, "steps": 20 + (n * 67) % 181, "step_seconds": STEP_SECONDS},
     }
-    for n in range(COUNT)
+    for n in range(40)
 ]
 # What an undisturbed run gives, from the code in the worker's image; without the pauses between the steps.
 UNDISTURBED = """
@@ -39,16 +38,16 @@ print(json.dumps(results))
 
 
 class Submitter(threading.Thread):
-    """Submits the operations up to number ``upto``, AT_ONCE unfinished ones at most."""
+    """Submits ``count`` operations, up to number ``upto`` for now, AT_ONCE unfinished ones at most."""
 
-    def __init__(self, backend, watch) -> None:
+    def __init__(self, backend, watch, count) -> None:
         super().__init__(daemon=True)
-        self.backend, self.watch = backend, watch
+        self.backend, self.watch, self.count = backend, watch, count
         self.submitted, self.upto, self.ended = 0, 0, False
         self.start()
 
     def run(self) -> None:
-        while self.submitted < COUNT and not self.ended:
+        while self.submitted < self.count and not self.ended:
             wait(lambda: self.ended or (self.submitted < self.upto and self._unfinished() < AT_ONCE), 300, "room for one more")
             if not self.ended:
                 self.backend.submit(OPERATIONS[self.submitted])
@@ -58,9 +57,9 @@ class Submitter(threading.Thread):
         return self.submitted - self.watch.count("completed", "failed")
 
 
-@pytest.fixture
-def submitter(backend, watch):
-    one = Submitter(backend, watch)
+@pytest.fixture(params=[24, pytest.param(40, marks=pytest.mark.nightly)])
+def submitter(backend, watch, request):
+    one = Submitter(backend, watch, request.param)
     yield one
     one.ended = True
     one.join(10)
@@ -75,16 +74,16 @@ def victim(backend):
     return None
 
 
-def test_forty_operations_are_each_done_once(machine, backend, watch, submitter, type_command):
-    submitter.upto = 24
+def test_operations_are_each_done_once(machine, backend, watch, submitter, operator):
+    count = submitter.count
+    submitter.upto = count * 6 // 10
     wait(lambda: watch.count("running") == 4, 60, "every worker is at work")
 
-    rollout = type_command("rollout.yml", "-e", "sha=bbbbbb2")
-    assert rollout.rc == 0, rollout.out[-3000:]
-    assert {release for release, _id in machine.running().values()} == {"sha-bbbbbb2"}
+    rollout = operator.run("rollout.yml", "-e", "sha=bbbbbb2")
+    assert machine.releases() == {"sha-bbbbbb2"}
     assert "to end or be checkpointed." in rollout.said, "the rollout says what it waited for"
 
-    submitter.upto = 32
+    submitter.upto = count - 8
     killed, worker, attempt, step = wait(lambda: victim(backend), 60, "an operation is well under way")
     machine.exec("docker", "kill", "--signal", "KILL", f"ktrdr-workers-{worker}-1")
     wait(lambda: watch.operations[killed][-1]["attempt"] > attempt, 60, "another worker took it over")
@@ -92,26 +91,24 @@ def test_forty_operations_are_each_done_once(machine, backend, watch, submitter,
     assert resumed >= step, "it began anew"
     assert not watch.operations[killed][-1]["worker"].endswith(worker)
 
-    submitter.upto = COUNT - 4
-
-    def submit_the_rest_before_the_workers_are_switched(_process):
-        wait(lambda: machine.running().get("backend", ("", ""))[0] == "sha-aaaaaa1", 120, "the backend is switched")
-        submitter.upto = COUNT
-
-    rollback = type_command("rollback.yml", meanwhile=submit_the_rest_before_the_workers_are_switched)
-    assert rollback.rc == 0, rollback.out[-3000:]
-    assert {release for release, _id in machine.running().values()} == {"sha-aaaaaa1"}
+    # The last eight are for the rollback, so that its workers are at work: four before it, four behind the new backend.
+    submitter.upto = count - 4
+    typed = operator.start("rollback.yml")
+    wait(lambda: machine.running().get("backend", ("", ""))[0] == "sha-aaaaaa1", 120, "the backend is switched")
+    submitter.upto = count
+    rollback = typed.finish()
+    assert machine.releases() == {"sha-aaaaaa1"}
     assert len(machine.running()) == 5
     assert "to end or be checkpointed." in rollback.said
 
-    wait(lambda: watch.count("completed", "failed") == COUNT, 120, "all are finished")
+    wait(lambda: watch.count("completed", "failed") == count, 120, "all are finished")
     found = {one["id"]: one for one in backend.ask("operations")}
-    assert submitter.submitted == len(found) == COUNT
+    assert submitter.submitted == len(found) == count
     assert {one["state"] for one in found.values()} == {"completed"}
     for key, seen in watch.operations.items():
         assert [one["state"] for one in seen].count("completed") == 1, f"{key} was finished more than once"
         assert [one["attempt"] for one in seen] == sorted(one["attempt"] for one in seen), key
-    script = UNDISTURBED % json.dumps(OPERATIONS)
+    script = UNDISTURBED % json.dumps(OPERATIONS[:count])
     image = machine.image("sha-aaaaaa1", "ktrdr-worker-cpu")
     said = machine.exec("docker", "run", "--rm", "--interactive", "--entrypoint", "python3", image, "-", stdin=script)
     assert {key: one["result"] for key, one in found.items()} == json.loads(said)
@@ -120,5 +117,5 @@ def test_forty_operations_are_each_done_once(machine, backend, watch, submitter,
     assert {key: one["losses"] for key, one in found.items() if one["losses"]} == {killed: 1}
     given_back = sum(one["attempt"] - 1 for one in found.values())
     assert given_back > 1
-    print(f"measured: {COUNT} submitted, {len(found)} finished, {given_back} times taken over; rollout {rollout.seconds:.0f} s, "
+    print(f"measured: {count} submitted, {len(found)} finished, {given_back} times taken over; rollout {rollout.seconds:.0f} s, "
           f"rollback {rollback.seconds:.0f} s")  # fmt: skip

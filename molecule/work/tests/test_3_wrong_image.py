@@ -5,19 +5,21 @@ from __future__ import annotations
 import calendar
 import re
 import time
+from pathlib import Path
 
-from conftest import HERE
+import pytest
 
+pytestmark = pytest.mark.nightly
 SENTENCE = (
     "Worker requires ML dependencies but torch is not installed. This usually means the wrong Docker image was deployed. "
     "Workers should use 'ktrdr-worker-cpu' or 'ktrdr-worker-gpu', not 'ktrdr-backend'. Original error: No module named 'torch'"
 )
 DEADLINE = 60
+TEMPLATES = Path(__file__).parents[1] / "templates"
 
 
-def test_the_gate_meets_it_at_once_and_it_never_registers(machine, watch, type_command):
-    result = type_command("rollout.yml", "-e", "sha=fa1aff4", "-e", f"ktrdr_templates={HERE}/templates")
-    assert result.rc == 2, result.out[-3000:]
+def test_the_gate_meets_it_at_once_and_it_never_registers(machine, watch, operator):
+    result = operator.run("rollout.yml", "-e", "sha=fa1aff4", "-e", f"ktrdr_templates={TEMPLATES}", rc=2)
     assert "ROLLOUT REVERTED: sha-fa1aff4 did not pass. sha-aaaaaa1 runs again, and its gates hold." in result.said
     # All four start together; which one is seen first, and before or after Docker's first restart of it, is chance.
     seen = (
@@ -25,7 +27,7 @@ def test_the_gate_meets_it_at_once_and_it_never_registers(machine, watch, type_c
     )
     assert re.search(seen, result.said)
     assert SENTENCE in result.said
-    assert {release for release, _id in machine.running().values()} == {"sha-aaaaaa1"}
+    assert machine.releases() == {"sha-aaaaaa1"}
     assert len(machine.running()) == 5
     assert {release for _worker, release in watch.releases} == {"sha-aaaaaa1"}, "it never registers"
     # From the start of the wrong image until the way back began.

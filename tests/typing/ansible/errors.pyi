@@ -1,1 +1,2 @@
-class AnsibleConnectionFailure(Exception): ...  # noqa: N818
+class AnsibleError(Exception): ...
+class AnsibleConnectionFailure(AnsibleError): ...  # noqa: N818

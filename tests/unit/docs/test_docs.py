@@ -12,7 +12,9 @@ from pathlib import Path
 import jinja2
 import pytest
 import yaml
-from ansible.module_utils.rollout import compose, drain, inventory, torch_verdict
+from ansible.module_utils.rollout.controller import inventory
+from ansible.module_utils.rollout.domain import compose, gate
+from ansible.module_utils.rollout.domain.torch import reasons
 
 from ktrdr.cli.kinfra import slots
 
@@ -57,12 +59,12 @@ def test_the_variables_are_those_of_the_argument_specs(load):
             assert f"| `{name}` |" in INVENTORY or name in OURS, f"{role}: {name}"
 
 
-@pytest.mark.parametrize("name", inventory._KEYS)
+@pytest.mark.parametrize("name", inventory._STACK)
 def test_keys_of_rollout_stacks(name):
     row(name, "Keys of rollout_stacks")
 
 
-@pytest.mark.parametrize("name", compose._GATE)
+@pytest.mark.parametrize("name", gate.GATE)
 def test_keys_of_x_rollout(name):
     default = next(f.default for f in fields(compose.Service) if f.name == name)
     cell = row(name, "x-rollout")[1]
@@ -70,7 +72,7 @@ def test_keys_of_x_rollout(name):
         assert cell == shown(default if isinstance(default, bool) else f"{default:g}")
 
 
-@pytest.mark.parametrize("name", [*drain._KEYS, *drain.MODES])
+@pytest.mark.parametrize("name", [*gate.DRAIN, *gate.MODES])
 def test_keys_and_modes_of_drain(name):
     row(name, "x-rollout")
 
@@ -84,10 +86,10 @@ def test_variables_of_ktrdr(name):
 
 def test_reasons_have_one_section_each_in_their_order():
     # A heading of one lower-case word is a code; the others are sentences.
-    assert re.findall(r"^## ([a-z_\d]+)$", GPU, re.M) == list(torch_verdict.REASONS)
+    assert re.findall(r"^## ([a-z_\d]+)$", GPU, re.M) == list(reasons.REASONS)
 
 
-@pytest.mark.parametrize("reason", torch_verdict.REASONS)
+@pytest.mark.parametrize("reason", reasons.REASONS)
 def test_sections_of_reasons_say_what_to_do(reason):
     part = re.search(rf"^## {reason}$(.*?)(?=^## |\Z)", GPU, re.M | re.S)
     assert part, f"docs/gpu.md has no section {reason}"
@@ -96,7 +98,7 @@ def test_sections_of_reasons_say_what_to_do(reason):
         return
     meaning = part[1].strip().partition("\n")[0]
     assert meaning[:1].isalpha() or meaning[:1] == "`", f"section {reason} does not begin with what it means"
-    for item in ("Confirm", "Mend"):
+    for item in ("Confirm", "Fix"):
         said = re.findall(rf"^- \*\*{item}\*\*(.*?)(?=^- \*\*|\Z)", part[1], re.M | re.S)
         assert re.search(r"\w", "".join(said)), f"section {reason} has no item {item}"
 
@@ -105,16 +107,16 @@ def test_the_table_of_reasons_agrees_with_them():
     rows = re.findall(r"^\| \[(\w+)\]\(#(\w+)\) \|([^|]*)\|([^|]*)\|([^|]*)\|$", GPU, re.M)
     assert all(name == anchor and line.strip() for name, anchor, _verdict, _fault, line in rows)
     found = [(name, verdict.strip(), fault.strip() or None) for name, _anchor, verdict, fault, _line in rows]
-    assert found == [(name, verdict, fault) for name, (verdict, fault, _remedy) in torch_verdict.REASONS.items()]
+    assert found == [(name, verdict, fault) for name, (verdict, fault, _remedy) in reasons.REASONS.items()]
 
 
-@pytest.mark.parametrize("name", torch_verdict._KEYS)
+@pytest.mark.parametrize("name", gate.TORCH)
 def test_keys_of_torch_are_in_the_example(name):
     asked = re.search(r"^## What can be asked$.*?```yaml\n(.*?)```", GPU, re.M | re.S)
     assert asked
-    (gate,) = yaml.safe_load(asked[1])["x-rollout"].values()
-    assert name in gate["torch"]
-    torch_verdict.expectation(gate["torch"], "docs/gpu.md")
+    (asks,) = yaml.safe_load(asked[1])["x-rollout"].values()
+    assert name in asks["torch"]
+    gate.expectation(asks["torch"], "docs/gpu.md")
 
 
 def test_ports_of_sandboxes():
@@ -159,10 +161,13 @@ def test_decisions_are_listed(path):
 
 
 PLACES = [
-    *(f"`{file.name}`" for file in sorted((ROOT / "module_utils/rollout").glob("[a-z]*.py"))),
+    *(
+        f"`{room.parent.relative_to(ROOT / 'module_utils/rollout')}/`"
+        for room in sorted(ROOT.glob("module_utils/rollout/*/**/__init__.py"))
+    ),
     *(f"`{file.stem}`" for file in sorted((ROOT / "library").glob("*.py"))),
     *(f"`{role.name}`" for role in sorted((ROOT / "roles").iterdir())),
-    *(f"plugins/callback/{file.name}" for file in sorted((ROOT / "plugins/callback").glob("*.py"))),
+    *(f"playbooks/callback_plugins/{file.name}" for file in sorted((ROOT / "playbooks/callback_plugins").glob("*.py"))),
 ]
 
 
@@ -181,7 +186,7 @@ def test_the_worked_example_is_accepted():
     hosts, variables, template = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/your-own-stack.md").read_text(), re.S)
     groups = {name: group["hosts"] for name, group in yaml.safe_load(hosts)["all"]["children"].items()}
     facts = yaml.safe_load(variables)
-    assert inventory.problem(facts["rollout_stacks"], groups) == ""
+    assert inventory.problems(facts["rollout_stacks"], groups) == []
     config = yaml.safe_load(jinja2.Template(template, undefined=jinja2.StrictUndefined).render(**facts))
     # Compose writes ports out in full before the rollout reads them.
     del config["services"]["web"]["ports"]
@@ -197,7 +202,7 @@ KOKORO = ROOT / "docs/examples/kokoro"
 def test_the_public_example_is_accepted():
     hosts = yaml.safe_load((KOKORO / "inventory/hosts.yml").read_text())["all"]["children"]
     facts = yaml.safe_load((KOKORO / "inventory/group_vars/all/kokoro.yml").read_text())
-    assert inventory.problem(facts["rollout_stacks"], {name: group["hosts"] for name, group in hosts.items()}) == ""
+    assert inventory.problems(facts["rollout_stacks"], {name: group["hosts"] for name, group in hosts.items()}) == []
     flavours = {}
     for stack, spec in facts["rollout_stacks"].items():
         file = KOKORO / "compose" / spec["template"].rpartition("/")[2]

@@ -6,7 +6,9 @@ import re
 from pathlib import Path
 
 import pytest
-from ansible.module_utils.rollout import preview, progress, report, torch_screen
+from ansible.module_utils.rollout.controller.screens import last, steps
+from ansible.module_utils.rollout.controller.screens.plan import screen as plan_screen
+from ansible.module_utils.rollout.controller.screens.torch import screen as torch_screen
 
 ROOT = Path(__file__).resolve().parents[3]
 README = (ROOT / "README.md").read_text()
@@ -37,7 +39,7 @@ def plan(host: str, services: list[tuple], shown: bool) -> str:
         "after": ENV.format(NEW),
     }
     known = {"action": "rollout", "run": RUN, "release": NEW, "stable": OLD}
-    return preview.screen({host: {"preview": {**known, "services": rows, "to_pull": 0}, "diff": [part]}}, shown)
+    return plan_screen({host: {"preview": {**known, "services": rows, "to_pull": 0}, "diff": [part]}}, shown)
 
 
 def end(**run: object) -> str:
@@ -46,11 +48,11 @@ def end(**run: object) -> str:
         verdict = {"verdict": "pass", "torch": {"version": torch} if torch else None}
         services.append({"service": name, "action": "recreate", "why": "image", "gap": now, "torch": verdict})
     result = {"name": NEW, "stable": OLD, "changed": True, "services": services}
-    return report.screen({"homelab": result}, [], {"action": "rollout", "run": RUN, "release": NEW, "check": False, **run})
+    return last.screen({"homelab": result}, [], {"action": "rollout", "run": RUN, "release": NEW, "check": False, **run})
 
 
 def step(line: str, seconds: float) -> str:
-    """A line of a step, as plugins/callback/progress.py puts it on a screen of 80 columns."""
+    """A line of a step, as playbooks/callback_plugins/progress.py puts it on a screen of 80 columns."""
     took = f"{seconds:7.1f} s"
     return f"{f'  homelab  {line}':<{79 - len(took)}}{took}"
 
@@ -71,7 +73,7 @@ def test_screens(page, screen):
 
 def test_lines_of_steps():
     services = {"services": [{"service": "backend", "action": "recreate", "seconds": 2.6}]}
-    ((line, seconds),) = progress.done_lines("stack", services)
+    ((line, seconds),) = steps.done_lines("stack", services)
     gate = {
         "step": "gate",
         "what": "backtest-worker-1",
@@ -81,7 +83,7 @@ def test_lines_of_steps():
     }
     shown = blocks(README).splitlines()
     assert step(line, seconds) in shown
-    assert f"  homelab  … {progress.now_at(gate)}" in shown
+    assert f"  homelab  … {steps.now_at(gate)}" in shown
 
 
 GATE = {"step": "gate", "what": "backend", "elapsed": 12.0, "deadline": 120.0}
@@ -100,7 +102,7 @@ GPU = "localhost:5000/ktrdr-worker-gpu"
     ],
 )
 def test_what_is_under_way(facts, rate):
-    assert f"| `… {progress.now_at(facts, rate)}` |" in OPERATIONS
+    assert f"| `… {steps.now_at(facts, rate)}` |" in OPERATIONS
 
 
 def test_the_screen_of_the_gpu_check():
@@ -113,4 +115,4 @@ def test_the_screen_of_the_gpu_check():
         "devices": [device],
     }
     hosts = {"gpu": {"info": {"services": [{"service": "detector", "verdict": verdict}]}, "fault": ""}}
-    assert f"\n{torch_screen.torch_screen(hosts)['screen']}\n" in blocks(OPERATIONS)
+    assert f"\n{torch_screen(hosts)['screen']}\n" in blocks(OPERATIONS)

@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[3]
 PASSWORD = "p@ss:w/rd '\"\\%41 $x?#ü"
 
 
-def until(condition: Callable[[], Any], seconds: float = 15, what: str = "the condition") -> Any:
+def until(condition: Callable[[], Any], seconds: float = 60, what: str = "the condition") -> Any:
     """The first true value of the condition; fails after so many seconds."""
     end = time.monotonic() + seconds
     while True:
@@ -119,7 +119,7 @@ class Server:
     def __init__(self, app: str, log: Path, port: int | None = None, **environment: str) -> None:
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        self.client = httpx.Client(base_url=self.url, timeout=5, trust_env=False)
+        self.client = httpx.Client(base_url=self.url, timeout=30, trust_env=False)
         self.log = log
         clean = {k: v for k, v in os.environ.items() if not k.startswith("KTRDR_")}
         clean |= {"PYTHONPATH": environment.pop("PYTHONPATH", str(ROOT)), "PYTHONUNBUFFERED": "1"}
@@ -148,7 +148,7 @@ class Server:
             self.process.kill()
         else:
             self.process.terminate()
-        return self.process.wait(20)
+        return self.process.wait(60)
 
 
 Serve = Callable[..., Server]

@@ -385,7 +385,7 @@ def test_it_starts_without_its_database_says_so_and_recovers(pg: dict[str, str],
                 assert answer.json()["reason"].startswith("database unavailable: connection failed")
                 assert api.get("operations").json()["reason"] == answer.json()["reason"]
                 postgres.start()
-                until(lambda: api.get("health").status_code == 200, 10)
+                until(lambda: api.get("health").status_code == 200, 60)
                 register(api, "w1")
                 postgres.stop()
     finally:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,9 +19,9 @@ from sqlalchemy import make_url
 
 from ktrdr.api.watch import Watch
 from ktrdr.config import Settings
-from ktrdr.healthcheck import check, main
 from ktrdr.operations import Params
 
+ROOT = Path(__file__).resolve().parents[3]
 URL = "postgresql+psycopg://ktrdr@db:5432/ktrdr"
 
 
@@ -75,29 +76,33 @@ def port() -> Iterator[int]:
     thread.join()
 
 
+def healthcheck(port: int | str, path: str) -> tuple[int, str]:
+    done = subprocess.run(
+        [ROOT / "deploy/docker/healthcheck.sh"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"KTRDR_PORT": str(port), "KTRDR_HEALTH_PATH": path},
+    )
+    assert done.stderr == ""
+    return done.returncode, done.stdout.strip()
+
+
 def test_healthcheck_tells_good_from_bad(port: int) -> None:
-    assert check(port, "/good") == (True, '200 {"reason": "at /good"}')
-    assert check(port, "/bad") == (False, '503 {"reason": "at /bad"}')
-    healthy, said = check(1, "/good")
-    assert not healthy
-    assert "no answer from 127.0.0.1:1/good" in said
+    assert healthcheck(port, "/good") == (0, '200 {"reason": "at /good"}')
+    assert healthcheck(port, "/bad") == (1, '503 {"reason": "at /bad"}')
+    assert healthcheck("http", "/good") == (1, "KTRDR_PORT is not a port number: http")
 
 
-def test_healthcheck_as_a_command(port: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setenv("KTRDR_PORT", str(port))
-    assert main() == 1
-    assert "503" in capsys.readouterr().out
-    monkeypatch.setenv("KTRDR_HEALTH_PATH", "/good")
-    assert main() == 0
-    monkeypatch.setenv("KTRDR_PORT", "http")
-    assert main() == 1
-    assert "KTRDR_PORT is no port number: http" in capsys.readouterr().out
-
-
-def test_healthcheck_needs_the_standard_library_alone() -> None:
-    command = [sys.executable, "-S", "-c", "import ktrdr.healthcheck"]
-    done = subprocess.run(command, capture_output=True, check=False)
-    assert done.returncode == 0, done.stderr
+def test_healthcheck_of_nobody() -> None:
+    with socket.socket() as bound:
+        # Bound and not listening: refused.
+        bound.bind(("127.0.0.1", 0))
+        port = bound.getsockname()[1]
+        assert healthcheck(port, "/good") == (1, f"no answer from 127.0.0.1:{port}/good")
+        # Listening, and silent.
+        bound.listen()
+        assert healthcheck(port, "/good") == (1, f"no answer from 127.0.0.1:{port}/good")
 
 
 class Clock:

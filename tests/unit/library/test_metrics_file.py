@@ -3,7 +3,7 @@ from __future__ import annotations
 import os
 
 import pytest
-from ansible.module_utils.rollout.files import Store
+from ansible.module_utils.rollout.io.store import Store
 
 RUN = {"run": "20261123T101500Z-a1b2", "action": "rollout", "release": "v1", "verdict": "succeeded", "seconds": 61.5}
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import sys
 
-from ansible.module_utils.rollout import notify
+from ansible.module_utils.rollout.controller import notify
 from receiver import receiver
 
 
@@ -23,4 +23,4 @@ def test_check_mode_sends_nothing(run):
 def test_without_apprise_it_is_no_failure(run, monkeypatch):
     monkeypatch.setitem(sys.modules, "apprise", None)
     result = run("notification", urls=["json://x"], title="T")
-    assert result["unsent"] == [notify.MISSING]
+    assert result["unsent"] == [notify.MISSING.text()]

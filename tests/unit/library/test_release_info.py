@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible.module_utils.rollout.registry import Registry
+from ansible.module_utils.rollout.controller.registry import Registry
 
 DIGEST = "sha256:" + "1" * 64
 REVISION = "abc1234def5678abc1234def5678abc1234def56"
@@ -10,17 +10,18 @@ IMAGES = {"registry": "localhost:5000", "images": ["backend", "cpu"]}
 
 @pytest.fixture
 def registry(monkeypatch):
-    """path -> tag -> revision."""
+    """path -> tag -> revision; a tag is there in another form of its commit too."""
     content = {
         "backend": {"sha-abc1234": REVISION, "latest": REVISION},
         "cpu": {"sha-abc1234": None, "latest": REVISION},
     }
-    monkeypatch.setattr(Registry, "tags", lambda self, path: list(content[path]))
-    monkeypatch.setattr(
-        Registry,
-        "resolve",
-        lambda self, path, tag: {"digest": DIGEST, "revision": content[path][tag], "platforms": {}},
-    )
+
+    def resolve(self, path, tag, platforms):
+        content.setdefault("asked", []).append((path, platforms))
+        tag = next(there for there in content[path] if tag.startswith(there))
+        return {"tag": tag, "digest": DIGEST, "revision": content[path][tag], "platforms": {}}
+
+    monkeypatch.setattr(Registry, "resolve", resolve)
     return content
 
 
@@ -30,7 +31,7 @@ def test_rollout(run, registry, asked):
     assert not result.get("failed"), result
     assert result["release"] == "sha-abc1234"
     assert not result["changed"]
-    assert result["images"]["localhost:5000/cpu"]["digest"] == DIGEST
+    assert result["images"]["localhost:5000/cpu"].keys() == {"digest", "revision", "platforms"}
 
 
 @pytest.mark.parametrize(
@@ -38,9 +39,9 @@ def test_rollout(run, registry, asked):
     [
         ({"sha": "xyz"}, "sha 'xyz' is not a commit: expected 7 to 40 characters 0-9 a-f"),
         ({"sha": "abc1234", "tag": "v1"}, "sha=abc1234 and tag=v1 are both given"),
-        ({"tag": "a b"}, "tag 'a b' is no image tag"),
+        ({"tag": "a b"}, "tag 'a b' is not an image tag"),
         ({"images": []}, "No stack in rollout_stacks names an image: nothing can be rolled out."),
-        ({"registry": "UPPER case"}, "'UPPER case/backend' is no image reference"),
+        ({"registry": "UPPER case"}, "'UPPER case/backend' is not an image reference"),
         ({"timeout": "soon"}, "argument 'timeout' is of type str and we were unable to convert to float"),
     ],
 )
@@ -58,11 +59,9 @@ def test_two_releases_at_one_tag_are_refused(run, registry):
     )
 
 
-def test_a_commit_that_means_several_tags_is_refused(run, registry):
-    registry["backend"] = {"sha-abc12345": None, "sha-abc12346": None}
-    assert run("release_info", **IMAGES, sha="abc1234")["msg"] == (
-        "sha-abc1234 means several tags of image backend: sha-abc12345, sha-abc12346. Give more digits."
-    )
+def test_the_hosts_platforms_are_asked_for(run, registry):
+    run("release_info", **IMAGES, platforms=["linux/arm64"])
+    assert registry["asked"] == [("backend", ["linux/arm64"]), ("cpu", ["linux/arm64"])]
 
 
 def stable(release, run, seq):

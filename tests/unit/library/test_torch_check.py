@@ -3,9 +3,11 @@ from __future__ import annotations
 import json
 
 import pytest
-from ansible.module_utils.rollout import contract, torch_verdict
-from ansible.module_utils.rollout.engine import Engine
-from ansible.module_utils.rollout.torch_verdict import Expectation
+from ansible.module_utils.rollout.domain.gate import Expectation
+from ansible.module_utils.rollout.domain.torch import reasons
+from ansible.module_utils.rollout.domain.torch import verdict as torch_verdict
+from ansible.module_utils.rollout.io import torch_check
+from ansible.module_utils.rollout.io.engine import Engine
 
 CHILD = {"answered": True}
 CPU = {"version": "2.5.1+cpu", "cuda": None, "hip": None}
@@ -28,8 +30,8 @@ def answer(monkeypatch):
         found.seen.append((target, expected, limit_s))
         return torch_verdict.judge(found.probe, expected)
 
-    monkeypatch.setattr(contract, "in_container", check)
-    monkeypatch.setattr(contract, "in_image", check)
+    monkeypatch.setattr(torch_check, "in_container", check)
+    monkeypatch.setattr(torch_check, "in_image", check)
     monkeypatch.setattr(Engine, "run", lambda self, words, **_: (0, json.dumps(COMPOSE), ""))
     return found
 
@@ -57,7 +59,7 @@ def test_only_a_pass_succeeds(run, answer, probe, sentence):
     result = run("torch_check", image="r/a", expect="absent", gpu=True)
     assert result["failed"]
     assert result["msg"].startswith(sentence)
-    assert result["reason"] in torch_verdict.REASONS
+    assert result["reason"] in reasons.REASONS
     assert result["verdict"] != "pass"
     assert answer.seen[0][0] == {"image": "r/a", "deploy": CARDS}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 
+import fake_docker
 import pytest
 
 
@@ -18,15 +19,13 @@ def demo(root, tmp_path):
     written.parent.mkdir(parents=True)
     (tmp_path / ".cache").mkdir()
     (tmp_path / ".cache/base.env").write_text("DB_IMAGE=db DB_SOURCE=db PROXY_IMAGE=proxy PROXY_SOURCE=proxy\n")
-    docker = tmp_path / "docker"
 
     def run(*volumes, password=False):
         if password:
             (tmp_path / "inventory/local/.secrets").mkdir()
             (tmp_path / "inventory/local/.secrets/database_password").write_text("x")
         known = " | ".join(f"'volume inspect {volume}'" for volume in volumes) or "none"
-        docker.write_text(f'#!/bin/sh\ncase "$*" in {known}) exit 0;; esac\nexit 1\n')
-        docker.chmod(0o755)
+        fake_docker.install(tmp_path, f"{known}) ;;\n*) exit 1;;")
         done = subprocess.run(
             ["bash", "scripts/demo-inventory.sh"],
             cwd=tmp_path,

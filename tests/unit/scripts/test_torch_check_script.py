@@ -7,27 +7,25 @@ import os
 import subprocess
 import sys
 
+import fake_docker
 import pytest
 
-sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "module_utils"))
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "rollout"))
 from interpreter import bare_python
 
-DOCKER = """#!/bin/sh
-case "$1 $*" in
+DOCKER = """
     "exec "*hangs*) exit 1 ;;
     "exec "*gone*) echo "Error response from daemon: No such container: gone" >&2; exit 1 ;;
     "exec "*) exec PYTHON - ;;
     "compose "*" run "*) exec PYTHON - ;;
     "compose "*" config "*) echo '{"services": {"web": {"image": "r/web"}}}' ;;
-esac
+    *) ;;
 """
 
 
 @pytest.fixture
 def torch_check(root, tmp_path):
-    docker = tmp_path / "docker"
-    docker.write_text(DOCKER.replace("PYTHON", bare_python()))
-    docker.chmod(0o755)
+    fake_docker.install(tmp_path, DOCKER.replace("PYTHON", bare_python()))
 
     def run(*arguments):
         return subprocess.run(

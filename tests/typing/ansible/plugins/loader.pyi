@@ -1,7 +1,3 @@
-from typing import Any, Iterator
+from typing import Any
 
-class _Loader:
-    def all(self) -> Iterator[Any]: ...
-
-filter_loader: _Loader
-test_loader: _Loader
+lookup_loader: Any

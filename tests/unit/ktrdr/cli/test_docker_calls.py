@@ -43,13 +43,13 @@ def test_docker_is_absent(refused, monkeypatch, tmp_path):
 def test_docker_does_not_answer(refused, script, said):
     script(f"sys.exit('first\\n{said}')")
     assert refused("sandbox provision 1") == (
-        f"1 Docker does not answer ({said}): start it (make prepare), or join group docker and log in anew."
+        f"1 Docker does not answer ({said}): start it (make prepare), or join group docker, log out and back in."
     )
 
 
 def test_docker_refuses(script):
     script("sys.exit('Error: volume is in use')")
-    with pytest.raises(KinfraError, match=r"^docker volume failed \(Error: volume is in use\): mend that, then run again\.$"):
+    with pytest.raises(KinfraError, match=r"^docker volume failed \(Error: volume is in use\): fix the cause, then run again\.$"):
         docker.remove("volume", "p")
 
 

@@ -111,7 +111,7 @@ class TestProvision:
     def test_a_taken_port(self, refused, engine, home, monkeypatch):
         monkeypatch.setattr(docker, "holder", lambda port, every: "process nginx (pid 7)" if port == 8102 else "")
         assert refused("sandbox provision 2") == (
-            "1 Port 8102 (BACKTEST) of slot 2 is taken by process nginx (pid 7): stop that, or use another slot."
+            "1 Port 8102 (BACKTEST) of slot 2 is taken by process nginx (pid 7): stop the holder, or use another slot."
         )
         assert not home.exists()
 
@@ -137,7 +137,7 @@ class TestProvision:
     def test_an_image_that_is_none(self, refused, engine, home, monkeypatch):
         monkeypatch.setenv("KTRDR_BACKEND_IMAGE", "a b")
         assert refused("sandbox provision 1") == (
-            "2 KTRDR_BACKEND_IMAGE is 'a b', which is no image: set it to one such as ktrdr-backend:dev, or unset it."
+            "2 KTRDR_BACKEND_IMAGE is 'a b', which is not an image: set it to one such as ktrdr-backend:dev, or unset it."
         )
         assert not home.exists()
 
@@ -152,7 +152,7 @@ class TestProvision:
         (slot / "docker-compose.yml").unlink()
         (slot / "docker-compose.yml").mkdir()
         assert refused("sandbox provision 1") == (
-            f"1 {slot}/docker-compose.yml cannot be read (Is a directory): mend or remove it, then run again."
+            f"1 {slot}/docker-compose.yml cannot be read (Is a directory): fix or remove it, then run again."
         )
 
     @pytest.mark.parametrize("step", range(1, 5))
@@ -254,7 +254,7 @@ class TestUp:
     def test_a_port_that_was_taken_since(self, refused, engine, slot, monkeypatch):
         monkeypatch.setattr(docker, "holder", lambda port, every: "container x of project y")
         assert refused("sandbox up 1") == (
-            "1 Port 8001 (API) of slot 1 is taken by container x of project y: stop that, or use another slot."
+            "1 Port 8001 (API) of slot 1 is taken by container x of project y: stop the holder, or use another slot."
         )
 
     def test_what_compose_refuses(self, refused, engine, slot):
@@ -329,7 +329,7 @@ class TestDestroy:
     def test_nobody_to_ask(self, refused, engine, slot, monkeypatch):
         answers(monkeypatch, "")
         assert refused("sandbox destroy 1") == (
-            "1 Slot 1 was not destroyed, for nobody could be asked: kinfra sandbox destroy 1 --yes."
+            "1 Slot 1 was not destroyed, because nobody could be asked: kinfra sandbox destroy 1 --yes."
         )
         assert engine.told == []
 

@@ -86,7 +86,7 @@ def test_images_of_the_environment():
 
 @pytest.mark.parametrize("image", ["a b", "a\nb", "$HOME", "'a'", "-v", "é"])
 def test_no_images(image):
-    with pytest.raises(KinfraError, match=r"^KTRDR_DB_IMAGE is .*, which is no image: set it to one such as ") as refused:
+    with pytest.raises(KinfraError, match=r"^KTRDR_DB_IMAGE is .*, which is not an image: set it to one such as ") as refused:
         slots.images({"KTRDR_DB_IMAGE": image})
     assert refused.value.status == 2
 

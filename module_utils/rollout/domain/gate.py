@@ -1,0 +1,174 @@
+"""The conditions that a compose file sets before a service counts as released: the keys of `x-rollout`. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Mapping, Optional
+from urllib.parse import urlsplit
+
+from ansible.module_utils.rollout.domain.shape import ITEM, Key, choice, faults, require
+from ansible.module_utils.rollout.domain.torch import cuda
+
+FLAVOURS = ("absent", "cpu", "cuda", "rocm")
+# How a service lets go of its work before it is stopped.
+WAIT, CHECKPOINT, FORCE = "wait", "checkpoint", "force"
+MODES = (WAIT, CHECKPOINT, FORCE)
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """The torch contract of a service.
+
+    ``flavour`` is ``absent``, ``cpu``, ``cuda`` or ``rocm``; ``python`` the interpreter in the container. The others are
+    for GPUs: ``min_cuda`` is ROCm's version where the flavour is ``rocm``; ``devices`` at least so many; ``uuids`` these
+    among them; ``min_memory_mib`` the size of each card; ``min_free_mib`` what must be free on it before torch starts there;
+    ``min_shm_mib`` the size of /dev/shm. Empty and 0 ask for nothing.
+    """
+
+    flavour: str
+    python: str = "python3"
+    min_torch: str = ""
+    min_cuda: str = ""
+    devices: int = 0
+    uuids: tuple[str, ...] = ()
+    min_memory_mib: int = 0
+    min_free_mib: int = 1024
+    min_shm_mib: int = 0
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether torch must compute on a GPU."""
+        return self.flavour in ("cuda", "rocm")
+
+    def __str__(self) -> str:
+        return "no torch" if self.flavour == "absent" else f"torch for {self.flavour}"
+
+
+@dataclass(frozen=True)
+class Drain:
+    """The key ``drain`` of a gate. Its URLs are as seen from the host.
+
+    ``stop`` takes ``{"draining": true}`` and ``{"draining": false}`` by POST; ``busy``, where there is one, otherwise
+    ``stop`` answers with the list ``operations``, which is empty when the service is idle. ``mode`` and ``timeout`` (in
+    seconds) are the run's where they are not given.
+    """
+
+    stop: str
+    busy: str = ""
+    mode: str = ""
+    timeout: Optional[float] = None
+
+
+@dataclass(frozen=True)
+class StartFirst:
+    """The key ``start_first`` of a gate.
+
+    ``proxy`` is the service of the same stack that stands in front, ``port`` the one on which it asks ours, ``drain`` how many
+    seconds the old container's open connections may take to end.
+    """
+
+    proxy: str
+    port: int
+    drain: float = 30.0
+
+
+def is_url(value: Any) -> bool:
+    """Whether it is an http or https URL that can be asked."""
+    try:
+        parts = urlsplit(str(value))
+        # A port that is none shows when it is asked for.
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
+def _not_negative(value: float) -> bool:
+    return not value < 0
+
+
+def _version(value: str) -> bool:
+    return not value or bool(cuda.numbers(value))
+
+
+def _urls(value: list[Any], where: str) -> list[str]:
+    return [ITEM.text(where=where, value=url, meaning="an http:// URL") for url in value if not is_url(url)]
+
+
+def _torch(value: Any, where: str) -> list[str]:
+    return faults(value, where, TORCH) if isinstance(value, Mapping) else []
+
+
+_SECONDS = Key("a number of seconds", (int, float))
+_SOME_SECONDS = Key("a number of seconds", (int, float), _not_negative)
+_MIB = Key("a whole number of MiB", (int,), _not_negative)
+TORCH = {
+    "flavour": choice(FLAVOURS, needed=True),
+    "python": Key("the path of the interpreter", (str,)),
+    "min_torch": Key("a version in quotes", (str,), _version),
+    "min_cuda": Key("a version in quotes", (str,), _version),
+    "devices": Key("a whole number", (int,), _not_negative),
+    "uuids": Key("a list of UUIDs", (list, tuple)),
+    "min_memory_mib": _MIB,
+    "min_free_mib": _MIB,
+    "min_shm_mib": _MIB,
+}
+DRAIN = {
+    "stop": Key("an http:// URL that stops the intake of work", (str,), is_url, needed=True),
+    "busy": Key("an http:// URL", (str,), is_url),
+    "mode": choice(MODES),
+    "timeout": _SOME_SECONDS,
+}
+START_FIRST = {
+    "proxy": Key("the service in front", (str,), needed=True),
+    "port": Key("the service's own port", (int,), lambda port: 0 < port < 65536, needed=True),
+    "drain": _SOME_SECONDS,
+}
+_EXPECTED = Key(
+    f"one of {', '.join(FLAVOURS)}, or a mapping with flavour",
+    (str, Mapping),
+    lambda value: not isinstance(value, str) or value in FLAVOURS,
+    _torch,
+)
+GATE = {
+    "deadline": _SECONDS,
+    "drain": Key(
+        "a mapping with stop, the URL that stops the intake of work", (Mapping,), inner=lambda value, at: faults(value, at, DRAIN)
+    ),
+    "health": Key("a list of URLs", (list,), inner=_urls),
+    "names_release": Key("true or false", (bool,)),
+    "start_first": Key(
+        "a mapping with proxy, the service in front, and port", (Mapping,), inner=lambda value, at: faults(value, at, START_FIRST)
+    ),
+    "successes": Key("a whole number", (int,)),
+    "torch": _EXPECTED,
+    "window": _SECONDS,
+}
+_MAPPING = Key("a mapping", (Mapping,), inner=lambda value, at: faults(value, at, GATE))
+
+
+def expectation(value: Any, where: str) -> Expectation:
+    """Read what a gate or a module says: a flavour, or a mapping of `Expectation`'s fields.
+
+    Raises:
+        RolloutError: what is wrong, all of it; names ``where``, the keys and the values.
+    """
+    require(_EXPECTED.faults(value, where))
+    said: dict[str, Any] = {"flavour": value} if isinstance(value, str) else dict(value)
+    return Expectation(**{**said, "uuids": tuple(said.get("uuids", ()))})
+
+
+def read_gate(gate: Any, where: str) -> dict[str, Any]:
+    """Read the gate of one service: the fields of a `compose.Service` that it sets.
+
+    Raises:
+        RolloutError: what is wrong, all of it; names ``where``, the keys and the values.
+    """
+    require(_MAPPING.faults(gate, where))
+    found = {key: tuple(value) if key == "health" else value for key, value in gate.items()}
+    if "drain" in gate:
+        found["drain"] = Drain(**gate["drain"])
+    if "start_first" in gate:
+        found["start_first"] = StartFirst(**gate["start_first"])
+    if "torch" in gate:
+        found["torch"] = expectation(gate["torch"], f"{where}.torch")
+    return found

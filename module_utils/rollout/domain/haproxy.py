@@ -1,0 +1,67 @@
+"""The proxy in front of a start-first service: what a gate says of it, and what HAProxy reads. Pure.
+
+HAProxy reads one file of ours, whose backend has the service's name and one server: the active container. A new one
+takes the requests over by a reload (SIGUSR2 to HAProxy's master): new connections go to the new container, those that
+are open stay with the old one and with the former worker process until they end (HAProxy management guide, "Stopping
+and restarting HAProxy").
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Collection, Optional
+from urllib.parse import urlsplit, urlunsplit
+
+from ansible.module_utils.rollout.domain.ports import Port
+
+# The answers that come through the proxy name, in this header, the container that gave them.
+HEADER = "X-Rollout-Container"
+# Docker's own name server, the same in every container.
+_DNS = "127.0.0.11:53"
+# Where a URL names none.
+_PORTS = {"http": 80, "https": 443}
+
+
+def servers(service: str, port: int, name: str = "", identity: str = "") -> str:
+    """The file that HAProxy reads beside its own configuration.
+
+    Args:
+        name: the active container's; empty where there is none yet.
+        identity: its id, which answers then carry.
+    """
+    lines = [
+        "# Written by the rollout, which then reloads HAProxy. Its next run writes it anew.",
+        f"resolvers {service}",
+        f"    nameserver docker {_DNS}",
+        "    hold valid 1s",
+        f"backend {service}",
+    ]
+    if name:
+        # By name: after a reboot the container has another address.
+        lines.append(f"    http-response set-header {HEADER} {identity[:12]}")
+        lines.append(f"    server {name} {name}:{port} resolvers {service} init-addr libc,none")
+    return "\n".join(lines) + "\n"
+
+
+def active(text: Optional[str]) -> str:
+    """The container that such a file names; empty where it names none."""
+    found = re.search(r"^\s+server (\S+) ", text or "", re.MULTILINE)
+    return found[1] if found else ""
+
+
+def through(urls: tuple[str, ...], published: Collection[Port]) -> tuple[str, ...]:
+    """Those URLs that go to one of the ports that the proxy publishes."""
+    numbers = {port.number for port in published if port.protocol == "tcp"}
+    return tuple(url for url in urls if (urlsplit(url).port or _PORTS[urlsplit(url).scheme]) in numbers)
+
+
+def direct(urls: tuple[str, ...], published: Collection[Port], address: str, port: int) -> tuple[str, ...]:
+    """The gate's URLs with those that go through the proxy (to a port that it publishes) sent to one container instead."""
+    proxied = through(urls, published)
+    return tuple(urlunsplit(urlsplit(u)._replace(scheme="http", netloc=f"{address}:{port}")) if u in proxied else u for u in urls)
+
+
+def address(mine: tuple[tuple[str, str], ...], its: tuple[tuple[str, str], ...]) -> str:
+    """The address of a container in the first network that it shares with its proxy; empty where it shares none."""
+    shared = {network for network, _ in its}
+    return next((found for network, found in mine if network in shared), "")

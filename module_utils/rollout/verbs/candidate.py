@@ -1,0 +1,178 @@
+"""A release that this host is to be brought to, before anything is touched: what it lacks here, what forbids it, what it changes.
+
+`stage` makes one of an order, `restage` one of a release that is on the host.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Collection, Iterable, Mapping, Optional, Sequence
+
+from ansible.module_utils.rollout.domain import capacity, changes, ports, pull_progress
+from ansible.module_utils.rollout.domain import release as releases
+from ansible.module_utils.rollout.domain.compose import Service
+from ansible.module_utils.rollout.domain.torch import host as torch_host
+from ansible.module_utils.rollout.domain.torch import reasons
+from ansible.module_utils.rollout.errors import RolloutError
+from ansible.module_utils.rollout.io import gpu, images, machine, sockets
+from ansible.module_utils.rollout.io.engine import Engine
+from ansible.module_utils.rollout.io.store import Store
+from ansible.module_utils.rollout.verbs import refusals
+from ansible.module_utils.rollout.verbs.phases import Phases
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """The release ``release`` of an application, with its directory ``name`` on this host.
+
+    ``services`` are those of each of its stacks; ``stacks`` are all that this host is to have. ``images`` map a repository to
+    its digest and, if it is on the host, its id; ``missing`` are those that are not, with compressed bytes to come (``sizes``,
+    ``to_pull`` together) as far as a registry said. ``engine`` are the facts of the engine.
+    """
+
+    application: str
+    release: str
+    name: str
+    stacks: Collection[str]
+    services: Mapping[str, Sequence[Service]]
+    images: Mapping[str, Mapping[str, Any]]
+    missing: Mapping[str, Mapping[str, Any]]
+    engine: Mapping[str, Any]
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    to_pull: int = 0
+
+    @property
+    def platform(self) -> str:
+        """The host's platform, as images name it."""
+        return f"linux/{self.engine['arch']}"
+
+
+def require(store: Store, engine: Engine, candidate: Candidate) -> Optional[dict[str, Any]]:
+    """Refuse what could not run here; nothing that runs is touched.
+
+    Returns:
+        What is known of this host's cards; None if no service needs one.
+
+    Raises:
+        RolloutError: an image is not for this processor, a port is not free, a card is not usable, the disk is too small.
+    """
+    for repository, image in candidate.images.items():
+        # A release that is on the host is for it.
+        if "platforms" in image:
+            capacity.require_platform(f"{repository}:{candidate.release}", image["platforms"], candidate.platform)
+    _require_ports(engine, candidate)
+    cards = require_cards(engine, [service for services in candidate.services.values() for service in services])
+    data = candidate.engine["data"]
+    capacity.require_space(candidate.to_pull, machine.free_bytes(data), data, machine.free_inodes(data))
+    if candidate.missing:
+        # A release that is here already is switched to without it.
+        place = machine.temporary()
+        capacity.require_temporary(machine.free_bytes(place), place, machine.free_inodes(place))
+    return cards
+
+
+def _require_ports(engine: Engine, candidate: Candidate) -> None:
+    wanted = [(port, service.name) for services in candidate.services.values() for service in services for port in service.ports]
+    held = engine.held_ports()
+    free = [port for port, _ in wanted if not any(port.meets(other) for other, _ in held)]
+    foreign = {port.address for port in free if not sockets.has_address(port.address)}
+    ours = [releases.project(candidate.application, stack) for stack in candidate.stacks]
+    ports.require(wanted, held, ours, {port: sockets.listener(port) for port in free}, foreign)
+
+
+def require_cards(engine: Engine, services: Iterable[Service]) -> Optional[dict[str, Any]]:
+    """The facts of this host's cards; None if none of the services needs one.
+
+    Raises:
+        RolloutError: no new container would get its card here, whatever its image.
+    """
+    needing = [s for s in services if s.torch and s.torch.on_gpu]
+    if not needing:
+        return None
+    host = gpu.facts(engine)
+    fault = torch_host.host_fault(host)
+    # AMD's cards have no driver of NVIDIA's.
+    if fault and any(s.torch and s.torch.flavour == "cuda" for s in needing):
+        reason, evidence = fault
+        service, remedy = needing[0].name, reasons.REASONS[reason][2]
+        about = {"service": service, "gate": "gpu"}
+        raise refusals.NO_CARD(service=service, evidence=evidence, reason=reason, remedy=remedy, facts=about)
+    return host
+
+
+def preview(store: Store, engine: Engine, candidate: Candidate) -> dict[str, Any]:
+    """The changes that a switch to the candidate will make.
+
+    Returns:
+        release and stable (what it would replace), with the names of their directories (name, stable_name), services
+        (as `changes.rows` has them), to_pull, free (bytes on the engine's
+        disk), settled (whether a look at the gates is all that it needs), left (stacks that nobody asks for any more and their
+        Compose projects).
+    """
+    ledger = store.ledger()
+    before = known(store, ledger.stable.name if ledger.stable else None).get("images", {})
+    found: list[dict[str, Any]] = []
+    # What the release has no more, and the inventory has, goes.
+    for stack in {**candidate.services, **dict.fromkeys(candidate.stacks)}:
+        wanted = candidate.services.get(stack, [])
+        running = engine.containers(releases.project(candidate.application, stack))
+        active = store.active(stack, wanted)
+        found += changes.rows(stack, wanted, running, candidate.images, before, ledger.took, active)
+    cards = any(s.torch and s.torch.on_gpu for services in candidate.services.values() for s in services)
+    left = leftover(store, engine, candidate.application, candidate.stacks)
+    return {
+        "release": candidate.release,
+        "name": candidate.name,
+        "stable_name": ledger.stable.name if ledger.stable else "",
+        "stable": ledger.stable.release if ledger.stable else "",
+        "services": found,
+        "to_pull": candidate.to_pull,
+        "free": machine.free_bytes(candidate.engine["data"]),
+        # A kept GPU service is tried first, and recreated if its container lost its card; an interrupted run may have left more.
+        "settled": not cards and not ledger.open and not ledger.armed and all(row["action"] == "keep" for row in found),
+        "left": {stack: releases.project(candidate.application, stack) for stack in left},
+    }
+
+
+def leftover(store: Store, engine: Engine, application: str, stacks: Collection[str]) -> dict[str, list[changes.Container]]:
+    """The stacks that a release had here and ``stacks`` has not, with their containers: no run switches these. None without."""
+    had = sorted({stack for name in store.whole() for stack in store.manifest(name)["stacks"]} - set(stacks))
+    found = {stack: engine.containers(releases.project(application, stack)) for stack in had}
+    return {stack: containers for stack, containers in found.items() if containers}
+
+
+def known(store: Store, name: Optional[str]) -> dict[str, Any]:
+    """The manifest of a release, for what is only told; empty if there is none, or it cannot be read."""
+    try:
+        return store.manifest(name) if name else {}
+    except RolloutError:
+        return {}
+
+
+def pull(
+    store: Store,
+    engine: Engine,
+    release: str,
+    wanted: Mapping[str, Mapping[str, Any]],
+    phases: Phases,
+    sizes: Mapping[str, int] = {},
+) -> int:
+    """Pull by digest, then put the release's tag on it here: `docker image prune` spares what has a tag.
+
+    Args:
+        sizes: repository -> compressed bytes to come, as far as that is known.
+
+    Returns:
+        The compressed bytes that came.
+    """
+    came = 0
+    for repository, image in wanted.items():
+
+        def told(done: int, repository: str = repository) -> None:
+            store.tell(step="pull", what=repository, done=done, total=sizes.get(repository))
+
+        with phases.phase("pull", detail=repository):
+            pinned = f"{repository}@{image['digest']}"
+            came += images.pull_image(engine, pinned, told=told, sizes=pull_progress.sizes(image))
+        engine.checked(["tag", f"{repository}@{image['digest']}", f"{repository}:{release}"], "Tagging an image")
+    return came

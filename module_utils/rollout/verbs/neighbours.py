@@ -1,0 +1,93 @@
+"""The other applications that this tool has on the same engine: they share its images, and know nothing of each other.
+
+Their state directories lie beside this one, or their containers tell where they are: Compose labels each container with the
+directory of its release. So nobody has to keep a list. A user who could forge a label may use the engine, and so is root.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from typing import Any, Iterator, Sequence
+
+from ansible.module_utils.rollout.domain import lock as locks
+from ansible.module_utils.rollout.domain.compose import RELEASE_LABEL
+from ansible.module_utils.rollout.errors import RolloutError
+from ansible.module_utils.rollout.io import machine, mutexes
+from ansible.module_utils.rollout.io.engine import Engine
+from ansible.module_utils.rollout.io.store import Store
+from ansible.module_utils.rollout.verbs import refusals
+
+# The label is Compose's; `Stack.compose` in io/compose_project.py gives it the directory of a release.
+_DIRECTORY = "com.docker.compose.project.working_dir"
+_OF_RELEASE = re.compile(r"(/.*)/releases/[^/]+/?")
+
+
+def of(store: Store, engine: Engine) -> list[Store]:
+    """The stores of the other applications.
+
+    Raises:
+        RolloutError: the engine cannot be asked, or one of them is another user's, who could mislead us there.
+    """
+    root, found = os.path.realpath(store.root), set()
+    beside = os.path.dirname(root)
+    with contextlib.suppress(PermissionError):
+        # One that we may not look into need not be an application's.
+        found |= {os.path.join(beside, n) for n in os.listdir(beside) if os.path.lexists(os.path.join(beside, n, "ledger.jsonl"))}
+    for labels in engine.labels(RELEASE_LABEL):
+        told = _OF_RELEASE.fullmatch(labels.get(_DIRECTORY, ""))
+        if told and _is_there(told[1]):
+            found.add(told[1])
+    stores = [Store(path) for path in sorted({os.path.realpath(path) for path in found} - {root})]
+    for other in stores:
+        try:
+            other.require_own()
+        except RolloutError as error:
+            raise refusals.OF_SOMEBODY_ELSE(path=other.root, why=error) from error
+    return stores
+
+
+def _is_there(root: str) -> bool:
+    try:
+        os.lstat(os.path.join(root, "ledger.jsonl"))
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def at_rest(others: Sequence[Store]) -> Iterator[None]:
+    """Keep those applications from beginning a run meanwhile.
+
+    Raises:
+        RolloutError: a run is at work there, or a guard is armed: they may just have found an image here that no release of
+            theirs names yet.
+    """
+    with contextlib.ExitStack() as held:
+        for other in others:
+            # A run that takes its lock holds this mutex.
+            free = held.enter_context(mutexes.hold(other.root / ".lock", 0))
+            lock = other.lock()
+            if not free or other.ledger().armed or (lock and not locks.expired(lock, machine.clock())):
+                raise refusals.NEIGHBOUR_AT_WORK(path=other.root)
+        yield
+
+
+def references(store: Store, names: Sequence[str]) -> set[str]:
+    """The images of these releases, by tag and by digest, as the engine knows them.
+
+    Raises:
+        RolloutError: one of the releases cannot be read.
+    """
+    return {reference for name in names for reference in of_manifest(store.manifest(name))}
+
+
+def of_manifest(manifest: dict[str, Any]) -> list[str]:
+    """As `references`, of one release's release.json."""
+    found = []
+    for repository, image in manifest["images"].items():
+        found += [f"{repository}:{manifest['release']}", f"{repository}@{image['digest']}"]
+    return found

@@ -1,0 +1,149 @@
+"""The verb `restage`: see that a release which is on the host already can be switched to."""
+
+from __future__ import annotations
+
+from typing import Any, Mapping, Optional, Sequence
+
+from ansible.module_utils.rollout.domain import compose, dotenv, reference, shape
+from ansible.module_utils.rollout.domain import release as releases
+from ansible.module_utils.rollout.domain.gate import CHECKPOINT
+from ansible.module_utils.rollout.errors import RolloutError
+from ansible.module_utils.rollout.io import images
+from ansible.module_utils.rollout.io.engine import Engine
+from ansible.module_utils.rollout.io.images import ANONYMOUS, Login
+from ansible.module_utils.rollout.io.store import Store
+from ansible.module_utils.rollout.verbs import candidate, refusals, variants
+from ansible.module_utils.rollout.verbs.between import between
+from ansible.module_utils.rollout.verbs.candidate import Candidate
+from ansible.module_utils.rollout.verbs.deployment import Deployment
+from ansible.module_utils.rollout.verbs.phases import Phases
+
+
+def restage(
+    store: Store,
+    engine: Engine,
+    name: str,
+    check: bool,
+    login: Login = ANONYMOUS,
+    stacks: Optional[Sequence[str]] = None,
+    confirm_s: float = 0.0,
+    drain_mode: str = CHECKPOINT,
+) -> dict[str, Any]:
+    """Make sure that a release which is already on the host can be switched to, without a registry if possible.
+
+    Args:
+        stacks: those that the inventory gives to this host; None if that is not known.
+        confirm_s, drain_mode: as `releases.too_late` takes them.
+
+    Returns:
+        As `stage`.
+
+    Raises:
+        RolloutError: it was edited by hand, it has a stack more than the inventory, the host cannot run it, a service may be
+            waited for longer than the guard waits, or an image is neither here nor in the registry.
+    """
+    require_whole(store, name, stacks)
+    found = _candidate(store, engine, name, stacks)
+    shape.require([s for stack, one in found.services.items() for s in releases.too_late(stack, one, confirm_s, drain_mode)])
+    apart = _apart(store, engine, name)
+    candidate.require(store, engine, found)
+    changed = bool(found.missing)
+    result: dict[str, Any] = {"name": name, "changed": changed, "ready": not changed, "to_pull": 0, "torch": {}}
+    result["diff"] = _diff(store, name)
+    if check:
+        return {**result, "preview": {**candidate.preview(store, engine, found), **apart, "variants": variants.said(store)}}
+    store.require_writable()
+    return {**result, "pulled": _pull(store, engine, name, found.release, found.missing, login)}
+
+
+def fetch(deployment: Deployment, services: Sequence[compose.Service]) -> None:
+    """Pull what is gone of the images of these services, before their containers are stopped: as this host is logged in, for a
+    guard knows no other login.
+
+    Raises:
+        RolloutError: one is not to be had.
+    """
+    store, engine, name, release = deployment.store, deployment.engine, deployment.name, deployment.release
+    needed = {compose.repository(service.image) for service in services}
+    wanted = {r: image for r, image in deployment.manifest["images"].items() if r in needed}
+    here = images.image_ids(engine, wanted)
+    gone = {r: image for r, image in wanted.items() if r not in here}
+    if gone:
+        _pull(store, engine, name, release, gone, ANONYMOUS)
+        # Another image store may know them by other ids.
+        deployment.__dict__.pop("image_ids", None)
+
+
+def _pull(store: Store, engine: Engine, name: str, release: str, gone: Mapping[str, Mapping[str, Any]], login: Login) -> int:
+    came = 0
+    for one, image in gone.items():
+        try:
+            with images.session(store, engine, login, [one]) as logged_in:
+                came += candidate.pull(store, logged_in, release, {one: image}, Phases())
+        except RolloutError as error:
+            raise refusals.IMAGE_GONE(name=name, image=f"{one}:{release}", why=error, facts=error.facts) from error
+    return came
+
+
+def require_whole(store: Store, name: str, stacks: Optional[Sequence[str]]) -> None:
+    """Refuse a release that was edited by hand, or has a stack more than the inventory.
+
+    Raises:
+        RolloutError: says which.
+    """
+    edited = store.edited(name)
+    if edited:
+        raise refusals.EDITED(name=name, files=", ".join(edited), directory=store.directory(name))
+    more = [] if stacks is None else [stack for stack in store.manifest(name)["stacks"] if stack not in stacks]
+    if more:
+        raise refusals.STACK_TOO_MANY(name=name, stacks=", ".join(more))
+
+
+def _apart(store: Store, engine: Engine, name: str) -> dict[str, Any]:
+    """As `between` has it.
+
+    Raises:
+        RolloutError: a kept service does not take a secret of the release any more.
+    """
+    stable, manifest = store.ledger().stable, store.manifest(name)
+    parts = [Deployment(store, engine, manifest["application"], stack, name, "") for stack in manifest["stacks"]]
+    configs = {part.stack: part.compose_project.config() for part in parts}
+    values, secrets = dotenv.parse(store.read(name, ".env") or ""), set(manifest.get("secrets", []))
+    found = between(store, engine, values, secrets, configs)
+    if found["barred"] and stable:
+        barred, service = " and ".join(found["barred"]), " and ".join(dict.fromkeys(found["barred"].values()))
+        if manifest["release"] == stable.release:
+            raise refusals.BARRED_SAME(name=name, stable=stable.name, secrets=barred, service=service)
+        choice = reference.choice(manifest["release"])
+        raise refusals.BARRED(name=name, stable=stable.name, secrets=barred, service=service, choice=choice)
+    return {**found, "barred": []}
+
+
+def _diff(store: Store, name: str) -> list[dict[str, str]]:
+    stable = store.ledger().stable
+    before, manifest = candidate.known(store, stable.name if stable else None), store.manifest(name)
+    if not stable or stable.name == name:
+        return []
+    old = {file: store.read(stable.name, file) for file in before.get("files", {})}
+    new = {file: store.read(name, file) or "" for file in manifest["files"]}
+    secret = {*before.get("secrets", []), *manifest.get("secrets", [])}
+    return releases.diff(old, new, secret, (stable.name, name))
+
+
+def _candidate(store: Store, engine: Engine, name: str, stacks: Optional[Sequence[str]]) -> Candidate:
+    facts, manifest = engine.facts(), store.manifest(name)
+    parts = [Deployment(store, engine, manifest["application"], stack, name, "") for stack in manifest["stacks"]]
+    # Compose is asked for all before the first is waited for.
+    for part in parts:
+        part.compose_project.asked()
+    now = images.image_ids(engine, manifest["images"])
+    return Candidate(
+        application=manifest["application"],
+        release=manifest["release"],
+        name=name,
+        stacks=manifest["stacks"] if stacks is None else stacks,
+        services={part.stack: part.wanted for part in parts},
+        images={r: {**image, "id": now.get(r, image["id"])} for r, image in manifest["images"].items()},
+        missing={r: image for r, image in manifest["images"].items() if r not in now},
+        engine=facts,
+    )

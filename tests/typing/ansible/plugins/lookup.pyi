@@ -1,0 +1,5 @@
+from typing import Any
+
+class LookupBase:
+    _loader: Any
+    _templar: Any

@@ -1,0 +1,227 @@
+"""The compose files as Ansible renders them and as Compose reads them."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from dataclasses import replace
+
+import jinja2
+import pytest
+import yaml
+from ansible.module_utils.rollout.domain import compose
+from ansible.module_utils.rollout.errors import RolloutError
+from ansible.module_utils.rollout.io.compose_project import Stack
+from ansible.module_utils.rollout.io.engine import Engine
+from ansible.plugins.filter.core import to_bool
+from hypothesis import given
+from hypothesis import strategies as st
+
+BACKEND = "http://192.168.1.10:8000"
+NAMES = ("core", "workers", "gpu-worker")
+docker = pytest.mark.skipif(
+    not shutil.which("docker") or subprocess.run(["docker", "compose", "version"], capture_output=True).returncode != 0,
+    reason="docker compose is absent",
+)
+
+
+@pytest.fixture(scope="module")
+def variables(root):
+    """What every inventory has, with what it computes from hosts put in."""
+    found = yaml.safe_load((root / "inventory/ktrdr.yml").read_text())
+    defaults = yaml.safe_load((root / "roles/fleet/defaults/main.yml").read_text())
+    state = {"rollout_strategy": defaults["rollout_strategy"], "rollout_dir": "/var/lib/rollout/ktrdr"}
+    return {**found, **state, "ktrdr_backend_url": BACKEND, "ktrdr_backend_seen_from_host": BACKEND}
+
+
+@pytest.fixture(scope="module")
+def render(root, variables):
+    # As ansible.builtin.template does.
+    engine = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(root / "deploy/compose"),
+        trim_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    engine.filters["bool"] = to_bool
+
+    def render_one(name, **facts):
+        return engine.get_template(f"docker-compose.{name}.yml.j2").render({**variables, **facts})
+
+    return render_one
+
+
+def read(text):
+    """What Compose makes of it, as `validate` asks."""
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": "/nonexistent",
+        "IMAGE_TAG": "sha-abc1234",
+        "KTRDR_HOST": "h1",
+        "KTRDR_DATABASE_PASSWORD": "p",
+    }
+    return json.loads(
+        subprocess.run(
+            [
+                "docker",
+                "compose",
+                "--project-name",
+                "check",
+                "--project-directory",
+                compose.NOWHERE,
+                "--file",
+                "-",
+                "config",
+                "--format",
+                "json",
+            ],
+            input=text,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+    )
+
+
+@docker
+@pytest.mark.parametrize(
+    "part",
+    [
+        "services: {db: {image: x, volumes: ['./data:/d']}}",
+        "services: {db: {image: x, volumes: ['../data:/d']}}",
+        "services: {db: {image: x, configs: [c]}}\nconfigs: {c: {file: c.conf}}",
+        "services: {db: {image: x, secrets: [s]}}\nsecrets: {s: {file: ./s.txt}}",
+        "services: {db: {image: x, volumes: ['vol:/d']}}\nvolumes: {vol: {driver: local, driver_opts: {o: bind, device: ./v}}}",
+        "services: {db: {image: x, volumes: ['vol:/d']}}\nvolumes: {vol: {driver_opts: {type: none, o: bind, device: ./v}}}",
+    ],
+)
+def test_what_compose_makes_of_a_relative_path_is_refused(part):
+    with pytest.raises(RolloutError, match=r"has the relative path '(\.\./data|data|c\.conf|s\.txt|v)'"):
+        compose.rooted(read(part), "f.yml")
+
+
+@docker
+def test_what_compose_makes_of_other_paths_is_accepted():
+    volumes = "['named:/n', '/srv/data:/d', '~/data:/h', '/anonymous']"
+    compose.rooted(read(f"services: {{db: {{image: x, build: ., volumes: {volumes}}}}}\nvolumes: {{named: }}"), "f.yml")
+
+
+COUNTS = [
+    ("core", {"rollout_strategy": "start_first"}),
+    ("core", {}),
+    ("workers", {}),
+    ("workers", {"ktrdr_backtest_workers": 3, "ktrdr_training_workers": 2}),
+    ("workers", {"ktrdr_training_drain": {"mode": "wait", "timeout": 600}}),
+    ("workers", {"ktrdr_backtest_workers": 0, "ktrdr_training_workers": 1}),
+    ("gpu-worker", {"ktrdr_gpu": True}),
+    ("gpu-worker", {"ktrdr_gpu": False}),
+]
+
+
+@docker
+@pytest.mark.parametrize(("name", "facts"), COUNTS)
+def test_compose_and_the_rollout_accept_every_rendering(render, variables, name, facts):
+    text = render(name, **facts)
+    compose.rooted(read(text), name)
+    services = {s.name: s for s in compose.services(read(text), name)}
+    released = [s for s in services.values() if s.released]
+    assert len(released) == (
+        1 if name != "workers" else sum({**variables, **facts}[k] for k in ("ktrdr_backtest_workers", "ktrdr_training_workers"))
+    )
+    for service in released:
+        assert service.image.endswith(":sha-abc1234")
+        assert service.torch
+        assert service.names_release
+        published = services[service.start_first.proxy].ports if service.start_first else service.ports
+        assert f":{published[0].number}/" in service.health[0]
+        assert service.health[1:] == (() if name == "core" else (f"{BACKEND}/api/v1/workers/h1-{service.name}",))
+        assert (service.drain and service.drain.stop) == (f"{service.health[1]}/drain" if service.health[1:] else None)
+        assert service.torch.on_gpu == (name == "gpu-worker" and facts["ktrdr_gpu"])
+        reserved = read(text)["services"][service.name].get("deploy", {}).get("resources", {}).get("reservations")
+        assert bool(reserved) == service.torch.on_gpu
+    assert ("db" in services) == (name == "core")
+
+
+@docker
+@pytest.mark.parametrize(("name", "facts"), COUNTS)
+def test_the_pins_change_the_images_and_nothing_else(render, tmp_path, name, facts):
+    text = render(name, **facts)
+    config = read(text)
+    wanted = compose.services(config, name)
+    images = {compose.repository(s.image): {"digest": "sha256:" + "1" * 64} for s in wanted if s.released}
+    pins = compose.pins(wanted, images, "sha-abc1234")
+    (tmp_path / "f.yml").write_text(text)
+    (tmp_path / "p.json").write_text(pins)
+    (tmp_path / ".env").write_text("IMAGE_TAG=sha-abc1234\nKTRDR_HOST=h1\nKTRDR_DATABASE_PASSWORD=p\n")
+    made = compose.services(Stack(Engine(), "check", tmp_path, "f.yml", "p.json").config(), name)
+    assert [replace(s, image="", config_hash="") for s in made] == [replace(s, image="", config_hash="") for s in wanted]
+    assert {s.image for s in made if s.released} == {f"{r}:sha-abc1234@{i['digest']}" for r, i in images.items()}
+    assert [s.image for s in made if not s.released] == [s.image for s in wanted if not s.released]
+
+
+@pytest.mark.parametrize(("name", "facts"), COUNTS)
+def test_the_tag_and_secrets_stay_variables(render, name, facts):
+    text = render(name, **facts)
+    images = [spec["image"] for spec in yaml.safe_load(text)["services"].values()]
+    assert all(image.endswith(":${IMAGE_TAG:-latest}") for image in images if not image.startswith(("postgres", "haproxy")))
+    if name == "core":
+        assert text.count("${KTRDR_DATABASE_PASSWORD:?is missing}") == 2
+    assert "{{" not in text
+    assert "{%" not in text
+
+
+@docker
+def test_each_kind_of_worker_may_be_drained_in_its_own_way(render):
+    facts = {"ktrdr_training_drain": {"timeout": 600, "mode": "wait"}, "ktrdr_gpu_drain": {"mode": "force"}}
+    found = {s.name: s.drain for n in NAMES[1:] for s in compose.services(read(render(n, **facts)), n)}
+    assert {name: (asked.mode, asked.timeout) for name, asked in found.items()} == {
+        "backtest-worker-1": ("", None),
+        "training-worker-1": ("wait", 600),
+        "training-worker-gpu": ("force", None),
+    }
+
+
+@docker
+def test_a_missing_secret_stops_compose(render):
+    done = subprocess.run(
+        ["docker", "compose", "--project-name", "check", "--file", "-", "config"],
+        input=render("core"),
+        env={"PATH": os.environ["PATH"], "HOME": "/nonexistent"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode
+    assert "KTRDR_DATABASE_PASSWORD is missing" in " ".join(done.stderr.split()).replace(
+        "required variable KTRDR_DATABASE_PASSWORD is missing a value: is missing",
+        "KTRDR_DATABASE_PASSWORD is missing",
+    )
+
+
+@given(st.integers(0, 8), st.integers(0, 8), st.booleans())
+def test_ports_never_clash(render, backtest, training, gpu):
+    ports = [
+        published.rpartition(":")[0].rpartition(":")[2]
+        for name in NAMES
+        for spec in (
+            yaml.safe_load(render(name, ktrdr_backtest_workers=backtest, ktrdr_training_workers=training, ktrdr_gpu=gpu))[
+                "services"
+            ]
+            or {}
+        ).values()
+        for published in spec.get("ports", [])
+    ]
+    assert len(ports) == len(set(ports)) == backtest + training + 2
+
+
+@given(st.integers(0, 8), st.integers(0, 8))
+def test_every_worker_has_a_gate_on_its_own_port(render, backtest, training):
+    document = yaml.safe_load(render("workers", ktrdr_backtest_workers=backtest, ktrdr_training_workers=training))
+    assert set(document["services"] or {}) == set(document["x-rollout"] or {})
+    for name, spec in (document["services"] or {}).items():
+        port = spec["environment"]["KTRDR_PORT"]
+        assert spec["ports"] == [f"127.0.0.1:{port}:{port}"]
+        assert spec["command"][spec["command"].index("--port") + 1] == port
+        assert document["x-rollout"][name]["health"][0] == f"http://127.0.0.1:{port}/health"
+        assert document["x-rollout"][name]["health"][1].endswith(f"-{name}")

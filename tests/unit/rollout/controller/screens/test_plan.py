@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import pytest
+from ansible.module_utils.rollout.controller.screens import plan
+
+
+def found(to_pull=0, diff=(), **options):
+    old, new = ("sha256:" + letter * 64 for letter in "ab")
+    services = [
+        {"stack": "core", "service": "web", "action": "recreate", "why": "image", "old": old, "new": new, "gap": 2.4},
+        {"stack": "core", "service": "db", "action": "keep", "why": "", "old": None, "new": None, "gap": None},
+    ]
+    known = {"action": "rollout", "run": "r1", "release": "sha-bbbbbbb", "stable": "sha-aaaaaaa"}
+    return {"preview": {"services": services, "to_pull": to_pull, "free": 10 * 10**9, **known, **options}, "diff": list(diff)}
+
+
+DIFF = {"before_header": "a/.env", "after_header": "b/.env", "before": "A=1\nB=2\n", "after": "A=1\nB=3\nC=4\n"}
+
+
+def test_the_first_lines_of_a_run():
+    said = plan.screen({"h1": found(2 * 10**9, [DIFF])}, False)
+    assert said == (
+        "ROLLOUT sha-bbbbbbb, run r1\n"
+        "h1: sha-aaaaaaa -> sha-bbbbbbb; 2.0 GB to pull, 2.0 GB free afterwards; 2 lines of its files differ (--check --diff shows)\n"
+        "\n"
+        "  SERVICE  CHANGE   DIGEST              GAP\n"
+        "h1\n"
+        "  web      restart  aaaaaaa -> bbbbbbb  ~2.4 s\n"
+        "  db       stays\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("tag", "said"), [("latest", "sha-bbbbbbb (tag latest),"), ("sha-bbbbbbb1", "sha-bbbbbbb,"), ("", "sha-bbbbbbb,")]
+)
+def test_a_release_that_another_tag_stands_for(tag, said):
+    assert plan.screen({"h1": found()}, False, tag).startswith(f"ROLLOUT {said} run r1\n")
+
+
+def test_the_differences_themselves():
+    said = plan.screen({"h1": found(diff=[DIFF])}, True)
+    assert "nothing to pull; 2 lines of its files differ\n" in said
+    assert said.endswith("\n\n  --- h1 a/.env\n  +++ h1 b/.env\n  @@ -1,2 +1,3 @@\n   A=1\n  -B=2\n  +B=3\n  +C=4\n")
+
+
+@pytest.mark.parametrize(
+    ("host", "part"),
+    [
+        (found(stable="", diff=[DIFF]), "h1: nothing -> sha-bbbbbbb; nothing to pull\n"),
+        (found(stable="sha-bbbbbbb"), "h1: sha-bbbbbbb again; nothing to pull\n"),
+        (found(5 * 10**9), "5.0 GB to pull, 0 B free afterwards"),
+        (found(1000, free=None), "1.0 kB to pull\n"),
+        (found(diff=[{"before": "A", "after": "A"}]), "nothing to pull\n"),
+        (found(diff=[{"before": "A", "after": "B"}]), "1 line of its files differs"),
+        (
+            found(left={"extra": "app-extra"}),
+            "h1: stack extra is still running, but the inventory no longer assigns it to this host. To remove it (volumes are kept), run "
+            "there: docker compose --project-name app-extra down\n",
+        ),
+        (
+            found(
+                **{"action": "rollback", "stable": "sha-bbbbbbb", "name": "sha-bbbbbbb", "stable_name": "sha-bbbbbbb.2"},
+                variants={"sha-bbbbbbb": "1 of 2, 2026-11-30 20:21", "sha-bbbbbbb.2": "2 of 2, another PW"},
+            ),
+            "h1: sha-bbbbbbb (2 of 2, another PW) -> sha-bbbbbbb (1 of 2, 2026-11-30 20:21); nothing to pull\n",
+        ),
+        (found(action="rollback", variables=["PORT", "PW"]), "h1: other than now: PORT, PW\n"),
+        (found(stable="sha-bbbbbbb", variables=["PW"]), "h1: other than now: PW\n"),
+        (found(variables=["PW"]), "nothing to pull\n\n"),
+        (found(action="rollback"), "ROLLBACK sha-bbbbbbb, run r1\n"),
+    ],
+)
+def test_what_is_said_of_a_host(host, part):
+    assert part in plan.screen({"h1": host}, False)

@@ -1,0 +1,496 @@
+"""The action of a step (lock, release, stack): what it hands to the host, and what it makes of what comes back."""
+
+from __future__ import annotations
+
+import datetime
+import io
+import json
+import re
+import shlex
+import sys
+import zipfile
+from types import SimpleNamespace
+
+import pytest
+from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
+from ansible.module_utils.rollout.agent import door
+from ansible.module_utils.rollout.controller import step_action
+from ansible.module_utils.rollout.domain.steps import STEPS as KNOWN
+from ansible.module_utils.rollout.io.package import AGENT, pack
+from ansible.parsing.dataloader import DataLoader
+from ansible.template import Templar, trust_as_template
+from story import KEPT
+
+STORE = {"root": "/srv/r", "application": "app", "run": "r1"}
+# The least that each step is given.
+STEPS = {"lock": STORE, "release": STORE, "stack": {**STORE, "stack": ["core"], "name": "v1"}}
+HIDDEN = "********"
+# The least that each state of a step answers.
+STAGED = {"changed": True, "name": "v1", "to_pull": 0, "ready": False}
+DONE = {
+    "lock": {"changed": True, "taken_over": ""},
+    "renewed": {"changed": False},
+    "released": {"changed": True, "released": ""},
+    "release": STAGED,
+    "stack": {"changed": True, "services": [KEPT]},
+}
+PREVIEW = {
+    **{"action": "rollout", "run": "r1", "release": "v1", "stable": "", "services": [], "to_pull": 0, "free": 15432000},
+    **{"settled": False, "left": {}, "name": "v1", "stable_name": "", "variants": {}, "variables": [], "barred": []},
+}
+
+
+def said(code=0, stdout="", stderr=""):
+    return {"rc": code, "stdout": stdout, "stderr": stderr}
+
+
+def answered(**answer):
+    """What the door prints for an answer of the agent."""
+    return said(stdout=json.dumps(answer) + "\n")
+
+
+@pytest.fixture
+def action():
+    """An action whose host says ``says``, one after the other. ``asked`` has the command and the standard input of each call."""
+
+    def make(step, says, check=False, verbosity=0, delegate_to=None, task_environment=None, **args):
+        left = list(says)
+
+        class Fake(step_action.StepAction):
+            door = door
+
+            def _low_level_execute_command(self, command, sudoable=False, in_data=None):
+                assert sudoable, "as whom the step works, become says"
+                self.asked.append((command, in_data))
+                return left.pop(0)
+
+        values = {"action": step, "args": {**STEPS[step], **args}, "delegate_to": delegate_to, "environment": task_environment}
+        shell = SimpleNamespace(
+            tmpdir="/tmp/x", env_prefix=lambda **all: " ".join(f"{k}={shlex.quote(v)}" for k, v in all.items())
+        )
+        connection = SimpleNamespace(_shell=shell, transport="ssh", become=None)
+        made = Fake(SimpleNamespace(async_val=0, check_mode=check, **values), connection, None, None, Templar(DataLoader()))
+        made._display = SimpleNamespace(verbosity=verbosity)
+        made._load_name = step
+        made.asked = []
+        return made
+
+    return make
+
+
+def run(made, **variables):
+    result = made.run(task_vars={"inventory_hostname": "h1", **variables})
+    assert len(made.asked) <= 2
+    return result
+
+
+def sent(made, call=-1):
+    """What follows the door's text on standard input."""
+    command, data = made.asked[call]
+    return data[int(shlex.split(command)[-2]) :]
+
+
+def request(made, call=-1):
+    return json.loads(sent(made, call).partition(b"\n")[0])
+
+
+def package(made, call=-1):
+    """The names in the zip file that came with a request, or none."""
+    data = sent(made, call).partition(b"\n")[2]
+    return set(zipfile.ZipFile(io.BytesIO(data)).namelist()) if data else set()
+
+
+# What is asked.
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_the_step_is_sent_with_every_parameter(action, step):
+    made = action(step, [answered(**DONE[step])])
+    assert run(made) == DONE[step]
+    assert request(made) == {
+        "step": step,
+        "params": {name: spec.get("default") for name, spec in KNOWN[step].arguments.items()} | STEPS[step],
+        "check": False,
+        "verbose": False,
+    }
+
+
+def test_an_action_may_be_named_in_full(action):
+    made = action("stack", [answered(**DONE["stack"])])
+    made._task.action = "ansible.legacy.stack"
+    run(made)
+    assert request(made)["step"] == "stack"
+
+
+def test_parameters_are_sent_as_what_they_are(action):
+    # A playbook's templates leave texts behind.
+    texts = {"ttl": "60", "wait": "7.5", "observe": "yes", "owner": '{"user": "ada", "alive": ["7:1"]}'}
+    made = action("lock", [answered(**DONE["lock"])], **texts)
+    run(made)
+    params = request(made)["params"]
+    assert {name: params[name] for name in texts} == {
+        "ttl": 60.0,
+        "wait": 7.5,
+        "observe": True,
+        "owner": {"user": "ada", "alive": ["7:1"]},
+    }
+    # The task's own arguments stay: the module may have to run, and a task may be run again.
+    assert made._task.args == {**STORE, **texts}
+
+
+@pytest.mark.parametrize(("verbosity", "verbose"), [(0, False), (2, False), (3, True)])
+@pytest.mark.parametrize("check", [True, False])
+def test_check_mode_and_verbosity_are_sent(action, check, verbosity, verbose):
+    made = action("lock", [answered(**DONE["lock"])], check=check, verbosity=verbosity)
+    run(made)
+    assert (request(made)["check"], request(made)["verbose"]) == (check, verbose)
+
+
+def test_what_is_no_json_is_sent_as_text(action):
+    # YAML makes a date of it.
+    made = action("release", [answered(**DONE["release"])], environment={"SINCE": datetime.date(2026, 1, 2)})
+    run(made)
+    assert request(made)["params"]["environment"] == {"SINCE": "2026-01-02"}
+
+
+@pytest.mark.parametrize(
+    ("run_id", "path"),
+    [("20261123-a1b2", "/var/lib/x/.agent-20261123-a1b2"), ("", "/var/lib/x/.agent-unlock"), ("a b", "/var/lib/x/.agent-a b")],
+)
+def test_the_command_is_the_door_and_the_agents_place(action, root, run_id, path):
+    made = action("lock", [answered(**DONE["released"])], state="released", run=run_id, root="/var/lib/x")
+    run(made)
+    text = (root / "module_utils/rollout/agent/door.py").read_bytes()
+    command, data = made.asked[0]
+    assert shlex.split(command) == ["python3", "-ISc", door.READ, str(len(text)), path]
+    assert data.startswith(text)
+
+
+def test_the_tasks_environment_reaches_the_agent(action):
+    made = action("lock", [answered(**DONE["lock"])], task_environment=[{"DOCKER_HOST": trust_as_template("{{ engine }}")}, None])
+    made._templar.available_variables = {"engine": "unix:///my run/docker.sock"}
+    run(made)
+    assert shlex.split(made.asked[0][0])[:2] == ["DOCKER_HOST=unix:///my run/docker.sock", "python3"]
+
+
+# The package.
+
+
+@pytest.mark.parametrize(
+    ("step", "args", "sent"),
+    [
+        ("lock", {}, True),
+        ("lock", {"state": "held"}, True),
+        ("lock", {"state": "renewed"}, False),
+        ("lock", {"state": "released"}, False),
+        ("release", {}, False),
+        ("stack", {}, False),
+    ],
+)
+def test_only_the_runs_first_word_brings_the_package(action, step, args, sent):
+    done = DONE.get(args.get("state"), DONE[step])
+    made = action(step, [answered(**done)], **args)
+    assert run(made) == done
+    assert len(made.asked) == 1
+    assert bool(package(made)) is sent
+
+
+def test_where_the_agent_is_gone_the_step_is_sent_again_with_the_package(action):
+    made = action("stack", [answered(no_agent="there"), answered(**DONE["stack"])])
+    assert run(made) == DONE["stack"]
+    assert made.asked[0][0] == made.asked[1][0]
+    assert (package(made, 0), request(made, 0)) == (set(), request(made, 1))
+    assert sent(made).partition(b"\n")[2] == pack(AGENT, compiled=True)
+
+
+@pytest.mark.parametrize(
+    ("answer", "secrets", "texts"),
+    [
+        ({**STAGED, "preview": PREVIEW}, {"KEY": "canary"}, {"texts": ["b: 1", "a: 2"]}),
+        # It would be shown with -v.
+        ({**STAGED, "preview": PREVIEW}, {"KEY": "b: 1"}, {}),
+        ({"failed": True, "msg": "no"}, {}, {}),
+    ],
+)
+def test_what_was_previewed_is_handed_on_to_be_staged(action, answer, secrets, texts):
+    made = action("release", [answered(**answer)], check=True, stacks={"workers": "b: 1", "core": "a: 2"}, secrets=secrets)
+    assert run(made) == {**answer, **texts}
+
+
+def test_what_was_no_preview_is_not_handed_on(action):
+    assert run(action("release", [answered(**STAGED)], stacks={"core": "a: 2"})) == STAGED
+
+
+def test_a_preview_without_compose_files_has_none(action):
+    answer = {**STAGED, "preview": PREVIEW}
+    assert run(action("release", [answered(**answer)], check=True)) == answer
+
+
+# On the controller itself.
+
+
+@pytest.fixture
+def here(action, monkeypatch):
+    """An action whose host is the controller; ``answers`` are what an agent there says, ``asked_here`` what it was asked."""
+
+    def make(answers, says=(), step="stack", transport="local", become=None, **args):
+        made = action(step, says, **args)
+        made._connection.transport, made._connection.become = transport, become
+        made.asked_here = []
+
+        def ask(path, request):
+            made.asked_here.append((path, json.loads(request)))
+            return answers.pop(0)
+
+        monkeypatch.setattr(door, "ask", ask)
+        return made
+
+    return make
+
+
+LINE = json.dumps(DONE["stack"]).encode() + b"\n"
+
+
+def test_an_agent_on_the_controller_is_asked_without_a_process(here):
+    made = here([LINE], [])
+    assert run(made) == DONE["stack"]
+    ((path, request),) = made.asked_here
+    assert (path, request["step"], request["params"]["stack"]) == (f"{STORE['root']}/.agent-r1", "stack", ["core"])
+
+
+def test_where_it_ended_over_the_step_that_is_said(here):
+    made = here([b""], [])
+    assert run(made) == {"failed": True, "msg": f"The step stack did not end: {door.ENDED}."}
+    assert made.asked == [], "the step may have been begun"
+
+
+def test_where_there_is_none_one_is_started_as_on_any_host(here):
+    made = here([None], [answered(no_agent="there"), answered(**DONE["stack"])])
+    assert run(made) == DONE["stack"]
+    assert package(made)
+
+
+@pytest.mark.parametrize("other", [{"transport": "ssh"}, {"become": "sudo"}], ids=["ssh", "become"])
+@pytest.mark.parametrize("step", ["stack", "lock"])
+def test_any_other_goes_through_the_door(here, step, other):
+    made = here([], [answered(**DONE[step])], step=step, **other)
+    assert run(made, ansible_python_interpreter=sys.executable) == DONE[step]
+    assert (len(made.asked), made.asked_here) == (1, [])
+
+
+def test_a_runs_first_word_there_starts_one_as_on_any_host(here):
+    made = here([], [answered(**DONE["lock"])], step="lock")
+    assert run(made, ansible_python_interpreter=sys.executable) == DONE["lock"]
+    assert (made.asked_here, bool(package(made))) == ([], True)
+
+
+def test_what_is_hidden_is_hidden_there_too(here):
+    made = here([b'{"failed": true, "msg": "canary"}\n'], step="release", password="canary")
+    assert run(made) == {"failed": True, "msg": HIDDEN}
+
+
+# Where there can be no agent.
+
+
+@pytest.mark.parametrize(
+    ("facts", "sentence"),
+    [
+        (
+            {"refused": "memfd", "python": "/opt/python3"},
+            "its Python (/opt/python3) has no memfd_create. Name another Python there, 3.9 or newer and built for Linux, in "
+            "ansible_python_interpreter.",
+        ),
+        (
+            {"refused": "old", "python": "3.7.3"},
+            "its Python 3.7.3 is too old. Install 3.9 or newer there, and name it in ansible_python_interpreter.",
+        ),
+        (
+            {"refused": "module", "module": "zipfile"},
+            "its Python lacks the module zipfile. Install the whole of it there (on Debian python3, not python3-minimal).",
+        ),
+    ],
+)
+@pytest.mark.parametrize("again", [False, True])
+@pytest.mark.parametrize("step", STEPS)
+def test_a_host_without_an_agent_is_refused(action, step, again, facts, sentence):
+    made = action(step, [answered(no_agent="there")] * again + [answered(**facts)])
+    assert run(made) == {"failed": True, "msg": f"No step can run on this host: {sentence}"}
+
+
+def test_every_word_of_the_door_has_a_sentence(root):
+    words = re.findall(r'RefusedError\("(\w+)"', (root / "module_utils/rollout/agent/door.py").read_text())
+    assert sorted(words) == sorted(step_action.REFUSED)
+
+
+def test_a_host_without_python_is_refused(action):
+    made = action("lock", [said(127, "", "sh: 1: /opt/python3: not found")])
+    assert run(made, ansible_python_interpreter="/opt/python3") == {
+        "failed": True,
+        "msg": "No step can run on this host: it has no /opt/python3. Install Python 3.9 or newer there (apt-get install python3), "
+        "or name one in ansible_python_interpreter.",
+    }
+
+
+@pytest.mark.parametrize(
+    ("says", "words"),
+    [
+        (said(1, "", "Traceback\n  …\nKeyError: 'x'\n"), "KeyError: 'x'"),
+        # sudo's prompts and the like come on standard output.
+        (said(1, "sorry, a password is required\n", ""), "sorry, a password is required"),
+        (said(137), "exit status 137"),
+        (said(1, "", " \n"), "exit status 1"),
+    ],
+)
+def test_a_door_that_fails_is_a_sentence(action, says, words):
+    made = action("release", [says])
+    assert run(made) == {"failed": True, "msg": f"The step release did not end: {words}."}
+
+
+# The answer.
+
+
+@pytest.mark.parametrize("answer", [answered(**DONE["stack"]), answered(failed=True, msg="no"), said(1, "", "Killed")])
+def test_what_earlier_waves_did_is_handed_on_whatever_comes_of_this_one(action, answer):
+    earlier = [{"service": "web", "action": "recreate"}]
+    assert run(action("stack", [answer], earlier=earlier))["earlier"] == earlier
+
+
+@pytest.mark.parametrize("earlier", [[{"service": "web", "action": "recreate"}], []])
+def test_so_it_is_where_the_host_is_lost(action, earlier):
+    made = action("stack", [], earlier=earlier)
+
+    def lost(*given, **options):
+        raise AnsibleConnectionFailure("Connection refused")
+
+    made._low_level_execute_command = lost
+    if earlier:
+        assert run(made) == {"unreachable": True, "msg": "Connection refused", "earlier": earlier}
+    else:
+        with pytest.raises(AnsibleConnectionFailure):
+            run(made)
+
+
+def test_a_failed_step_is_told_as_it_is(action):
+    facts = {"failed": True, "msg": "Service web does not pass.", "gate": "health", "log": "a\nb"}
+    made = action("stack", [answered(**facts)])
+    assert run(made) == facts
+
+
+def test_secrets_are_hidden_in_the_answer(action):
+    facts = {"failed": True, "msg": "login as karl with canary-1 failed", "log": "canary-2 and canary-1, 90017"}
+    made = action("release", [answered(**facts)], username="karl", password="canary-1", secrets={"PW": "canary-2", "PIN": 90017})
+    assert run(made) == {"failed": True, "msg": "login as karl with ******** failed", "log": "******** and ********, ********"}
+    # The host gets them as they are.
+    params = request(made)["params"]
+    assert (params["password"], params["secrets"]) == ("canary-1", {"PW": "canary-2", "PIN": 90017})
+
+
+def test_a_short_secret_makes_no_other_name_or_number(action):
+    row = {"stack": "core", "service": "db-5432", "action": "keep", "why": "", "old": None, "new": "sha256:5432", "gap": None}
+    answer = {**STAGED, "name": "sha-abc1234", "to_pull": 15432000, "clock": 5432, "preview": {**PREVIEW, "services": [row]}}
+    made = action("release", [answered(**answer)], check=True, secrets={"PORT": 5432, "PIN": "1234"})
+    assert run(made) == answer
+
+
+@pytest.mark.parametrize("secrets", [{}, {"EMPTY": ""}])
+def test_an_empty_secret_hides_nothing(action, secrets):
+    made = action("release", [answered(**STAGED)], password="", secrets=secrets)
+    assert run(made) == STAGED
+
+
+def test_no_secret_is_on_the_command_line(action):
+    made = action(
+        "release", [answered(no_agent="there"), answered(**DONE["release"])], password="canary-1", secrets={"PW": "canary-2"}
+    )
+    run(made)
+    assert not [command for command, _data in made.asked if "canary" in command]
+
+
+# The interpreter.
+
+
+@pytest.mark.parametrize(
+    ("variables", "delegate_to", "python"),
+    [
+        ({}, None, "python3"),
+        ({"ansible_python_interpreter": "/opt/my python/bin/python3.12"}, None, "/opt/my python/bin/python3.12"),
+        ({"ansible_python_interpreter": "auto"}, None, "python3"),
+        ({"ansible_python_interpreter": "auto_silent"}, None, "python3"),
+        ({"ansible_python_interpreter": trust_as_template("{{ where }}/python3"), "where": "/opt"}, None, "/opt/python3"),
+        (
+            {
+                "ansible_python_interpreter": "/opt/mine",
+                "ansible_delegated_vars": {"h2": {"ansible_python_interpreter": "/opt/theirs"}},
+            },
+            "h2",
+            "/opt/theirs",
+        ),
+        ({"ansible_python_interpreter": "/opt/mine", "ansible_delegated_vars": {"h2": {}}}, "h2", "python3"),
+        (
+            {
+                "ansible_python_interpreter": "/opt/mine",
+                "ansible_delegated_vars": {"h2": {"ansible_python_interpreter": "/opt/theirs"}},
+            },
+            None,
+            "/opt/mine",
+        ),
+    ],
+)
+def test_the_interpreter_is_the_hosts_that_does_the_step(action, variables, delegate_to, python):
+    made = action("lock", [answered(**DONE["lock"])], delegate_to=delegate_to)
+    # As the task executor has it.
+    made._templar.available_variables = variables
+    run(made, **variables)
+    assert shlex.split(made.asked[0][0])[0] == python
+
+
+# Arguments that are none.
+
+
+@pytest.mark.parametrize(
+    ("step", "args", "without", "sentence"),
+    [
+        ("lock", {}, "root", "missing required arguments: root"),
+        ("stack", {}, "name", "missing required arguments: name"),
+        ("lock", {"state": "open"}, None, "value of state must be one of: held, renewed, released, got: open"),
+        ("lock", {"ttl": "soon"}, None, "argument 'ttl' is of type str and we were unable to convert to float"),
+        ("lock", {"key": 1}, None, "Unsupported parameters for (lock) module: key. Supported parameters include: application, "),
+        ("stack", {"wait": "perhaps"}, None, "argument 'wait' is of type str and we were unable to convert to bool"),
+    ],
+)
+def test_a_wrong_argument_is_refused_as_ansible_does(action, step, args, without, sentence):
+    made = action(step, [], **args)
+    made._task.args.pop(without, None)
+    with pytest.raises(AnsibleActionFail) as error:
+        run(made)
+    assert str(error.value).startswith(sentence)
+    assert made.asked == []
+
+
+def test_what_a_login_prints_around_the_answer_is_passed_over(action):
+    made = action("lock", [said(0, "Welcome to host1!\n" + json.dumps(DONE["lock"]) + "\nBye.\n")])
+    assert run(made) == DONE["lock"]
+
+
+def test_a_secret_that_is_none_or_a_truth_value_hides_nothing(action):
+    made = action("release", [answered(failed=True, msg="None is True")], secrets={"A": None, "B": True})
+    assert run(made)["msg"] == "None is True"
+
+
+def test_secrets_within_secrets_are_hidden(action):
+    made = action("release", [answered(failed=True, msg="x canary y 4711")], secrets={"A": {"deep": ["canary", 4711]}})
+    assert run(made)["msg"] == "x ******** y ********"
+
+
+@pytest.mark.parametrize("says", [answered(failed=True, msg="canary-pw"), said(1, "", "canary-pw")])
+def test_a_failure_is_looked_through_for_what_other_steps_told_the_host(action, says):
+    stacks = {"core": {"secrets": {"PW": "canary-pw"}}}
+    found = run(action("stack", [says]), hostvars={"h1": {"rollout_stacks": stacks}})
+    assert found["failed"]
+    assert "canary" not in found["msg"]
+    assert HIDDEN in found["msg"]
+
+
+def test_what_a_failing_door_says_is_hidden_too(action):
+    made = action("release", [said(1, "", "bad canary")], password="canary")
+    assert run(made)["msg"] == "The step release did not end: bad ********."

@@ -1,0 +1,206 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from ansible.module_utils.rollout.domain import changes, compose
+
+FILE = "docker-compose.core.yml"
+
+
+def container(**facts):
+    plain = {
+        "id": "1",
+        "service": "web",
+        "image_id": "sha256:new",
+        "image": "r/web",
+        "config_hash": "c",
+        "status": "running",
+        "health": "none",
+        "restarts": 0,
+        "exit_code": 0,
+        "oom": False,
+        "started": "",
+    }
+    return changes.Container(**{**plain, **facts})
+
+
+RELEASED = compose.Service("web", "r/web:1", True, config_hash="c")
+DATABASE = compose.Service("web", "postgres:17", False, config_hash="c")
+
+
+@pytest.mark.parametrize(
+    ("service", "running", "action", "why"),
+    [
+        (RELEASED, [], "create", "absent"),
+        (RELEASED, [container()], "keep", ""),
+        (RELEASED, [container(image_id="sha256:old")], "recreate", "image"),
+        (RELEASED, [container(config_hash="d")], "recreate", "configuration"),
+        (RELEASED, [container(config_hash="")], "recreate", "configuration"),
+        (RELEASED, [container(status="exited")], "recreate", "exited"),
+        (RELEASED, [container(status="paused")], "recreate", "paused"),
+        (RELEASED, [container(), container(id="2")], "recreate", "2 containers"),
+        (DATABASE, [], "create", "absent"),
+        (DATABASE, [container(image_id="sha256:other", config_hash="other")], "keep", ""),
+        (DATABASE, [container(status="exited")], "create", "exited"),
+    ],
+)
+def test_changes(service, running, action, why):
+    assert changes.compare([service], {"r/web": "sha256:new"}, running) == [changes.Change("web", action, why)]
+
+
+def test_an_image_that_is_not_known_here_is_never_kept():
+    assert changes.compare([RELEASED], {}, [container()])[0].action == "recreate"
+
+
+def test_what_is_no_longer_in_the_file_is_removed():
+    found = changes.compare([RELEASED], {"r/web": "sha256:new"}, [container(service="z"), container(service="b"), container()])
+    assert [(c.service, c.action) for c in found] == [("b", "remove"), ("z", "remove"), ("web", "keep")]
+
+
+def bound(**spec):
+    """vpn, and app that is bound to it."""
+    document = {
+        "services": {"app": {"image": "r/web:1", **spec}, "vpn": {"image": "r/web:1"}},
+        "x-rollout": {"app": {}, "vpn": {}},
+    }
+    return compose.services(document, FILE)
+
+
+BOUND = [
+    {"network_mode": "service:vpn"},
+    {"ipc": "service:vpn"},
+    {"pid": "service:vpn"},
+    {"depends_on": {"vpn": {"condition": "service_started", "restart": True}}},
+]
+
+
+@pytest.mark.parametrize("spec", BOUND)
+@pytest.mark.parametrize(
+    ("vpn", "action", "why"),
+    [(container(), "keep", ""), (container(image_id="sha256:old"), "recreate", "with vpn"), (None, "recreate", "with vpn")],
+)
+def test_what_is_bound_to_another_one_goes_with_it(spec, vpn, action, why):
+    wanted = [replace(s, config_hash="c") for s in bound(**spec)]
+    assert [s.name for s in wanted] == ["vpn", "app"]
+    assert wanted[1].bound == ("vpn",)
+    running = [container(service="app", id="2"), *([replace(vpn, service="vpn")] if vpn else [])]
+    found = changes.compare(wanted, {"r/web": "sha256:new"}, running)
+    assert found[1] == changes.Change("app", action, why)
+    assert changes.tiers(["vpn", "app"], {s.name: s.after for s in wanted}, lambda name: False) == [["vpn"], ["app"]]
+
+
+@pytest.mark.parametrize("spec", [{}, {"network_mode": "host"}, {"depends_on": {"vpn": {"condition": "service_started"}}}])
+def test_what_only_depends_on_another_one_stays(spec):
+    wanted = [replace(s, config_hash="c") for s in bound(**spec)]
+    found = changes.compare(wanted, {"r/web": "sha256:new"}, [container(service="app")])
+    assert {change.service: change.action for change in found} == {"vpn": "create", "app": "keep"}
+
+
+@pytest.mark.parametrize(("joins", "action"), [(("1",), "keep"), (("gone",), "recreate"), ((), "keep")])
+def test_what_is_bound_to_a_container_that_is_gone_is_made_anew(joins, action):
+    wanted = [replace(s, config_hash="c") for s in bound(network_mode="service:vpn")]
+    running = [container(service="vpn"), container(service="app", id="2", joins=joins)]
+    assert changes.compare(wanted, {"r/web": "sha256:new"}, running)[1].action == action
+
+
+def test_container_of_inspect():
+    found = changes.container(
+        {
+            "Id": "1",
+            "Image": "sha256:i",
+            "RestartCount": 2,
+            "Config": {
+                "Image": "r/web",
+                "Labels": {"com.docker.compose.service": "web", compose.CONFIG_LABEL: "c"},
+            },
+            "State": {
+                "Status": "exited",
+                "Health": {"Status": "unhealthy"},
+                "ExitCode": 137,
+                "OOMKilled": True,
+                "StartedAt": "2026-01-01T00:00:00Z",
+                "Error": "e",
+            },
+        }
+    )
+    assert found == changes.Container(
+        "1", "web", "sha256:i", "r/web", "c", "exited", "unhealthy", 2, 137, True, "2026-01-01T00:00:00Z", "e"
+    )
+
+
+@pytest.mark.parametrize(("said", "seconds"), [({}, 10), ({"StopTimeout": None}, 10), ({"StopTimeout": 300}, 300)])
+def test_the_grace_period_of_a_container(said, seconds):
+    inspected = {"Id": "c", "Image": "i", "State": {"Status": "running"}, "Config": {"Image": "x", **said}}
+    assert changes.container(inspected).grace == seconds
+
+
+def test_container_of_a_foreign_one():
+    found = changes.container(
+        {
+            "Id": "1",
+            "Image": "i",
+            "Config": {"Image": "x", "Labels": None},
+            "State": {"Status": "created", "Health": None},
+        }
+    )
+    assert (found.service, found.config_hash, found.health, found.oom) == ("", "", "none", False)
+
+
+IMAGES = {"r/web": {"digest": "sha256:" + "b" * 64, "id": "sha256:2b"}}
+BEFORE = {"r/web": {"digest": "sha256:" + "a" * 64, "id": "sha256:1a"}}
+
+
+def service(name, released=True, image="r/web:sha-bbbbbbb", config_hash="c"):
+    return compose.Service(name, image, released, config_hash=config_hash)
+
+
+def running_one(name, image_id="sha256:1a", config_hash="c", status="running"):
+    return changes.Container("1", name, image_id, "r/web", config_hash, status, "healthy", 0, 0, False, "")
+
+
+def rows(wanted, running, images=IMAGES, took=None):
+    return changes.rows("core", wanted, running, images, BEFORE, took or {})
+
+
+@pytest.mark.parametrize(
+    ("wanted", "running", "action", "why", "old", "new"),
+    [
+        ([service("web")], [running_one("web")], "recreate", "image", "a", "b"),
+        ([service("web")], [running_one("web", "sha256:2b")], "keep", "", None, "b"),
+        ([service("web")], [running_one("web", "sha256:2b", "other")], "recreate", "configuration", None, "b"),
+        ([service("web")], [], "create", "absent", None, "b"),
+        ([], [running_one("web")], "remove", "no longer in the compose file", "a", None),
+        ([service("db", False, "postgres:17")], [running_one("db", "sha256:9")], "keep", "", None, None),
+    ],
+)
+def test_rows(wanted, running, action, why, old, new):
+    (row,) = rows(wanted, running)
+    digests = [d and d.replace("sha256:", "")[:1] for d in (row["old"], row["new"])]
+    assert (row["stack"], row["action"], row["why"], digests) == ("core", action, why, [old, new])
+
+
+def test_how_often_a_releases_container_crashed():
+    crashed = replace(running_one("web"), restarts=3)
+    assert "restarts" not in rows([service("web")], [crashed])[0], "whose is it?"
+    assert rows([service("web")], [replace(crashed, release="sha-a")])[0]["restarts"] == 3
+    assert "restarts" not in rows([service("web")], [replace(running_one("web"), release="sha-a")])[0]
+
+
+def test_an_image_that_is_not_here_yet_is_another_one():
+    images = {"r/web": {"digest": "sha256:" + "b" * 64}}
+    assert rows([service("web")], [running_one("web", "")], images)[0]["action"] == "keep", "no id at all is no other id"
+    assert rows([service("web")], [running_one("web")], images)[0]["action"] == "recreate"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "running", "took", "gap"),
+    [
+        ([service("web")], [running_one("web")], {"web": [2.0, 9.0, 3.04]}, 3.0),
+        ([service("web")], [running_one("web")], {"other": [2.0]}, None),
+        ([service("web")], [], {"web": [2.0]}, None),
+        ([service("web")], [running_one("web", "sha256:2b")], {"web": [2.0]}, None),
+    ],
+)
+def test_the_gap_is_the_median_of_the_last_restarts(wanted, running, took, gap):
+    assert rows(wanted, running, took=took)[0]["gap"] == gap

@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import pytest
+from ansible.module_utils.rollout.domain import haproxy
+from ansible.module_utils.rollout.domain.ports import Port
+from hypothesis import given
+from hypothesis import strategies as st
+
+NAMES = st.from_regex(r"[a-z0-9][a-z0-9_.-]{0,40}", fullmatch=True)
+
+
+@given(NAMES, NAMES, st.integers(1, 65535))
+def test_the_active_container_is_the_one_that_was_written(service, name, port):
+    assert haproxy.active(haproxy.servers(service, port, name, "f" * 64)) == name
+
+
+@pytest.mark.parametrize("text", [None, "", "half a li", haproxy.servers("web", 8000)])
+def test_without_a_server_none_is_active(text):
+    assert haproxy.active(text) == ""
+
+
+def test_what_haproxy_reads():
+    assert haproxy.servers("web", 8000, "app-core-web-2", "0123456789abcdef") == (
+        "# Written by the rollout, which then reloads HAProxy. Its next run writes it anew.\n"
+        "resolvers web\n"
+        "    nameserver docker 127.0.0.11:53\n"
+        "    hold valid 1s\n"
+        "backend web\n"
+        "    http-response set-header X-Rollout-Container 0123456789ab\n"
+        "    server app-core-web-2 app-core-web-2:8000 resolvers web init-addr libc,none\n"
+    )
+
+
+def tcp(*numbers):
+    return [Port(number) for number in numbers]
+
+
+def test_only_urls_through_the_proxy_are_sent_to_the_container():
+    urls = ("http://127.0.0.1:8000/health?deep=1", "http://h:9000/workers/x")
+    assert haproxy.through(urls, tcp(8000, 8443)) == urls[:1]
+    assert haproxy.direct(urls, tcp(8000), "10.0.0.7", 80) == ("http://10.0.0.7:80/health?deep=1", urls[1])
+
+
+def test_a_url_without_a_port_goes_to_that_of_its_scheme():
+    urls = ("http://127.0.0.1/health", "https://h/health", "http://h:8080/")
+    assert haproxy.through(urls, tcp(80)) == urls[:1]
+    assert haproxy.through(urls, (*tcp(443, 8080), Port(80, "udp"))) == urls[1:]
+
+
+def test_the_address_is_the_one_in_a_shared_network():
+    mine = (("a", "10.0.0.1"), ("b", "10.1.0.1"))
+    assert haproxy.address(mine, (("b", "10.1.0.9"),)) == "10.1.0.1"
+    assert haproxy.address(mine, ()) == ""

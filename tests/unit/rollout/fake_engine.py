@@ -1,0 +1,204 @@
+"""An engine that has no docker: it keeps images and containers in memory and records every call."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Callable, Iterator, Sequence
+
+import fake_docker
+from ansible.module_utils.rollout.domain import compose
+from ansible.module_utils.rollout.domain.ports import Port
+from ansible.module_utils.rollout.errors import RolloutError
+from ansible.module_utils.rollout.io.docker_api import Events
+from ansible.module_utils.rollout.io.engine import Engine
+from ansible.module_utils.rollout.io.logins import Credentials
+
+READING = {"ps", "container inspect", "image inspect", "image ls", "config", "logs", "info", "top"}
+
+
+def digest(letter: str) -> str:
+    return "sha256:" + letter * 64
+
+
+def image_id(letter: str) -> str:
+    return "sha256:" + "1" + letter * 63
+
+
+class FakeEngine(Engine):
+    """``images``: reference -> id. ``containers``: what `docker inspect` would say. ``broken``: service -> state it takes
+    when it is started. ``shown``: what a pull shows on its terminal. ``top``: process id -> parent, of every container. ``calls``: everything that was asked, the words that
+    matter."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        # Bound late: a copy of this asks itself.
+        self.api = SimpleNamespace(get=lambda path, **query: fake_docker.answer(self.run, path, query), close=lambda: None)  # type: ignore[assignment]
+        self.images: dict[str, str] = {}
+        self.made: list[dict[str, Any]] = []
+        self.calls: list[str] = []
+        self.broken: dict[str, dict[str, Any]] = {}
+        self.ports: list[tuple[Port, str]] = []
+        self.fail: dict[str, str] = {}
+        self.count = 0
+        # Call and docker's configuration for it; the logins that were configured.
+        self.configs: list[tuple[str, str]] = []
+        self.logins: list[dict[str, Any]] = []
+        self.shown: list[str] = []
+        self.top: list[dict[int, int]] = [{4711: 1}]
+
+    @property
+    def touched(self) -> list[str]:
+        """The calls that change something."""
+        return [c for c in self.calls if not any(c == r or c.startswith(r + " ") for r in READING)]
+
+    def facts(self, compose: bool = True) -> dict[str, Any]:
+        facts = {"engine": "24.0.7", "arch": "amd64", "id": "ENGINE", "data": "/"}
+        return {**facts, "compose": "2.26.1"} if compose else facts
+
+    def configured(self, directory: str, credentials: Credentials) -> Engine:
+        found = copy.copy(self)
+        found.config, found.credentials = directory, credentials
+        self.logins.append(json.loads((Path(directory) / "config.json").read_text())["auths"])
+        return found
+
+    def run(self, arguments: Any, stdin: str = "", timeout: Any = None, extra: Any = None) -> tuple[int, str, str]:
+        words = list(arguments)
+        if words[0] == "compose":
+            return self._compose(words, stdin, dict(extra or {}))
+        said = " ".join(words)
+        self.calls.append(said)
+        self.configs.append((said, self.config))
+        for start, message in self.fail.items():
+            if said.startswith(start):
+                return 1, "", message
+        if words[:2] == ["image", "inspect"]:
+            found = self.images.get(words[2])
+            return (0, json.dumps([{"Id": found, "RootFS": {}}]), "") if found else (1, "[]", "No such image")
+        if words[:2] == ["image", "ls"] or (words[0] == "ps" and "--format" in words):
+            return 0, "", ""
+        if words[:2] == ["image", "rm"]:
+            return (0, "", "") if self.images.pop(words[2], None) else (1, "", "No such image")
+        if words[0] == "ps":
+            _label, name, *value = words[words.index("--filter") + 1].split("=")
+            labels = {c["Id"]: c["Config"]["Labels"] for c in self.made}
+            return 0, "\n".join(i for i, has in labels.items() if name in has and has[name] in (value or [has[name]])), ""
+        if words[:2] == ["container", "inspect"]:
+            return 0, json.dumps([c for c in self.made if c["Id"] in words[2:]]), ""
+        if words[0] == "pull":
+            self.images[words[1]] = image_id(words[1][-1])
+        elif words[0] == "tag":
+            self.images[words[2]] = self.images[words[1]]
+        elif words[0] == "rm":
+            self.made = [c for c in self.made if c["Id"] != words[1]]
+        elif words[0] == "start":
+            next(c for c in self.made if c["Id"] == words[1])["State"].update(Status="running")
+        elif words[0] == "logs":
+            return 0, "the last line\n", ""
+        elif words[0] == "top":
+            # Once for each call the processes that come first, the last for ever.
+            processes = self.top.pop(0) if len(self.top) > 1 else self.top[0]
+            return 0, "PID PPID\n" + "".join(f"{pid} {parent}\n" for pid, parent in processes.items()), ""
+        return 0, "", ""
+
+    def watch(self, arguments: Sequence[str], quiet: float, seen: Callable[[str], None]) -> tuple[int, str]:
+        for piece in self.shown:
+            seen(piece)
+        code, _out, err = self.run(arguments)
+        return code, err
+
+    @contextlib.contextmanager
+    def events(self, project: str) -> Iterator[Events]:
+        yield Events(None)
+
+    def held_ports(self) -> list[tuple[Port, str]]:
+        return self.ports
+
+    @staticmethod
+    def _label(container: dict[str, Any], name: str) -> str:
+        return str(container["Config"]["Labels"].get("com.docker.compose." + name))
+
+    def _compose(self, words: list[str], stdin: str, extra: dict[str, str]) -> tuple[int, str, str]:
+        files = [words[i + 1] for i, w in enumerate(words) if w == "--file"]
+        if "config" in words:
+            self.calls.append("config")
+            document: dict[str, Any] = {}
+            for file in files:
+                text = stdin if file == "-" else Path(file).read_text(encoding="utf-8")
+                try:
+                    part = json.loads(text)
+                except ValueError:
+                    return 15, "", "yaml: mapping values are not allowed in this context"
+                for name, spec in part.pop("services").items():
+                    document.setdefault("services", {}).setdefault(name, {}).update(spec)
+                document.update(part)
+            return 0, json.dumps(document), ""
+        verb = next(v for v in ("stop", "up") if v in words)
+        rest, project = iter(words[words.index(verb) + 1 :]), words[2]
+        options: dict[str, str] = {}
+        services: list[str] = []
+        for word in rest:
+            if word in ("--timeout", "--pull", "--scale"):
+                options[word] = next(rest)
+            elif word.startswith("--"):
+                options[word] = ""
+            else:
+                services.append(word)
+        mine = [c for c in self.made if self._label(c, "project") == project and self._label(c, "service") in services]
+        if verb == "stop":
+            grace = f" in {options['--timeout']} s" if "--timeout" in options else ""
+            self.calls.append(f"stop {' '.join(services)}{grace}")
+            for found in mine:
+                found["State"].update(Status="exited", ExitCode=0)
+            return 0, "", ""
+        scale = int(options["--scale"].partition("=")[2]) if "--scale" in options else 0
+        how = "recreate" if "--force-recreate" in options else f"beside {scale - 1}" if scale else "create"
+        self.calls.append(f"up {' '.join(services)} {how}")
+        for service in services:
+            if f"up {service}" in self.fail:
+                return 1, "", self.fail[f"up {service}"]
+        document = json.loads(self._compose([*words[: words.index("up")], "config"], "", {})[1])
+        self.calls.pop()
+        if not scale:
+            self.made = [c for c in self.made if c not in mine]
+        # As `docker ps` has them: the newest first.
+        for service in services:
+            self.add(project, service, document["services"][service], **self.broken.get(service, {}))
+            self.made[-1]["Config"]["Labels"]["com.docker.compose.project.working_dir"] = words[4]
+            if scale:
+                self.made.insert(0, self.made.pop())
+        return 0, "", ""
+
+    def add(self, project: str, service: str, spec: dict[str, Any], **state: Any) -> None:
+        """A container, as `up` makes it."""
+        self.count += 1
+        image = spec["image"]
+        repository, _at, pinned = image.partition("@")
+        found = self.images.get(f"{compose.repository(image)}@{pinned}") or self.images.get(repository)
+        if not found:
+            raise RolloutError(f"the test started {image}, which is not here")
+        self.made.append(
+            {
+                "Id": f"c{self.count}",
+                "Name": f"/{project}-{service}-{self.count}",
+                "NetworkSettings": {"Networks": {project: {"IPAddress": f"10.0.0.{self.count}"}}},
+                "Image": found,
+                "RestartCount": state.pop("restarts", 0),
+                "Config": {
+                    "Image": image,
+                    "Labels": {
+                        "com.docker.compose.project": project,
+                        "com.docker.compose.service": service,
+                        **spec.get("labels", {}),
+                    },
+                },
+                "State": {"Status": "running", "StartedAt": "2026-01-01T00:00:00Z", **state},
+            }
+        )
+
+    def running(self) -> dict[str, str]:
+        """Service -> id of its container."""
+        return {self._label(c, "service"): c["Id"] for c in self.made}
