@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Collection, Iterable, Mapping, NamedTuple
 
+from ansible.module_utils.rollout.domain.shape import Faults
 from ansible.module_utils.rollout.errors import Refusal
 
 # All addresses of a family.
@@ -75,8 +76,9 @@ def require(
         foreign: the addresses that are none of this host's.
 
     Raises:
-        RolloutError: names port, service and what is in the way.
+        RolloutError: names each such port, its service and what is in the way.
     """
+    wrong = Faults()
     seen: list[tuple[Port, str]] = []
     held = list(held)
     for port, service in sorted(wanted):
@@ -86,9 +88,10 @@ def require(
         if not holders and listening.get(port):
             strangers.append(listening[port])
         if twin:
-            raise PORT_TWICE(port=port, service=service, other=twin)
-        if port.address in foreign:
-            raise NO_ADDRESS(port=port, service=service, address=port.address)
-        if strangers:
-            raise PORT_HELD(port=port, service=service, holder=strangers[0])
+            wrong.add(PORT_TWICE.text(port=port, service=service, other=twin))
+        elif port.address in foreign:
+            wrong.add(NO_ADDRESS.text(port=port, service=service, address=port.address))
+        elif strangers:
+            wrong.add(PORT_HELD.text(port=port, service=service, holder=strangers[0]))
         seen.append((port, service))
+    wrong.refuse()

@@ -73,6 +73,7 @@ class Faults:
 
     def __init__(self) -> None:
         self.sentences: list[str] = []
+        self._facts: dict[str, Any] = {}
 
     @contextmanager
     def gather(self) -> Iterator[None]:
@@ -81,6 +82,7 @@ class Faults:
             yield
         except RolloutError as error:
             self.add(*str(error).splitlines())
+            self._facts = {**error.facts, **self._facts}
 
     def add(self, *sentences: str) -> None:
         """Note these, each once."""
@@ -90,10 +92,10 @@ class Faults:
         """Raise what was collected; nothing if there is nothing.
 
         Raises:
-            RolloutError: every sentence, one a line.
+            RolloutError: every sentence, one a line; with the facts behind them, of each name the first.
         """
         if self.sentences:
-            raise RolloutError("\n".join(self.sentences))
+            raise RolloutError("\n".join(self.sentences), **self._facts)
 
 
 def require(sentences: list[str]) -> None:

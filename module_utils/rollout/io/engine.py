@@ -148,6 +148,33 @@ class Engine(Docker):
         found = self.get("/containers/json", "Listing containers", all="true", filters={"label": [having]}) or []
         return [dict(one["Config"].get("Labels") or {}) for one in self.inspect("container", [one["Id"] for one in found])]
 
+    def info(self) -> dict[str, Any]:
+        """What the engine says of itself: processors, memory, runtimes, drivers."""
+        return dict(self.get("/info", "Asking the engine") or {})
+
+    def networks(self) -> list[dict[str, Any]]:
+        """All networks, each as `docker network inspect` has it, but without its containers."""
+        return list(self.get("/networks", "Listing networks") or [])
+
+    def volume(self, name: str) -> Optional[dict[str, Any]]:
+        """What `docker volume inspect` says of a volume, or None if there is none of that name."""
+        found = self.get(f"/volumes/{name}", f"Inspecting volume {name}")
+        return None if found is None else dict(found)
+
+    def plugins(self) -> list[str]:
+        """The names of the plugins that are switched on."""
+        return [str(one["Name"]) for one in self.get("/plugins", "Listing plugins") or [] if one.get("Enabled")]
+
+    def names(self) -> dict[str, tuple[str, str, str]]:
+        """Name -> Compose project, service and state of each container, stopped ones too."""
+        label = "com.docker.compose"
+        return {
+            name.lstrip("/"): (has.get(f"{label}.project", ""), has.get(f"{label}.service", ""), str(one.get("State") or ""))
+            for one in self.get("/containers/json", "Listing containers", all="true") or []
+            for has in [one.get("Labels") or {}]
+            for name in one.get("Names") or []
+        }
+
     def image(self, reference: str) -> Optional[dict[str, Any]]:
         """What the engine knows of an image, or None where it is not on this host."""
         return next(iter(self.inspect("image", [reference])), None)

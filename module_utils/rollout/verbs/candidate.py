@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Collection, Iterable, Mapping, Optional, Sequence
 
-from ansible.module_utils.rollout.domain import capacity, changes, ports, pull_progress
+from ansible.module_utils.rollout.domain import capacity, changes, ports, pull_progress, shape
 from ansible.module_utils.rollout.domain import release as releases
 from ansible.module_utils.rollout.domain.compose import Service
 from ansible.module_utils.rollout.domain.torch import host as torch_host
@@ -17,7 +17,7 @@ from ansible.module_utils.rollout.errors import RolloutError
 from ansible.module_utils.rollout.io import gpu, images, machine, sockets
 from ansible.module_utils.rollout.io.engine import Engine
 from ansible.module_utils.rollout.io.store import Store
-from ansible.module_utils.rollout.verbs import refusals
+from ansible.module_utils.rollout.verbs import needs, refusals
 from ansible.module_utils.rollout.verbs.phases import Phases
 
 
@@ -28,6 +28,7 @@ class Candidate:
     ``services`` are those of each of its stacks; ``stacks`` are all that this host is to have. ``images`` map a repository to
     its digest and, if it is on the host, its id; ``missing`` are those that are not, with compressed bytes to come (``sizes``,
     ``to_pull`` together) as far as a registry said. ``engine`` are the facts of the engine.
+    ``configs`` are the stacks as Compose understands them.
     """
 
     application: str
@@ -40,6 +41,7 @@ class Candidate:
     engine: Mapping[str, Any]
     sizes: Mapping[str, int] = field(default_factory=dict)
     to_pull: int = 0
+    configs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
     def platform(self) -> str:
@@ -54,21 +56,36 @@ def require(store: Store, engine: Engine, candidate: Candidate) -> Optional[dict
         What is known of this host's cards; None if no service needs one.
 
     Raises:
-        RolloutError: an image is not for this processor, a port is not free, a card is not usable, the disk is too small.
+        RolloutError: an image is not for this processor, a port is not free, a card is not usable, the disk is too small, or the
+            host lacks what a stack needs; all of it at once.
     """
+    wrong, cards = shape.Faults(), None
     for repository, image in candidate.images.items():
         # A release that is on the host is for it.
         if "platforms" in image:
-            capacity.require_platform(f"{repository}:{candidate.release}", image["platforms"], candidate.platform)
-    _require_ports(engine, candidate)
-    cards = require_cards(engine, [service for services in candidate.services.values() for service in services])
-    data = candidate.engine["data"]
-    capacity.require_space(candidate.to_pull, machine.free_bytes(data), data, machine.free_inodes(data))
+            with wrong.gather():
+                capacity.require_platform(f"{repository}:{candidate.release}", image["platforms"], candidate.platform)
+    with wrong.gather():
+        _require_ports(engine, candidate)
+    with wrong.gather():
+        cards = require_cards(engine, [service for services in candidate.services.values() for service in services])
+    wrong.add(*_lacking(store, engine, candidate, cards))
+    with wrong.gather():
+        data = candidate.engine["data"]
+        capacity.require_space(candidate.to_pull, machine.free_bytes(data), data, machine.free_inodes(data))
     if candidate.missing:
         # A release that is here already is switched to without it.
-        place = machine.temporary()
-        capacity.require_temporary(machine.free_bytes(place), place, machine.free_inodes(place))
+        with wrong.gather():
+            place = machine.temporary()
+            capacity.require_temporary(machine.free_bytes(place), place, machine.free_inodes(place))
+    wrong.refuse()
     return cards
+
+
+def _lacking(store: Store, engine: Engine, candidate: Candidate, cards: Optional[Mapping[str, Any]]) -> list[str]:
+    brought = [str(store.releases), str(store.root / "files")]
+    ours, facts = candidate.stacks, candidate.engine
+    return needs.faults(engine, candidate.application, candidate.configs, candidate.services, ours, facts, brought, cards)
 
 
 def _require_ports(engine: Engine, candidate: Candidate) -> None:

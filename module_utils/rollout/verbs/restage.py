@@ -146,4 +146,5 @@ def _candidate(store: Store, engine: Engine, name: str, stacks: Optional[Sequenc
         images={r: {**image, "id": now.get(r, image["id"])} for r, image in manifest["images"].items()},
         missing={r: image for r, image in manifest["images"].items() if r not in now},
         engine=facts,
+        configs={part.stack: part.compose_project.config() for part in parts},
     )

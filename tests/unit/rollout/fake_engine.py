@@ -36,7 +36,9 @@ class FakeEngine(Engine):
     def __init__(self) -> None:
         super().__init__()
         # Bound late: a copy of this asks itself.
-        self.api = SimpleNamespace(get=lambda path, **query: fake_docker.answer(self.run, path, query), close=lambda: None)  # type: ignore[assignment]
+        self.api = SimpleNamespace(get=lambda path, **query: self.answer(path, query), close=lambda: None)  # type: ignore[assignment]
+        # What the API says at these paths.
+        self.said: dict[str, Any] = {}
         self.images: dict[str, str] = {}
         self.made: list[dict[str, Any]] = []
         self.calls: list[str] = []
@@ -54,6 +56,13 @@ class FakeEngine(Engine):
     def touched(self) -> list[str]:
         """The calls that change something."""
         return [c for c in self.calls if not any(c == r or c.startswith(r + " ") for r in READING)]
+
+    def answer(self, path: str, query: dict[str, Any]) -> tuple[int, Any]:
+        if path in self.said:
+            return 200, self.said[path]
+        if path == "/containers/json" and query.get("all") and not query.get("filters"):
+            return 200, [{"Names": [c["Name"]], "Labels": c["Config"]["Labels"], "State": c["State"]["Status"]} for c in self.made]
+        return fake_docker.answer(self.run, path, query)
 
     def facts(self, compose: bool = True) -> dict[str, Any]:
         facts = {"engine": "24.0.7", "arch": "amd64", "id": "ENGINE", "data": "/"}
