@@ -250,21 +250,19 @@ def _devices(stack: Stack, name: str, spec: Mapping[str, Any], there: There) -> 
 
 def _cpus(stack: Stack, name: str, spec: Mapping[str, Any], there: There) -> Iterator[str]:
     number = int(there.info.get("NCPU") or 0)
-    about = {"file": stack.file, "service": name, "number": number, "last": number - 1}
-    for key, wanted in _resources(spec, "cpus"):
-        if number and wanted > number:
-            yield TOO_MANY_CPUS.text(**about, key=key, wanted=f"{wanted:g}")
+    wanting = [(key, f"{wanted:g}") for key, wanted in _resources(spec, "cpus") if wanted > number]
     named = [int(word) for word in re.findall(r"\d+", str(spec.get("cpuset") or ""))]
-    if number and named and max(named) >= number:
-        yield TOO_MANY_CPUS.text(**about, key="cpuset", wanted=spec["cpuset"])
+    wanting += [("cpuset", str(spec["cpuset"]))] if named and max(named) >= number else []
+    for key, wanted in wanting if number else []:
+        yield TOO_MANY_CPUS.text(file=stack.file, service=name, key=key, wanted=wanted, number=number, last=number - 1)
 
 
 def _memory(stack: Stack, name: str, spec: Mapping[str, Any], there: There) -> Iterator[str]:
     size = int(there.info.get("MemTotal") or 0)
     for key, wanted in _resources(spec, "memory"):
         if size and wanted > size:
-            about = {"key": key, "wanted": units.human(wanted), "size": units.human(size)}
-            yield TOO_MUCH_MEMORY.text(file=stack.file, service=name, **about)
+            asked, has = units.human(wanted), units.human(size)
+            yield TOO_MUCH_MEMORY.text(file=stack.file, service=name, key=key, wanted=asked, size=has)
 
 
 def _resources(spec: Mapping[str, Any], kind: str) -> Iterator[tuple[str, float]]:

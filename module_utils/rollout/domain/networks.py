@@ -105,7 +105,7 @@ def _ipam(asked: Mapping[str, Any], there: Mapping[str, Any], before: Mapping[st
         one, other = has[subnet], wants[subnet]
         if other.get("gateway"):
             yield f"ipam.gateway of {subnet}", _normal(one.get("Gateway")), _normal(other["gateway"])
-        yield f"ipam.ip_range of {subnet}", _normal(one.get("IPRange")), _normal(other.get("ip_range"))
+        yield f"ipam.ip_range of {subnet}", _normal(one.get("IPRange")) or None, _normal(other.get("ip_range")) or None
         aux = (_texts(one.get("AuxiliaryAddresses")), _texts(other.get("aux_addresses")))
         yield (f"ipam.aux_addresses of {subnet}", *aux)
 
@@ -123,7 +123,9 @@ def _said(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, Mapping):
         value = [f"{name}={address}" for name, address in sorted(value.items())]
-    return (" ".join(value) if isinstance(value, list) else str(value or "")) or "unset"
+    if isinstance(value, list):
+        value = " ".join(value) or None
+    return "unset" if value is None else str(value) or "empty"
 
 
 def parsed(text: Any) -> Optional[Subnet]:

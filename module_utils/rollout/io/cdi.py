@@ -29,6 +29,6 @@ def devices(info: Mapping[str, Any]) -> set[str]:
 
 def names(text: str) -> set[str]:
     """The devices of one specification, JSON or YAML: hosts have no YAML reader, and nothing else in it is called name."""
-    kind = re.search(r"""^[\s{,]*["']?kind["']?\s*:\s*["']?([\w./-]+)""", text, re.MULTILINE)
+    kind = re.search(r"""(?:^|[\s{,])["']?kind["']?\s*:\s*["']?([\w./-]+)""", text)
     found = re.findall(r"""(?:^|[\s{,])["']?name["']?\s*:\s*["']?([\w.:-]+)""", text)
     return {f"{kind[1]}={name}" for name in found} if kind else set()

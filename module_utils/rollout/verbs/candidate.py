@@ -28,7 +28,7 @@ class Candidate:
     ``services`` are those of each of its stacks; ``stacks`` are all that this host is to have. ``images`` map a repository to
     its digest and, if it is on the host, its id; ``missing`` are those that are not, with compressed bytes to come (``sizes``,
     ``to_pull`` together) as far as a registry said. ``engine`` are the facts of the engine.
-    ``configs`` are the stacks as Compose understands them.
+    ``configs`` are the stacks as Compose understands them, ``files`` the texts of its directory.
     """
 
     application: str
@@ -42,6 +42,7 @@ class Candidate:
     sizes: Mapping[str, int] = field(default_factory=dict)
     to_pull: int = 0
     configs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def platform(self) -> str:
@@ -85,7 +86,8 @@ def require(store: Store, engine: Engine, candidate: Candidate) -> Optional[dict
 def _lacking(store: Store, engine: Engine, candidate: Candidate, cards: Optional[Mapping[str, Any]]) -> list[str]:
     brought = [str(store.releases), str(store.root / "files")]
     ours, facts = candidate.stacks, candidate.engine
-    return needs.faults(engine, candidate.application, candidate.configs, candidate.services, ours, facts, brought, cards)
+    found = needs.faults(engine, candidate.application, candidate.configs, candidate.services, ours, facts, brought, cards)
+    return [*needs.dropped(candidate.files, candidate.services, facts), *found]
 
 
 def _require_ports(engine: Engine, candidate: Candidate) -> None:

@@ -56,6 +56,17 @@ def faults(
     return [*needs.faults(stacks, there, list(projects.values())), *_cards(engine, wanting, there, host)]
 
 
+def dropped(files: Mapping[str, str], stacks: Iterable[str], facts: Mapping[str, Any]) -> list[str]:
+    """A sentence for what this host's Compose leaves out of what it prints of these files.
+
+    Args:
+        files: name -> text.
+    """
+    names = [name for name in map(releases.compose_file, stacks) if name in files]
+    versions = {features.COMPOSE: str(facts.get("compose") or "")}
+    return [sentence for name in names for sentence in features.dropped(files[name], name, versions)]
+
+
 def _there(
     engine: Engine,
     stacks: Sequence[needs.Stack],
@@ -109,7 +120,6 @@ def _cards(
     fault = torch_host.host_fault(host)
     if fault:
         reason, evidence = fault
-        remedy = reasons.REASONS[reason][2]
-        said = {"evidence": evidence, "reason": reason, "remedy": remedy}
-        return [refusals.NO_CARD.text(service=name, **said) for _, name, _ in wanting]
+        why = reasons.REASONS[reason][2]
+        return [refusals.NO_CARD.text(service=name, evidence=evidence, reason=reason, remedy=why) for _, name, _ in wanting]
     return [one for stack, name, spec in wanting for one in devices.cards(stack.file, name, spec, host.get("cards") or [])]

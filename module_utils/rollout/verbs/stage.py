@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Mapping, Optional
 
-from ansible.module_utils.rollout.domain import capacity, compose, dotenv, features
+from ansible.module_utils.rollout.domain import capacity, compose, dotenv
 from ansible.module_utils.rollout.domain import reference as reference_of
 from ansible.module_utils.rollout.domain import release as releases
 from ansible.module_utils.rollout.domain.gate import CHECKPOINT, Expectation
@@ -53,10 +53,9 @@ class Order:
 
 @dataclass(frozen=True)
 class _New(Candidate):
-    """A candidate of an order: ``files`` are its directory, which is ``there`` or is to be written; ``foreign`` are images
-    outside the release that the host lacks."""
+    """A candidate of an order, whose directory is ``there`` or is to be written; ``foreign`` are images outside the release that
+    the host lacks."""
 
-    files: Mapping[str, str] = field(default_factory=dict)
     there: bool = False
     foreign: tuple[str, ...] = ()
 
@@ -111,7 +110,6 @@ def _candidate(store: Store, engine: Engine, order: Order) -> _New:
         file = releases.compose_file(stack)
         with wrong.gather():
             configs[stack] = _read(asked[stack])
-            wrong.add(*features.dropped(text, file, {features.COMPOSE: facts["compose"]}))
             services[stack] = compose.read(configs[stack], file, texts, order.images)
             wrong.add(*releases.too_late(stack, services[stack], order.confirm_s, order.drain_mode))
             files[file] = text

@@ -61,7 +61,9 @@ class FakeEngine(Engine):
         if path in self.said:
             return 200, self.said[path]
         if path == "/containers/json" and query.get("all") and not query.get("filters"):
-            return 200, [{"Names": [c["Name"]], "Labels": c["Config"]["Labels"], "State": c["State"]["Status"]} for c in self.made]
+            return 200, [
+                {"Names": [c["Name"]], "Labels": c["Config"]["Labels"], "State": c["State"]["Status"]} for c in self.made
+            ]
         return fake_docker.answer(self.run, path, query)
 
     def facts(self, compose: bool = True) -> dict[str, Any]:

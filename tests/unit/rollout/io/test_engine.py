@@ -268,3 +268,31 @@ def test_an_engine_that_is_away_is_said_to_be(docker, said, facts):
 def test_an_engine_that_is_there_answers(docker):
     docker(info())
     assert Engine().answers()
+
+
+def test_networks_volumes_plugins_and_names(monkeypatch):
+    said = {
+        "/networks": [{"Name": "bridge"}],
+        "/volumes/a b": {"Name": "a b"},
+        "/plugins": [{"Name": "loki:latest", "Enabled": True}, {"Name": "old:latest", "Enabled": False}],
+        "/info": {"NCPU": 2},
+        "/containers/json": [
+            {
+                "Names": ["/web", "/other/alias"],
+                "Labels": {"com.docker.compose.project": "app", "com.docker.compose.service": "web"},
+                "State": "exited",
+            },
+            {"Names": ["/alone"], "Labels": None, "State": "running"},
+        ],
+    }
+    engine = Engine()
+    monkeypatch.setattr(engine, "get", lambda path, doing, **query: said.get(path))
+    assert engine.networks() == [{"Name": "bridge"}]
+    assert engine.volume("a b") == {"Name": "a b"}
+    assert engine.volume("none") is None
+    assert engine.plugins() == ["loki:latest"]
+    assert engine.info() == {"NCPU": 2}
+    exited = ("app", "web", "exited")
+    assert engine.names() == {"web": exited, "other/alias": exited, "alone": ("", "", "running")}
+    said.clear()
+    assert (engine.networks(), engine.plugins(), engine.info(), engine.names()) == ([], [], {}, {})
