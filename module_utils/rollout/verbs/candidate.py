@@ -84,9 +84,8 @@ def require(store: Store, engine: Engine, candidate: Candidate) -> Optional[dict
 
 
 def _lacking(store: Store, engine: Engine, candidate: Candidate, cards: Optional[Mapping[str, Any]]) -> list[str]:
-    brought = [str(store.releases), str(store.root / "files")]
-    ours, facts = candidate.stacks, candidate.engine
-    found = needs.faults(engine, candidate.application, candidate.configs, candidate.services, ours, facts, brought, cards)
+    ours, facts, own = candidate.stacks, candidate.engine, str(store.root)
+    found = needs.faults(engine, candidate.application, candidate.configs, candidate.services, ours, facts, own, cards)
     return [*needs.dropped(candidate.files, candidate.services, facts), *found]
 
 

@@ -22,7 +22,7 @@ def faults(
     services: Mapping[str, Sequence[Service]],
     ours: Iterable[str],
     facts: Mapping[str, Any],
-    brought: Sequence[str] = (),
+    own: str = NOWHERE,
     host: Optional[Mapping[str, Any]] = None,
 ) -> list[str]:
     """A sentence for all that stacks need and this host does not have.
@@ -31,7 +31,7 @@ def faults(
         configs: stack -> what Compose prints of it; ``services`` are the same as they were read.
         ours: the stacks of the application here.
         facts: of the engine.
-        brought: directories whose content comes with the release.
+        own: the state directory, whose files come with the release, but for its data.
         host: what is known of the cards, if they were asked already.
 
     Raises:
@@ -45,7 +45,7 @@ def faults(
         # A kept service whose container runs is not touched.
         kept = [s.name for s in services.get(stack, []) if not s.released and (projects[stack], s.name) in running]
         stacks.append(needs.Stack(projects[stack], releases.compose_file(stack), config, kept))
-    there = _there(engine, stacks, names, facts, brought)
+    there = _there(engine, stacks, names, facts, own)
     gated = {(stack, s.name) for stack, ones in services.items() for s in ones if s.torch and s.torch.on_gpu}
     wanting = [
         (stack, name, spec)
@@ -72,7 +72,7 @@ def _there(
     stacks: Sequence[needs.Stack],
     names: Mapping[str, tuple[str, str, str]],
     facts: Mapping[str, Any],
-    brought: Sequence[str],
+    own: str,
 ) -> needs.There:
     info = engine.info()
     volumes = {name for stack in stacks for name, _ in stack.named("volumes").values()}
@@ -80,7 +80,7 @@ def _there(
     compose = str(facts.get("compose") or "")
     paths = {path for stack in stacks for path in needs.sources(stack.config, compose)}
     paths |= {device for stack in stacks for _, spec in stack.services() for device in features.devices(spec)}
-    roots = tuple(os.path.join(root, "") for root in (NOWHERE, *brought))
+    brought, data = tuple(os.path.join(root, "") for root in (NOWHERE, own)), os.path.join(own, "data", "")
     return needs.There(
         versions={features.ENGINE: str(facts.get("engine") or ""), features.COMPOSE: compose},
         containers=names,
@@ -91,12 +91,14 @@ def _there(
         plugins=engine.plugins(),
         cdi=cdi.devices(info),
         # What this user may not look at may be there.
-        absent={path for path in paths if not path.startswith(roots) and os.path.isabs(path) and _absent(path)},
+        absent={path for path in paths if (path.startswith(data) or not path.startswith(brought)) and _absent(path)},
     )
 
 
 def _absent(path: str) -> bool:
-    """Whether a path is known not to exist."""
+    """Whether a path is known not to exist. One that is not absolute is none of the host's: a CDI device, a share."""
+    if not os.path.isabs(path):
+        return False
     try:
         os.lstat(path)
     except (FileNotFoundError, NotADirectoryError):

@@ -137,6 +137,8 @@ def test_a_kept_service_that_runs_is_left_alone(host):
 def test_files_that_come_with_the_release_need_not_be_there(host):
     mount = {"type": "bind", "source": f"{host.store.root}/files/0a/x.yml", "target": "/x", "bind": {}}
     assert stage.stage(host.store, host.engine, order("a", text_of(volumes=[mount])), True)["changed"]
+    data = {**mount, "source": f"{host.store.root}/data/core/db"}
+    assert "/data/core/db, which does not exist" in refused(host, text_of("b", volumes=[data]))[0]
     assert NOWHERE.startswith("/.release/"), "what was relative is refused as that, not as absent"
 
 
