@@ -16,7 +16,7 @@ VOLUME_DIFFERS = Refusal(
     "keep the volume's definition; or name a new volume in the file, and copy the data into it while what writes there is "
     "stopped. No volume is ever replaced, emptied or left behind silently",
 )
-_SECRET = r"[\w-]*(?:pass|secret|token|key|cred)[\w-]*"
+_HIDDEN = r"[\w-]*(?:pass|secret|token|key|cred)[\w-]*"
 
 
 def differing(definition: Mapping[str, Any], inspected: Mapping[str, Any]) -> list[str]:
@@ -46,4 +46,4 @@ def _texts(options: Any) -> dict[str, str]:
 def _shown(options: Mapping[str, str], keys: list[str]) -> str:
     """Options without what is secret in them: those of a share name its password."""
     texts = " ".join(f"{key}={options[key]}" for key in keys if key in options)
-    return re.sub(rf"(?i)({_SECRET}=)[^, ]*", r"\1…", texts) or "none"
+    return re.sub(rf"(?i)({_HIDDEN}=)[^, ]*", r"\1…", texts) or "none"
