@@ -6,9 +6,9 @@ import re
 from difflib import get_close_matches
 from typing import Any, Iterable, Mapping, Sequence
 
+from ansible.module_utils.rollout.controller import stacks as stack_keys
 from ansible.module_utils.rollout.domain.mask import SHORTEST
 from ansible.module_utils.rollout.domain.reference import COMMIT
-from ansible.module_utils.rollout.domain.shape import Key, choice, faults
 from ansible.module_utils.rollout.errors import Refusal
 
 WAVES = ("backend", "cpu_workers", "gpu_workers")
@@ -36,21 +36,6 @@ _FACT = re.compile(
 # Where Ansible puts what is not NAME=VALUE.
 _LOOSE = "_raw_params"
 _OURS = "rollout_"
-_STACK = {
-    "environment": Key("a mapping", (Mapping, type(None)), secret=True),
-    "images": Key("a list of names", (list,)),
-    # Its value may be a secret.
-    "secrets": Key("a mapping", (Mapping, type(None)), secret=True),
-    "template": Key("the path of a compose file's template", (str,), needed=True),
-    "wave": choice(WAVES, needed=True, of="one of the groups"),
-}
-# One indent too few makes a stack of a secret.
-_MAPPING = Key(
-    "a mapping with wave, template and images",
-    (Mapping,),
-    inner=lambda stack, at: faults(stack, at, _STACK),
-    secret=True,
-)
 NO_STACK = Refusal(
     "The inventory",
     "rollout_stacks names no stack: nothing can be rolled out. See docs/your-own-stack.md.",
@@ -161,7 +146,7 @@ def problems(stacks: Any, groups: Mapping[str, Any]) -> list[str]:
     if not isinstance(stacks, Mapping) or not stacks:
         found.append(NO_STACK.text())
     else:
-        found += [fault for name, stack in stacks.items() for fault in _MAPPING.faults(stack, f"rollout_stacks.{name}")]
+        found += stack_keys.problems(stacks, WAVES)
     singular = {wave.rstrip("s") for wave in WAVES}
     for group in groups:
         if group not in (*WAVES, "all", "ungrouped") and group.replace("-", "_").rstrip("s") in singular:

@@ -12,7 +12,7 @@ from pathlib import Path
 import jinja2
 import pytest
 import yaml
-from ansible.module_utils.rollout.controller import inventory
+from ansible.module_utils.rollout.controller import inventory, stacks
 from ansible.module_utils.rollout.domain import compose, gate
 from ansible.module_utils.rollout.domain.torch import reasons
 
@@ -59,7 +59,7 @@ def test_the_variables_are_those_of_the_argument_specs(load):
             assert f"| `{name}` |" in INVENTORY or name in OURS, f"{role}: {name}"
 
 
-@pytest.mark.parametrize("name", inventory._STACK)
+@pytest.mark.parametrize("name", stacks.keys(inventory.WAVES))
 def test_keys_of_rollout_stacks(name):
     row(name, "Keys of rollout_stacks")
 
