@@ -58,8 +58,8 @@ RECORDED = (*STEPS, "rollout_result")
 _NO_KIND = re.compile(r"(?:argument|Elements value for option) '(\w+)' is of type .* unable to convert to (\w+).*", re.DOTALL)
 # Their values are secrets, or hold some.
 _SECRET = ("rollout_stacks", "rollout_registry_password", "rollout_notify_urls")
-# In front of the sentence of `plugins/lookup/compose_file.py`.
-_LOOKUP = re.compile(r"(?s:.*)The lookup plugin 'compose_file' failed: ")
+# In front of the sentences of the lookups.
+_LOOKUP = re.compile(r"(?s:.*)The lookup plugin '(?:compose_file|stack_source)' failed: ")
 _UNDEFINED = re.compile(r"(?:Task failed: )?(?:.*: )?('[^']+') is undefined\.?", re.DOTALL)
 
 

@@ -390,6 +390,13 @@ KIND = "argument 'rollout_keep' is of type str and we were unable to convert to 
             "docs/operations.md say what may be set.",
         ),
         (
+            {
+                "msg": "Task failed: Finalization of task args for 'release' failed: Error while resolving value for 'sources': The "
+                "lookup plugin 'stack_source' failed: Stack a (/x): one.\nStack b (/y): two."
+            },
+            "Stack a (/x): one.\nStack b (/y): two.",
+        ),
+        (
             {"msg": "Task failed: 'ktrdr_host' is undefined"},
             "'ktrdr_host' is undefined: define it in the inventory or with -e, or correct what refers to it.",
         ),
