@@ -77,6 +77,8 @@ class Folder:
         self.where, self.root, self._reader = where, root.resolve(), reader
         self.files: dict[str, dict[str, str]] = dict(files or {})
         self.wrong = Faults()
+        # Paths that belong to no folder, though they lie in it.
+        self.data: set[str] = set()
         self._size = sum(len(text) for one in self.files.values() for text in one.values())
 
     def take(self, path: str, private: bool = False) -> bool:
@@ -174,14 +176,13 @@ class Folder:
         Raises:
             RolloutError: it is too large; or what is wrong with its files, one fault a line.
         """
-        wrong, entries = Faults(), list(islice(self._entries(path, real), _COUNTED))
-        size = sum(entry.lstat().st_size for entry in entries)
+        wrong, entries = Faults(), dict(islice(self._entries(path, real), _COUNTED))
+        size = sum(entry.lstat().st_size for entry in entries.values())
         if size > ALL_MOST or len(entries) > NUMBER_MOST:
             number = f"more than {_COUNTED}" if len(entries) == _COUNTED else len(entries)
             most = human(ALL_MOST)
             raise BIG_FOLDER(where=self.where, path=path, size=human(size), number=number, most=most, files=NUMBER_MOST)
-        for entry in entries:
-            name = f"{path}/{entry.relative_to(real).as_posix()}"
+        for name, entry in entries.items():
             # What was rendered is here under its name without .j2.
             if name.endswith(JINJA) and name[: -len(JINJA)] in self.files:
                 continue
@@ -192,12 +193,17 @@ class Folder:
                     self._file(name, entry)
         wrong.refuse()
 
-    def _entries(self, path: str, real: Path) -> Iterator[Path]:
+    def _entries(self, path: str, real: Path) -> Iterator[tuple[str, Path]]:
+        """The files and links of a folder, under their names in the bundle, without those that are data."""
+
         def refuse(error: OSError) -> Any:
             raise NO_ACCESS(where=self.where, path=path, why=error.strerror)
 
         for at, folders, names in os.walk(real, onerror=refuse):
-            yield from (Path(at, name) for name in sorted([*names, *(f for f in folders if Path(at, f).is_symlink())]))
+            for entry in (Path(at, name) for name in sorted([*names, *(f for f in folders if Path(at, f).is_symlink())])):
+                name = f"{path}/{entry.relative_to(real).as_posix()}"
+                if not any(below(name, one) and below(one, path) for one in self.data):
+                    yield name, entry
 
     def _link(self, name: str, entry: Path, top: Path) -> None:
         """Add a link of the folder ``top``: as it is if it stays in there, else what it points to.
@@ -217,6 +223,11 @@ class Folder:
             self._file(name, final)
         else:
             raise LINK(where=self.where, path=name, folder=top)
+
+
+def below(path: str, folder: str) -> bool:
+    """Whether a path is that folder, or lies in it."""
+    return f"{path}/".startswith(f"{folder}/")
 
 
 def _mode(real: Path) -> int:

@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 from typing import Any, Iterable, Mapping, Sequence
 
-from ansible.module_utils.rollout.controller.folder import Folder, Reader
+from ansible.module_utils.rollout.controller.folder import Folder, Reader, below
 from ansible.module_utils.rollout.controller.source import listed, opened
 from ansible.module_utils.rollout.domain.source import OWN, inside
 from ansible.module_utils.rollout.errors import Refusal
@@ -77,15 +77,20 @@ def with_mounts(
             folder.wrong.add(
                 whole if path == "" else ABOVE.text(where=folder.where, service=mount["service"], path=mount["path"])
             )
-    files, paths = listed(spec), []
-    for path, uses in mounts.items():
-        if _belongs(folder, path, uses, files):
-            paths.append(path)
-    _no_tracked(folder, {path: uses for path, uses in mounts.items() if path not in paths})
+    files = listed(spec)
+    folder.data = {path for path, uses in mounts.items() if _is_written(path, uses, files)}
+    paths = [path for path, uses in mounts.items() if path not in folder.data and _belongs(folder, path, uses, files)]
+    _no_tracked(folder, {path: mounts[path] for path in sorted(folder.data)})
     folder.wrong.refuse()
     kept = [path for path, uses in mounts.items() if any(use["kind"] == "secret" for use in uses)]
     secrets = [text for path in kept if (text := folder.files.get(path, {}).get("text", "").strip())]
     return {**bundle, "files": folder.files, "paths": sorted(paths), "hidden": [*bundle.get("hidden", []), *secrets]}
+
+
+def _is_written(path: str, uses: Sequence[Mapping[str, Any]], files: Sequence[str]) -> bool:
+    """Whether a mounted path is data because a service writes there: then it is nobody's configuration."""
+    asked = path == OWN or any(use["kind"] in _SHARED for use in uses) or any(below(path, one) for one in files)
+    return not asked and not all(use["read_only"] for use in uses)
 
 
 def _belongs(folder: Folder, path: str, uses: Sequence[Mapping[str, Any]], files: Sequence[str]) -> bool:
@@ -97,18 +102,13 @@ def _belongs(folder: Folder, path: str, uses: Sequence[Mapping[str, Any]], files
         if not folder.take(path):
             folder.wrong.add(ABSENT.text(where=folder.where, kind=shared["kind"], path=path, service=shared["service"]))
         return True
-    if any(_below(path, one) for one in files):
-        return path in folder.files or any(_below(one, path) for one in folder.files) or folder.take(path)
-    # What one service writes is nobody's configuration.
-    return all(use["read_only"] for use in uses) and folder.take(path)
-
-
-def _below(path: str, folder: str) -> bool:
-    return f"{path}/".startswith(f"{folder}/")
+    if any(below(path, one) for one in files):
+        return path in folder.files or any(below(one, path) for one in folder.files) or folder.take(path)
+    return folder.take(path)
 
 
 def _no_tracked(folder: Folder, data: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
-    """Note each path of data that Git tracks: somebody wrote it, and it would not travel."""
+    """Note each path of data that Git tracks: somebody wrote it, and it would not travel. What the bundle has travels."""
     asked = {path: uses for path, uses in data.items() if folder.exists(path)}
     if not asked or not any((one / ".git").exists() for one in (folder.root, *folder.root.parents)):
         return
@@ -122,9 +122,10 @@ def _no_tracked(folder: Folder, data: Mapping[str, Sequence[Mapping[str, Any]]])
     if done is None or why:
         folder.wrong.add(NO_GIT.text(where=folder.where, path=", ".join(asked), why=why))
         return
-    tracked = [os.fsdecode(one) for one in done.stdout.split(b"\0") if one]
+    names = [os.fsdecode(one) for one in done.stdout.split(b"\0") if one]
+    tracked = [one for one in names if one not in folder.files and posixpath.basename(one) not in _KEEPERS]
     for path, uses in asked.items():
-        file = next((one for one in tracked if _below(one, path) and posixpath.basename(one) not in _KEEPERS), None)
+        file = next((one for one in tracked if below(one, path)), None)
         use = next((use for use in uses if not use["read_only"]), uses[0])
         if file:
             target = use.get("target") or f"/{path}"

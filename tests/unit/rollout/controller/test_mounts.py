@@ -88,6 +88,33 @@ def test_every_other_mount_is_data(root):
     assert list(found["files"]) == ["docker-compose.yml"]
 
 
+def test_data_in_a_folder_of_the_release_stays_where_it_is(root):
+    write(root, {"traefik/traefik.yml": "t", "traefik/acme.json": "canary", "traefik/state/big": b"x" * 2**21})
+    found = mounted(root, mount("traefik"), mount("traefik/acme.json", read_only=False), mount("traefik/state", read_only=False))
+    assert found["paths"] == ["traefik"]
+    assert list(found["files"]) == ["docker-compose.yml", "traefik/traefik.yml"]
+
+
+def test_a_file_of_the_release_in_a_folder_of_data(root, git):
+    write(
+        root,
+        {
+            "grafana/grafana.ini": "g",
+            "grafana/web.env": "A=1",
+            "docker-compose.yml": "services: {web: {env_file: grafana/web.env}}",
+        },
+    )
+    git("add", ".")
+    found = mounted(root, mount("grafana", read_only=False), mount("grafana/grafana.ini"))
+    assert found["paths"] == ["grafana/grafana.ini"]
+    write(root, {"grafana/boards/a.json": "{}"})
+    found = mounted(root, mount("grafana", read_only=False), mount("grafana/boards"), mount("grafana/grafana.ini"))
+    assert "grafana/boards/a.json" in found["files"]
+    write(root, {"grafana/other": "x"})
+    git("add", ".")
+    assert "Git tracks grafana/other there" in refused(root, mount("grafana", read_only=False), mount("grafana/grafana.ini"))
+
+
 def test_configs_and_secrets_belong_to_it_always(root):
     found = mounted(root, mount("prometheus.yml", "config"), mount("password", "secret", read_only=False))
     assert found["paths"] == ["password", "prometheus.yml"]
