@@ -111,7 +111,7 @@ def test_a_file_of_the_release_in_a_folder_of_data(root, git):
     found = mounted(root, mount("grafana", read_only=False), mount("grafana/boards"), mount("grafana/grafana.ini"))
     assert "grafana/boards/a.json" in found["files"]
     write(root, {"grafana/other": "x"})
-    git("add", ".")
+    git("add", "grafana/other")
     assert "Git tracks grafana/other there" in refused(root, mount("grafana", read_only=False), mount("grafana/grafana.ini"))
 
 
