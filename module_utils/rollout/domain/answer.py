@@ -19,7 +19,8 @@ class Answer:
     """What one URL said: ``status`` is None where nothing answered, then ``reason`` says why.
 
     ``operations`` is the work at hand, where a drain URL was asked and its answer lists it; ``container`` what a start-first
-    service's proxy says of who answered; ``cut`` why the text of the answer was not read, as a clause.
+    service's proxy says of who answered; ``cut`` why the text of the answer was not read, as a clause. ``fault`` is for what has
+    no status (a port, a command, a URL that could not be asked): what is missing, as a noun phrase, or empty if nothing is.
     """
 
     url: str
@@ -29,6 +30,7 @@ class Answer:
     operations: Optional[tuple[str, ...]] = None
     container: str = ""
     cut: str = ""
+    fault: Optional[str] = None
 
 
 def read_answer(url: str, status: int, body: Any, location: Optional[str] = None, hide: Callable[[str], str] = str) -> Answer:

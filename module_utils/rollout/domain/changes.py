@@ -13,7 +13,8 @@ from ansible.module_utils.rollout.domain.compose import CONFIG_LABEL, RELEASE_LA
 class Container:
     """What `docker inspect` said of a container of one service. Exit facts serve messages; ``addresses`` are those that
     it has in each network; ``published`` means that it holds ports of the host itself; ``grace`` are the seconds that it gets
-    to end; ``release`` is the one that started it; ``joins`` are the containers whose network, ipc or pid it has."""
+    to end; ``release`` is the one that started it; ``joins`` are the containers whose network, ipc or pid it has; ``network`` is
+    its network mode: ``host``, ``none``, ``container:ID``, or the name of a network."""
 
     id: str
     service: str
@@ -33,6 +34,7 @@ class Container:
     grace: float = 10.0
     release: str = ""
     joins: tuple[str, ...] = ()
+    network: str = ""
 
 
 @dataclass(frozen=True)
@@ -63,9 +65,10 @@ def container(inspected: dict[str, Any]) -> Container:
         error=state.get("Error", ""),
         name=inspected.get("Name", "").lstrip("/"),
         addresses=tuple(
-            (network, str(facts["IPAddress"]))
+            (network, str(facts[version]))
+            for version in ("IPAddress", "GlobalIPv6Address")
             for network, facts in sorted(((inspected.get("NetworkSettings") or {}).get("Networks") or {}).items())
-            if facts.get("IPAddress")
+            if facts.get(version)
         ),
         published=bool((inspected.get("HostConfig") or {}).get("PortBindings")),
         # Docker's default is 10 s.
@@ -76,6 +79,7 @@ def container(inspected: dict[str, Any]) -> Container:
             for key in ("NetworkMode", "IpcMode", "PidMode")
             if (mode := str((inspected.get("HostConfig") or {}).get(key) or "")).startswith("container:")
         ),
+        network=str((inspected.get("HostConfig") or {}).get("NetworkMode") or ""),
     )
 
 

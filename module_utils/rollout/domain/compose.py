@@ -79,8 +79,9 @@ class Service:
     """One service of a stack.
 
     ``deadline`` is how many seconds it may take from its start until every gate holds; ``successes`` how many good
-    samples in a row are needed, over at least ``window`` seconds. ``health`` are URLs, as seen from the host; none
-    means that Docker's own health check decides. With ``names_release`` each answer must name the release. ``grace`` are
+    samples in a row are needed, over at least ``window`` seconds. ``health`` are URLs, as seen from the host, and
+    ``exec`` is a command in the container; with neither Docker's own health check decides. ``ca`` is the file of the CA of https
+    URLs, and with ``insecure`` any certificate will do. With ``names_release`` each answer must name the release. ``grace`` are
     the seconds that Docker gives it to end. With ``start_first`` its new container comes before the old one goes.
     ``after`` are the services that it depends on; ``bound`` those of them that it cannot outlive: their network is its own, or
     the compose file says so. ``config_hash`` stands for the whole configuration: the label that the release's pins put on the
@@ -92,6 +93,9 @@ class Service:
     released: bool
     torch: Optional[Expectation] = None
     health: tuple[str, ...] = ()
+    exec: tuple[str, ...] = ()
+    ca: str = ""
+    insecure: bool = False
     deadline: float = 120.0
     successes: int = 3
     window: float = 0.2
@@ -184,7 +188,7 @@ def _two_at_once(service: Service, specs: Mapping[str, Any], gates: Mapping[str,
         reason = f"it has container_name {spec['container_name']}, which two containers cannot have"
     elif spec.get("network_mode"):
         reason = f"it has network_mode {spec['network_mode']}, and no address of its own"
-    elif not through(service.health, published(specs[proxy])):
+    elif not through(service.health, published(specs[proxy]), service.name):
         reason = f"none of its health URLs goes to a port that {proxy} publishes, so that requests could be seen to arrive"
     if reason:
         raise NOT_TWICE(where=where, reason=reason)

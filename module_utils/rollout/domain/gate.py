@@ -4,15 +4,28 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any, Mapping, Optional
-from urllib.parse import urlsplit
 
 from ansible.module_utils.rollout.domain.shape import ITEM, Key, choice, faults, require
 from ansible.module_utils.rollout.domain.torch import cuda
+from ansible.module_utils.rollout.domain.urls import is_port, is_url, shown
+from ansible.module_utils.rollout.errors import Refusal
 
 FLAVOURS = ("absent", "cpu", "cuda", "rocm")
 # How a service lets go of its work before it is stopped.
 WAIT, CHECKPOINT, FORCE = "wait", "checkpoint", "force"
 MODES = (WAIT, CHECKPOINT, FORCE)
+CA_OR_NONE = Refusal(
+    "Keys and values",
+    "{where} has both ca and insecure: true. With the first a certificate must be trusted, with the second any will do. Remove "
+    "one of them.",
+    "remove `insecure: true`, unless the service has no certificate of that CA",
+)
+NOBODY_NAMES = Refusal(
+    "Keys and values",
+    "{where} has names_release: true, but only the answer of an http:// or https:// URL can name a release, and health has none. "
+    "Add one, or remove names_release.",
+    "add an `http://` URL whose answer has the field `release`, or remove `names_release`",
+)
 
 
 @dataclass(frozen=True)
@@ -72,16 +85,6 @@ class StartFirst:
     drain: float = 30.0
 
 
-def is_url(value: Any) -> bool:
-    """Whether it is an http or https URL that can be asked."""
-    try:
-        parts = urlsplit(str(value))
-        # A port that is none shows when it is asked for.
-        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        return False
-
-
 def _not_negative(value: float) -> bool:
     return not value < 0
 
@@ -90,8 +93,30 @@ def _version(value: str) -> bool:
     return not value or bool(cuda.numbers(value))
 
 
-def _urls(value: list[Any], where: str) -> list[str]:
-    return [ITEM.text(where=where, value=url, meaning="an http:// URL") for url in value if not is_url(url)]
+def _listed(value: Any) -> list[Any]:
+    """One URL may stand without the brackets of a list."""
+    return [value] if isinstance(value, str) else list(value)
+
+
+def _urls(value: Any, where: str) -> list[str]:
+    meaning = "an http:// or https:// URL, or tcp://NAME:PORT"
+    wrong = [url for url in _listed(value) if not is_url(url) and not is_port(url)]
+    return [ITEM.text(where=where, value=shown(str(url)), meaning=meaning) for url in wrong]
+
+
+def _words(value: list[Any]) -> bool:
+    typed = all(isinstance(word, (str, int, float)) and not isinstance(word, bool) for word in value)
+    return typed and bool(value) and value[0] != ""
+
+
+def _together(gate: Mapping[str, Any], where: str) -> list[str]:
+    """A sentence for each two keys that contradict each other."""
+    found = [CA_OR_NONE.text(where=where)] if gate.get("ca") and gate.get("insecure") is True else []
+    health = gate.get("health")
+    urls = _listed(health) if isinstance(health, (str, list)) else []
+    if gate.get("names_release") is True and (urls or gate.get("exec")) and all(map(is_port, urls)):
+        found.append(NOBODY_NAMES.text(where=where))
+    return found
 
 
 def _torch(value: Any, where: str) -> list[str]:
@@ -130,11 +155,14 @@ _EXPECTED = Key(
     _torch,
 )
 GATE = {
+    "ca": Key("the absolute path of a PEM file on the host", (str,), lambda path: path.startswith("/")),
     "deadline": _SECONDS,
     "drain": Key(
         "a mapping with stop, the URL that stops the intake of work", (Mapping,), inner=lambda value, at: faults(value, at, DRAIN)
     ),
-    "health": Key("a list of URLs", (list,), inner=_urls),
+    "exec": Key("a list of words, for example [pg_isready, -U, app]", (list,), _words),
+    "health": Key("a list of URLs", (list, str), inner=_urls),
+    "insecure": Key("true or false", (bool,)),
     "names_release": Key("true or false", (bool,)),
     "start_first": Key(
         "a mapping with proxy, the service in front, and port", (Mapping,), inner=lambda value, at: faults(value, at, START_FIRST)
@@ -143,7 +171,7 @@ GATE = {
     "torch": _EXPECTED,
     "window": _SECONDS,
 }
-_MAPPING = Key("a mapping", (Mapping,), inner=lambda value, at: faults(value, at, GATE))
+_MAPPING = Key("a mapping", (Mapping,), inner=lambda value, at: [*faults(value, at, GATE), *_together(value, at)])
 
 
 def expectation(value: Any, where: str) -> Expectation:
@@ -164,7 +192,11 @@ def read_gate(gate: Any, where: str) -> dict[str, Any]:
         RolloutError: what is wrong, all of it; names ``where``, the keys and the values.
     """
     require(_MAPPING.faults(gate, where))
-    found = {key: tuple(value) if key == "health" else value for key, value in gate.items()}
+    found = dict(gate)
+    if "health" in gate:
+        found["health"] = tuple(_listed(gate["health"]))
+    if "exec" in gate:
+        found["exec"] = tuple(map(str, gate["exec"]))
     if "drain" in gate:
         found["drain"] = Drain(**gate["drain"])
     if "start_first" in gate:

@@ -49,16 +49,24 @@ def active(text: Optional[str]) -> str:
     return found[1] if found else ""
 
 
-def through(urls: tuple[str, ...], published: Collection[Port]) -> tuple[str, ...]:
-    """Those URLs that go to one of the ports that the proxy publishes."""
-    numbers = {port.number for port in published if port.protocol == "tcp"}
-    return tuple(url for url in urls if (urlsplit(url).port or _PORTS[urlsplit(url).scheme]) in numbers)
+def through(urls: tuple[str, ...], published: Collection[Port], service: str) -> tuple[str, ...]:
+    """Those URLs of a service that HAProxy answers: they go to one of the ports that the proxy publishes."""
+    # A connection has no header.
+    return tuple(url for url in _proxied(urls, published, service) if urlsplit(url).scheme in _PORTS)
 
 
-def direct(urls: tuple[str, ...], published: Collection[Port], address: str, port: int) -> tuple[str, ...]:
+def direct(urls: tuple[str, ...], published: Collection[Port], address: str, port: int, service: str) -> tuple[str, ...]:
     """The gate's URLs with those that go through the proxy (to a port that it publishes) sent to one container instead."""
-    proxied = through(urls, published)
-    return tuple(urlunsplit(urlsplit(u)._replace(scheme="http", netloc=f"{address}:{port}")) if u in proxied else u for u in urls)
+    proxied, place = _proxied(urls, published, service), f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+    schemes = {url: "http" if urlsplit(url).scheme in _PORTS else urlsplit(url).scheme for url in proxied}
+    return tuple(urlunsplit(urlsplit(u)._replace(scheme=schemes[u], netloc=place)) if u in proxied else u for u in urls)
+
+
+def _proxied(urls: tuple[str, ...], published: Collection[Port], service: str) -> tuple[str, ...]:
+    numbers = {port.number for port in published if port.protocol == "tcp"}
+    # The service's own name is its container, whatever the port.
+    others = [url for url in urls if urlsplit(url).hostname != service.lower()]
+    return tuple(url for url in others if (urlsplit(url).port or _PORTS.get(urlsplit(url).scheme)) in numbers)
 
 
 def address(mine: tuple[tuple[str, str], ...], its: tuple[tuple[str, str], ...]) -> str:

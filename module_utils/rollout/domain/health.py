@@ -52,6 +52,37 @@ NO_ANSWER = Refusal(
     "an answer from {url} ({reason})",
     "check that the service listens, and on that port",
 )
+UNTRUSTED = Refusal(
+    "Gate health",
+    "an answer from {url} with a certificate that is trusted ({reason})",
+    "give the gate `ca`, the path of the CA's PEM file on that host, or `insecure: true`; the name in the URL must be in the "
+    "certificate",
+)
+NO_CONNECTION = Refusal(
+    "Gate health",
+    "a connection to {url} ({reason})",
+    "check that the service listens on that port; docker's own proxy accepts and closes at once if it does not",
+)
+NO_PLACE = Refusal(
+    "Gate health",
+    "an address to ask {url} at ({why})",
+    "put the service into a network that the host reaches, publish the port and ask 127.0.0.1, or use `exec`",
+)
+COMMAND_FAILED = Refusal(
+    "Gate health",
+    "exit status 0 of the command {command} in its container, which ends with {status} ({reason})",
+    "run it by hand: `docker exec CONTAINER COMMAND`",
+)
+COMMAND_LATE = Refusal(
+    "Gate health",
+    "the command {command} in its container to end within {seconds:.0f} s",
+    "run it by hand, and give it a time limit of its own: a rollout does not end it",
+)
+COMMAND_STAYS = Refusal(
+    "Gate health",
+    "the end of the command {command} in its container, which was asked before and still runs",
+    "give the command a time limit of its own: it is not run twice at once",
+)
 NAMES_OTHER = Refusal(
     "Gate health",
     "{url} to name {release} (it names {other})",
@@ -79,12 +110,17 @@ IN_A_ROW = Refusal(
 )
 
 
+# Seconds between the starts of two commands in one container.
+EXEC_S = 1.0
+
+
 @dataclass
 class Gate:
     """The gate of one service, fed with samples until it says PASS or FAIL (``fatal`` then says why, unless it is the deadline).
 
     ``expected`` is the release that the health answers must name where they name one; ``image_id`` what the
-    container must run. A ``fresh`` container must never have been restarted. Times are monotonic seconds.
+    container must run. A ``fresh`` container must never have been restarted. ``asked`` is when its command was last run in it.
+    Times are monotonic seconds.
     """
 
     service: Service
@@ -98,6 +134,11 @@ class Gate:
     container_id: Optional[str] = None
     waiting_for: str = "its container"
     fatal: str = ""
+    asked: Optional[float] = None
+
+    def due(self, now: float) -> bool:
+        """Whether the service may be asked again: a command costs more than a URL, and is run once a second at most."""
+        return self.asked is None or now - self.asked >= EXEC_S
 
     def sample(self, container: Optional[Container], answers: list[Answer], now: float) -> str:
         """Take one observation; ``waiting_for`` then says what is missing or wrong, as the end of a sentence."""
@@ -120,6 +161,8 @@ class Gate:
 
     def pause(self, now: float) -> float:
         """Seconds until the next sample: not beyond the end of the window, where good answers fill it."""
+        if not self.due(now):
+            return max(EXEC_S - (now - (self.asked or 0.0)), 0.001)
         rest = self.good_since + self.service.window - now if self.good else 0.0
         usual = next_pause(now - self.started, bool(self.good))
         return min(usual, max(rest, 0.001)) if rest > 0 else usual
@@ -148,7 +191,7 @@ class Gate:
             return NOT_RUNNING.text(state=container.status)
         if container.health == "unhealthy":
             return self._bad(answers) or HEALTH_CHECK.text(state="unhealthy")
-        if not self.service.health:
+        if not (self.service.health or self.service.exec):
             return "" if container.health in ("healthy", "none") else HEALTH_CHECK.text(state=container.health)
         return self._bad(answers)
 
@@ -162,6 +205,10 @@ def bad_answer(answers: list[Answer], expected: Optional[str], must_name: bool =
     An answer that names another release than ``expected`` is bad; with ``must_name`` one that names none is too.
     """
     for answer in answers:
+        if answer.fault is not None:
+            if answer.fault:
+                return answer.fault
+            continue
         if answer.status is None:
             return NO_ANSWER.text(url=answer.url, reason=answer.reason)
         if not 200 <= answer.status < 300:

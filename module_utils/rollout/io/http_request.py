@@ -26,6 +26,9 @@ from ansible.module_utils.rollout.io import clock
 _HEAD = 64 * 1024
 # Characters of a reason: some of them quote what the other side sent.
 _REASON = 200
+# Seconds in which a proxy closes a connection that it could not pass on.
+_CLOSES_S = 0.1
+NOT_PEM = ssl.SSLError
 BROKE_OFF = "its answer broke off"
 
 
@@ -59,6 +62,7 @@ def send(
     headers: Optional[Mapping[str, str]] = None,
     proxies: Optional[Mapping[str, str]] = None,
     tls: Optional[ssl.SSLContext] = None,
+    addresses: tuple[str, ...] = (),
 ) -> Reply:
     """Send a GET, or with ``data`` a POST, and read the answer, whatever its status is.
 
@@ -67,16 +71,36 @@ def send(
         most: bytes that its body may have.
         proxies: scheme -> URL of the proxy (NO_PROXY of the environment holds); none by default.
         tls: which certificates are trusted; by default those of the machine (`trust`).
+        addresses: those that are tried instead of the ones of the URL's name.
 
     Raises:
         NoAnswerError: there is none in that time, or it is not HTTP.
     """
     try:
         request = urllib.request.Request(url, data, dict(headers or {}))
-        with _opener(most, tuple(sorted((proxies or {}).items())), tls).open(request, timeout=seconds) as response:
+        with _opener(most, tuple(sorted((proxies or {}).items())), tls, addresses).open(request, timeout=seconds) as response:
             body, cut = _body(response, most)
             return Reply(response.status, response.headers, body, cut)
     except (OSError, ValueError, http.client.HTTPException) as error:
+        raise _kind(error)(_reason(error)) from None
+
+
+def reach(place: tuple[str, int], seconds: float, addresses: tuple[str, ...] = ()) -> None:
+    """See that a connection to a name and port is accepted, and not closed at once.
+
+    Docker's own proxy (docker-proxy) accepts on a published port before it asks the container, and then closes.
+
+    Raises:
+        NoAnswerError: it is not, in that time.
+    """
+    ends = clock.monotonic() + seconds
+    try:
+        with _connected(place, ends, addresses) as sock:
+            sock.settimeout(min(_CLOSES_S, _left(ends)))
+            with contextlib.suppress(socket.timeout):
+                if not sock.recv(1):
+                    raise ConnectionResetError("it was closed at once")
+    except (OSError, ValueError) as error:
         raise _kind(error)(_reason(error)) from None
 
 
@@ -180,10 +204,10 @@ def _left(ends: float) -> float:
 class _Http(http.client.HTTPConnection):
     """A connection whose timeout is that of the whole request."""
 
-    def __init__(self, host: str, *, most: int, timeout: float, **options: Any) -> None:
+    def __init__(self, host: str, *, most: int, timeout: float, addresses: tuple[str, ...] = (), **options: Any) -> None:
         super().__init__(host, timeout=timeout, **options)
         ends = clock.monotonic() + timeout
-        self._create_connection = lambda address, *_options: _connected(address, ends)
+        self._create_connection = lambda address, *_options: _connected(address, ends, addresses)
         self.response_class = functools.partial(_response, ends=ends, most=most)  # type: ignore[assignment]
 
 
@@ -199,9 +223,10 @@ class _Https(_Http, http.client.HTTPSConnection):
 class _Handler(urllib.request.AbstractHTTPHandler):
     http_request = https_request = urllib.request.AbstractHTTPHandler.do_request_
 
-    def __init__(self, most: int, tls: Optional[ssl.SSLContext]) -> None:
+    def __init__(self, most: int, tls: Optional[ssl.SSLContext], addresses: tuple[str, ...]) -> None:
         super().__init__()
-        self._most, self._given = most, tls
+        self._given = tls
+        self._how: dict[str, Any] = {"most": most, "addresses": addresses}
 
     @functools.cached_property
     def _tls(self) -> ssl.SSLContext:
@@ -209,17 +234,19 @@ class _Handler(urllib.request.AbstractHTTPHandler):
         return self._given or trust()
 
     def http_open(self, request: urllib.request.Request) -> Any:
-        return self.do_open(functools.partial(_Http, most=self._most), request)
+        return self.do_open(functools.partial(_Http, **self._how), request)
 
     def https_open(self, request: urllib.request.Request) -> Any:
-        return self.do_open(functools.partial(_Https, most=self._most), request, context=self._tls)
+        return self.do_open(functools.partial(_Https, **self._how), request, context=self._tls)
 
 
-@functools.cache
-def _opener(most: int, proxies: tuple[tuple[str, str], ...], tls: Optional[ssl.SSLContext]) -> urllib.request.OpenerDirector:
+@functools.lru_cache(maxsize=64)
+def _opener(
+    most: int, proxies: tuple[tuple[str, str], ...], tls: Optional[ssl.SSLContext], addresses: tuple[str, ...]
+) -> urllib.request.OpenerDirector:
     # None of those that urllib takes by itself: files, FTP, redirects, answers to challenges, proxies of the environment.
     opener = urllib.request.OpenerDirector()
-    handlers: list[urllib.request.BaseHandler] = [_Handler(most, tls), urllib.request.UnknownHandler()]
+    handlers: list[urllib.request.BaseHandler] = [_Handler(most, tls, addresses), urllib.request.UnknownHandler()]
     if proxies:
         handlers.append(urllib.request.ProxyHandler(dict(proxies)))
     for handler in handlers:
@@ -227,9 +254,10 @@ def _opener(most: int, proxies: tuple[tuple[str, str], ...], tls: Optional[ssl.S
     return opener
 
 
-def _connected(address: tuple[str, int], ends: float) -> socket.socket:
-    """A connection to one of the addresses of a name; each is tried for its share of the time that is left."""
-    found = _addresses(address, ends)
+def _connected(address: tuple[str, int], ends: float, known: tuple[str, ...] = ()) -> socket.socket:
+    """A connection to one of the addresses of a name, or of those that are ``known``; each is tried for its share of the time
+    that is left."""
+    found = [one for host in known for one in _addresses((host, address[1]), ends)] if known else _addresses(address, ends)
     for number, (family, kind, protocol, _name, where) in enumerate(found, 1):
         sock = socket.socket(family, kind, protocol)
         try:

@@ -17,7 +17,7 @@ from ansible.module_utils.rollout.errors import RolloutError
 from ansible.module_utils.rollout.io import gpu, images, machine, sockets
 from ansible.module_utils.rollout.io.engine import Engine
 from ansible.module_utils.rollout.io.store import Store
-from ansible.module_utils.rollout.verbs import needs, refusals
+from ansible.module_utils.rollout.verbs import asking, needs, refusals
 from ansible.module_utils.rollout.verbs.phases import Phases
 
 
@@ -58,7 +58,7 @@ def require(store: Store, engine: Engine, candidate: Candidate) -> Optional[dict
 
     Raises:
         RolloutError: an image is not for this processor, a port is not free, a card is not usable, the disk is too small, or the
-            host lacks what a stack needs; all of it at once.
+            host lacks what a stack or a gate needs; all of it at once.
     """
     wrong, cards = shape.Faults(), None
     for repository, image in candidate.images.items():
@@ -68,6 +68,8 @@ def require(store: Store, engine: Engine, candidate: Candidate) -> Optional[dict
                 capacity.require_platform(f"{repository}:{candidate.release}", image["platforms"], candidate.platform)
     with wrong.gather():
         _require_ports(engine, candidate)
+    with wrong.gather():
+        asking.require_authorities(candidate.services)
     with wrong.gather():
         cards = require_cards(engine, [service for services in candidate.services.values() for service in services])
     wrong.add(*_lacking(store, engine, candidate, cards))

@@ -6,13 +6,15 @@ a second, and before a gate passes. So Docker's own health interval is nobody's 
 
 from __future__ import annotations
 
+import functools
 from dataclasses import replace
 from typing import Any, Optional, Sequence
 
 from ansible.module_utils.rollout.domain import compose, health
 from ansible.module_utils.rollout.domain.changes import Container, container, leftovers
-from ansible.module_utils.rollout.io import clock, http
+from ansible.module_utils.rollout.io import clock
 from ansible.module_utils.rollout.verbs import refusals
+from ansible.module_utils.rollout.verbs.asking import Asker
 from ansible.module_utils.rollout.verbs.deployment import Deployment
 
 # Seconds after which containers are looked at though no event came.
@@ -25,6 +27,10 @@ class Gates:
     def __init__(self, deployment: Deployment) -> None:
         self.deployment = deployment
         self.store, self.engine, self.phases = deployment.store, deployment.engine, deployment.phases
+
+    @functools.cached_property
+    def _asker(self) -> Asker:
+        return Asker(self.engine, list(self.deployment.by_name), self.deployment.running)
 
     def hold(self, services: Sequence[compose.Service], only: str = "") -> dict[str, Container]:
         """Wait until services that were just started pass.
@@ -76,7 +82,7 @@ class Gates:
             while len(passed) < len(services):
                 self.store.fence()
                 for service in services:
-                    if service.name not in passed:
+                    if service.name not in passed and gates[service.name].due(clock.monotonic()):
                         held = self._sample(service, gates[service.name], found, ids)
                         if held:
                             passed[service.name] = held
@@ -119,8 +125,10 @@ class Gates:
     ) -> Optional[Container]:
         """One look at one gate; its container where it holds."""
         one = found.get(service.name)
-        answers = [http.ask(url) for url in service.health] if one and one.status == "running" else []
+        runs = one and one.status == "running"
+        answers = self._asker.ask(service, one) if one and runs else []
         now = clock.monotonic()
+        gate.asked = now if service.exec and runs else None
         state = gate.sample(one, answers, now)
         if state == health.PASS and one:
             # What was seen of the container may be a second old.

@@ -14,10 +14,11 @@ from ansible.module_utils.rollout.domain.changes import WITH, Change, Container
 from ansible.module_utils.rollout.domain.torch import verdict as torch_verdict
 from ansible.module_utils.rollout.domain.units import times
 from ansible.module_utils.rollout.errors import RolloutError
-from ansible.module_utils.rollout.io import http, images, machine, masking, torch_check
+from ansible.module_utils.rollout.io import images, machine, masking, torch_check
 from ansible.module_utils.rollout.io.engine import Engine
 from ansible.module_utils.rollout.io.store import Store
 from ansible.module_utils.rollout.verbs import candidate, guard, refusals, variants
+from ansible.module_utils.rollout.verbs.asking import Asker
 from ansible.module_utils.rollout.verbs.deployment import Deployment
 
 
@@ -135,6 +136,7 @@ def _stack(
 ) -> list[dict[str, Any]]:
     deployment = Deployment(store, engine, application, stack, now.name, "")
     running = deployment.running()
+    asker = Asker(engine, list(deployment.by_name), lambda: running)
     edited = [f for f in store.edited(now.name) if f in (".env", releases.compose_file(stack), releases.pins_file(stack))]
     rows = []
     for change in deployment.changes(running):
@@ -149,7 +151,7 @@ def _stack(
         image = deployment.manifest["images"].get(compose.repository(service.image)) if service else None
         if found and service:
             # Of another release it says what that one's health is.
-            row["health"] = _health(service, found, runs)
+            row["health"] = _health(asker, service, found, runs)
             pinned = found.image.partition("@")[2]
             if image and found.image_id == deployment.image_ids.get(compose.repository(service.image)):
                 row["digest"] = image["digest"]
@@ -211,12 +213,12 @@ def _row(stack: str, service: str, release: str, found: Optional[Container], dri
     }
 
 
-def _health(service: compose.Service, found: Container, release: str) -> str:
+def _health(asker: Asker, service: compose.Service, found: Container, release: str) -> str:
     """``healthy``, or what is wrong."""
     if found.status != "running":
         return found.status
-    if not service.health:
+    if not (service.health or service.exec):
         return {"none": "healthy"}.get(found.health, found.health)
     expected = release if release.startswith("sha-") else None
-    bad = health.bad_answer([http.ask(url) for url in service.health], expected, service.names_release)
+    bad = health.bad_answer(asker.ask(service, found), expected, service.names_release)
     return masking.masked(bad) or "healthy"

@@ -153,6 +153,12 @@ LEFT_DRAINING = Refusal(
     "{why}. It {left}",
     "restart that container: it registers again and takes work",
 )
+NO_AUTHORITY = Refusal(
+    "Host",
+    "Service {service} (stack {stack}) has ca {path}, which cannot be used on this host: {why}. Put the PEM file of the CA "
+    "there, or correct the path.",
+    "put the CA's PEM file there, readable for the user of the runs, or correct `ca` of the gate",
+)
 NOT_RESUMED = Refusal(
     "Work that is not done yet",
     "could not be told to take work again: {trouble}. Restart it",

@@ -13,8 +13,9 @@ from typing import Any, Optional
 from ansible.module_utils.rollout.domain import compose, gate, haproxy, health
 from ansible.module_utils.rollout.domain.changes import Container, differs
 from ansible.module_utils.rollout.errors import RolloutError
-from ansible.module_utils.rollout.io import clock, http
+from ansible.module_utils.rollout.io import clock
 from ansible.module_utils.rollout.verbs import refusals
+from ansible.module_utils.rollout.verbs.asking import Asker
 from ansible.module_utils.rollout.verbs.deployment import Deployment
 from ansible.module_utils.rollout.verbs.gates import Gates
 
@@ -43,6 +44,7 @@ class StartFirst:
         self.deployment, self.service, self.asked, self.back = deployment, service, asked, back
         self.store, self.engine = deployment.store, deployment.engine
         self.workers: set[int] = set()
+        self.asker = Asker(self.engine, list(deployment.by_name), deployment.running)
 
     def bring(self, row: dict[str, Any]) -> None:
         """Do it, and fill the service's row of the report.
@@ -63,7 +65,7 @@ class StartFirst:
         new = ready[0] if ready else self._start(kept)
         front = self._front()
         where = haproxy.address(new.addresses, front.addresses)
-        health_urls = haproxy.direct(service.health, one.by_name[self.asked.proxy].ports, where, self.asked.port)
+        health_urls = haproxy.direct(service.health, one.by_name[self.asked.proxy].ports, where, self.asked.port, service.name)
         try:
             new = Gates(one).hold([replace(service, health=health_urls)], new.id)[service.name]
             if service.torch and not self.back:
@@ -86,7 +88,7 @@ class StartFirst:
     def _active(self, mine: list[Container]) -> Optional[Container]:
         """The container that gets the requests; the file says so too from now on."""
         text = self.store.servers(self.deployment.stack, self.service.name)
-        answers = {http.ask(url).container for url in self._urls()[:1]}
+        answers = {self.asker.url(self.service, None, url).container for url in self._urls()[:1]}
         serving = next((c for c in mine if c.id[:12] in answers), None)
         named = next((c for c in mine if c.name == haproxy.active(text)), None)
         if serving and serving is not named:
@@ -97,7 +99,7 @@ class StartFirst:
     def _urls(self) -> tuple[str, ...]:
         """The health URLs through the proxy."""
         front = self.deployment.by_name[self.asked.proxy]
-        return haproxy.through(self.service.health, front.ports)
+        return haproxy.through(self.service.health, front.ports, self.service.name)
 
     def _write(self, active: Container) -> None:
         text = haproxy.servers(self.service.name, self.asked.port, active.name, active.id)
@@ -156,13 +158,13 @@ class StartFirst:
         began = clock.monotonic()
         while True:
             self.store.fence()
-            answer = http.ask(url)
+            answer = self.asker.url(self.service, None, url)
             # How well it answers was the gate's question; here it is who does.
             if answer.container == new.id[:12]:
                 return
             waited = clock.monotonic() - began
             if waited >= MOVE_S:
-                said = f"HTTP {answer.status}" if answer.status else answer.reason
+                said = f"HTTP {answer.status}" if answer.status else answer.fault or answer.reason
                 container = answer.container or "nobody"
                 proxy = shlex.quote(str(self.asked.proxy))
                 raise refusals.NOT_MOVED(seconds=waited, proxy=proxy, url=url, said=said, container=container)

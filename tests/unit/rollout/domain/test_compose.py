@@ -4,7 +4,7 @@ import json
 
 import pytest
 from ansible.module_utils.rollout.domain import compose
-from ansible.module_utils.rollout.domain.gate import Drain, Expectation
+from ansible.module_utils.rollout.domain.gate import GATE, Drain, Expectation
 from ansible.module_utils.rollout.domain.ports import Port
 from ansible.module_utils.rollout.errors import RolloutError
 
@@ -200,7 +200,7 @@ def test_the_order_of_keys_does_not_change_the_hash():
         ),
         (
             config(dedline=1),
-            f"{FILE}: x-rollout.web has 'dedline'; known are deadline, drain, health, names_release, start_first, successes, torch, window.",
+            f"{FILE}: x-rollout.web has 'dedline'; known are {', '.join(GATE)}.",
         ),
         (
             {"services": {"web": {"image": "x", "scale": 2}}, "x-rollout": {"web": {}}},
@@ -226,12 +226,21 @@ def test_the_order_of_keys_does_not_change_the_hash():
         (config(successes=1.5), "x-rollout.web.successes is 1.5: expected a whole number."),
         (config(window="x"), "x-rollout.web.window is 'x': expected a number of seconds."),
         (config(names_release="yes"), "x-rollout.web.names_release is 'yes': expected true or false."),
-        (config(health="http://x"), "x-rollout.web.health is 'http://x': expected a list of URLs."),
-        (config(health=["ftp://x"]), "x-rollout.web.health has 'ftp://x': expected an http:// URL."),
-        (config(health=["http://x:80a0/"]), "x-rollout.web.health has 'http://x:80a0/': expected an http:// URL."),
-        (config(health=["http:///health"]), "x-rollout.web.health has 'http:///health': expected an http:// URL."),
+        (config(health=7), "x-rollout.web.health is 7: expected a list of URLs."),
+        (
+            config(health=["ftp://x"]),
+            "x-rollout.web.health has 'ftp://x': expected an http:// or https:// URL, or tcp://NAME:PORT.",
+        ),
+        (
+            config(health=["http://x:80a0/"]),
+            "x-rollout.web.health has 'http://x:80a0/': expected an http:// or https:// URL, or tcp://NAME:PORT.",
+        ),
+        (
+            config(health=["http:///health"]),
+            "x-rollout.web.health has 'http:///health': expected an http:// or https:// URL, or tcp://NAME:PORT.",
+        ),
         (config(drain={"stop": "http://[x"}), "x-rollout.web.drain.stop is 'http://[x': expected an http:// URL that stops"),
-        (config(health=[None]), "x-rollout.web.health has 'None': expected an http:// URL."),
+        (config(health=[None]), "x-rollout.web.health has 'None': expected an http:// or https:// URL, or tcp://NAME:PORT."),
         (config(drain="http://x"), "x-rollout.web.drain is 'http://x': expected a mapping with stop, the URL"),
         (config(drain={"stop": "x"}), "x-rollout.web.drain.stop is 'x': expected an http:// URL that stops"),
         (
@@ -343,7 +352,7 @@ def test_everything_wrong_with_a_file_is_said_at_once():
         f"{FILE}: x-rollout names service api, which the file does not have.",
         f"{FILE}: service web is to have 2 containers;",
         f"{FILE}: x-rollout.web has 'dedline'; known are ",
-        f"{FILE}: x-rollout.web.health has 'h:80': expected an http:// URL.",
+        f"{FILE}: x-rollout.web.health has 'h:80': expected an http:// or https:// URL, or tcp://NAME:PORT.",
         f"{FILE}: service job waits until web has ended",
         f"{FILE}: service job has no image;",
         f"{FILE}: service web uses image r/web, which this run did not resolve (resolved: none).",

@@ -10,10 +10,10 @@ from ansible.module_utils.rollout.domain.gate import (
     Drain,
     Expectation,
     expectation,
-    is_url,
     read_gate,
 )
 from ansible.module_utils.rollout.domain.torch import cuda
+from ansible.module_utils.rollout.domain.urls import is_port, is_url
 from ansible.module_utils.rollout.errors import RolloutError
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -171,8 +171,8 @@ def test_everything_wrong_with_a_gate_is_said_at_once():
         f"{WHERE} has 'moed'; known are stop, busy, mode, timeout.",
         f"{WHERE}.stop is missing: expected an http:// URL that stops the intake of work.",
         f"{WHERE}.busy is 1: expected an http:// URL.",
-        f"{AT}.health has 'h:80': expected an http:// URL.",
-        f"{AT}.health has '7': expected an http:// URL.",
+        f"{AT}.health has 'h:80': expected an http:// or https:// URL, or tcp://NAME:PORT.",
+        f"{AT}.health has '7': expected an http:// or https:// URL, or tcp://NAME:PORT.",
         f"{AT}.start_first.proxy is missing: expected the service in front.",
         f"{AT}.start_first.port is '80': expected the service's own port.",
         f"{AT}.start_first.drain is -1: expected a number of seconds.",
@@ -190,13 +190,24 @@ def whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
+def word(value: Any) -> bool:
+    return isinstance(value, str) or number(value)
+
+
 # What was accepted when each mapping had a validator written by hand.
 ACCEPTED = {
     "deadline": number,
     "window": number,
     "successes": whole,
     "names_release": lambda value: isinstance(value, bool),
-    "health": lambda value: isinstance(value, list) and all(map(is_url, value)),
+    "ca": lambda value: isinstance(value, str) and value.startswith("/"),
+    "exec": lambda value: isinstance(value, list) and bool(value) and value[0] != "" and all(map(word, value)),
+    "health": lambda value: (
+        all(is_url(url) or is_port(url) for url in ([value] if isinstance(value, str) else value))
+        if isinstance(value, (str, list))
+        else False
+    ),
+    "insecure": lambda value: isinstance(value, bool),
     "drain": lambda value: (
         isinstance(value, Mapping)
         and set(value) <= {"stop", "busy", "mode", "timeout"}
@@ -245,7 +256,8 @@ plain = st.one_of(
 )
 listed = st.lists(plain, max_size=2)
 values = {key: plain | listed for key in ACCEPTED}
-values["health"] |= st.lists(st.sampled_from([STOP, "h:80"]), max_size=3)
+values["health"] |= st.lists(st.sampled_from([STOP, "tcp://h:80", "tcp://h", "h:80"]), max_size=3)
+values["ca"] |= st.just("/ca.pem")
 for name, keys in (
     ("drain", ("stop", "busy", "mode", "timeout", "other")),
     ("start_first", ("proxy", "port", "drain", "other")),
@@ -260,6 +272,13 @@ for name, keys in (
     )
 
 
+def contradict(gate: Mapping[str, Any]) -> bool:
+    health = gate.get("health")
+    urls = [health] if isinstance(health, str) else health if isinstance(health, list) else []
+    unnamed = gate.get("names_release") is True and (urls or gate.get("exec")) and not any(not is_port(url) for url in urls)
+    return bool((gate.get("ca") and gate.get("insecure") is True) or unnamed)
+
+
 @given(st.fixed_dictionaries({}, optional=values))
 @example({"drain": {"stop": STOP, "timeout": float("nan")}, "deadline": -1, "torch": {"flavour": "cpu", "uuids": ()}})
 def test_what_was_accepted_is_accepted_still_and_nothing_else(gate):
@@ -271,4 +290,69 @@ def test_what_was_accepted_is_accepted_still_and_nothing_else(gate):
         said = str(error)
     # Each of them is named, in one refusal.
     assert {key for key in gate if any(line.startswith(f"{AT}.{key}") for line in said.splitlines())} == wrong
-    assert bool(said) == bool(wrong)
+    # Two keys may contradict each other.
+    assert bool(said) == bool(wrong or contradict(gate))
+
+
+@pytest.mark.parametrize(
+    ("gate", "found"),
+    [
+        ({"health": "http://web:8080/"}, {"health": ("http://web:8080/",)}),
+        ({"health": ["tcp://db:5432", "tcp://[::1]:5432/"]}, {"health": ("tcp://db:5432", "tcp://[::1]:5432/")}),
+        ({"exec": ["nc", "-z", "db", 5432, ""]}, {"exec": ("nc", "-z", "db", "5432", "")}),
+        ({"ca": "/etc/ca.pem", "insecure": False}, {"ca": "/etc/ca.pem", "insecure": False}),
+        ({"names_release": True, "health": [STOP, "tcp://db:1"]}, {"names_release": True, "health": (STOP, "tcp://db:1")}),
+    ],
+)
+def test_what_is_asked_of_a_service(gate, found):
+    assert read_gate(gate, AT) == found
+
+
+URLS = "expected an http:// or https:// URL, or tcp://NAME:PORT."
+WORDS = "expected a list of words, for example [pg_isready, -U, app]."
+NAMES = (
+    " has names_release: true, but only the answer of an http:// or https:// URL can name a release, and health has none. Add one, "
+    "or remove names_release."
+)
+
+
+@pytest.mark.parametrize(
+    ("gate", "sentence"),
+    [
+        ({"health": "web:8080"}, f".health has 'web:8080': {URLS}"),
+        ({"health": ["tcp://db"]}, f".health has 'tcp://db': {URLS}"),
+        ({"health": ["tcp://db:0"]}, f".health has 'tcp://db:0': {URLS}"),
+        ({"health": ["tcp://db:99999"]}, f".health has 'tcp://db:99999': {URLS}"),
+        ({"health": ["tcp://db:5432/app"]}, f".health has 'tcp://db:5432/app': {URLS}"),
+        ({"health": ["tcp://u:canary@db:5432"]}, f".health has 'tcp://u:********@db:5432': {URLS}"),
+        ({"health": ["htp://u:canary@web/"]}, f".health has 'htp://u:********@web/': {URLS}"),
+        ({"exec": "pg_isready"}, f".exec is 'pg_isready': {WORDS}"),
+        ({"exec": []}, f".exec is []: {WORDS}"),
+        ({"exec": ["", "-U"]}, f".exec is ['', '-U']: {WORDS}"),
+        ({"exec": ["test", True]}, f".exec is ['test', True]: {WORDS}"),
+        ({"ca": "ca.pem"}, ".ca is 'ca.pem': expected the absolute path of a PEM file on the host."),
+        ({"insecure": "yes"}, ".insecure is 'yes': expected true or false."),
+        (
+            {"ca": "/ca.pem", "insecure": True},
+            " has both ca and insecure: true. With the first a certificate must be trusted, with the second any will do. Remove one "
+            "of them.",
+        ),
+        ({"names_release": True, "health": ["tcp://db:5432"]}, NAMES),
+        ({"names_release": True, "exec": ["true"]}, NAMES),
+    ],
+)
+def test_what_cannot_be_asked_of_a_service(gate, sentence):
+    with pytest.raises(RolloutError) as error:
+        read_gate(gate, AT)
+    assert str(error.value) == AT + sentence
+
+
+def test_all_that_is_wrong_with_what_is_asked_is_said_at_once():
+    gate = {"ca": "/ca", "insecure": True, "exec": "x", "names_release": True, "health": ["tcp://db:1", "tcp://db:1"]}
+    with pytest.raises(RolloutError) as error:
+        read_gate(gate, AT)
+    assert [line[len(AT) :].split(" ")[0:3] for line in str(error.value).splitlines()] == [
+        [".exec", "is", "'x':"],
+        ["", "has", "both"],
+        ["", "has", "names_release:"],
+    ]

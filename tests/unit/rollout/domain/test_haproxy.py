@@ -37,14 +37,21 @@ def tcp(*numbers):
 
 def test_only_urls_through_the_proxy_are_sent_to_the_container():
     urls = ("http://127.0.0.1:8000/health?deep=1", "http://h:9000/workers/x")
-    assert haproxy.through(urls, tcp(8000, 8443)) == urls[:1]
-    assert haproxy.direct(urls, tcp(8000), "10.0.0.7", 80) == ("http://10.0.0.7:80/health?deep=1", urls[1])
+    assert haproxy.through(urls, tcp(8000, 8443), "web") == urls[:1]
+    assert haproxy.direct(urls, tcp(8000), "10.0.0.7", 80, "web") == ("http://10.0.0.7:80/health?deep=1", urls[1])
+
+
+def test_the_service_s_own_name_is_not_the_proxy_and_a_connection_has_no_header():
+    urls = ("http://web:8000/health", "tcp://127.0.0.1:8000", "tcp://h:9000", "http://[::1]:8000/")
+    assert haproxy.through(urls, tcp(8000), "Web") == urls[3:]
+    sent = (urls[0], "tcp://[fd00::7]:80", urls[2], "http://[fd00::7]:80/")
+    assert haproxy.direct(urls, tcp(8000), "fd00::7", 80, "Web") == sent
 
 
 def test_a_url_without_a_port_goes_to_that_of_its_scheme():
     urls = ("http://127.0.0.1/health", "https://h/health", "http://h:8080/")
-    assert haproxy.through(urls, tcp(80)) == urls[:1]
-    assert haproxy.through(urls, (*tcp(443, 8080), Port(80, "udp"))) == urls[1:]
+    assert haproxy.through(urls, tcp(80), "web") == urls[:1]
+    assert haproxy.through(urls, (*tcp(443, 8080), Port(80, "udp")), "web") == urls[1:]
 
 
 def test_the_address_is_the_one_in_a_shared_network():

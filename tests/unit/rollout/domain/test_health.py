@@ -220,3 +220,21 @@ def test_a_window_that_is_over_before_there_are_enough_answers_makes_no_haste():
     one = gate(replace(WEB, successes=9, window=0.01))
     feed(one, [(1.0, UP, GOOD), (1.01, UP, GOOD)])
     assert one.pause(1.01) == one.pause(1.02) == 0.03
+
+
+def test_what_is_no_http_says_itself_what_is_missing():
+    good, bad = Answer("tcp://db:1", None, fault=""), Answer("tcp://db:1", None, fault="a connection to tcp://db:1 (no route)")
+    assert bad_answer([good], RELEASE, True) == ""
+    assert bad_answer([*GOOD, good, bad], RELEASE, True) == "a connection to tcp://db:1 (no route)"
+
+
+@given(st.floats(0, 1e6), st.floats(0, 3))
+def test_a_command_is_not_asked_for_more_than_once_a_second(asked, later):
+    one = gate(asked=asked)
+    now = asked + later
+    assert one.due(now) == (now - asked >= 1)
+    if not one.due(now):
+        # However small the rest is, a clock sees it pass.
+        assert 0.001 <= one.pause(now) <= 1
+        assert now + one.pause(now) > now
+    assert gate().due(now)
