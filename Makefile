@@ -121,7 +121,7 @@ audit: $(AUDIT) ## Known vulnerabilities of the locked packages; says skipped if
 test-images: $(DEV) prepare ## Build the images that the scenarios need
 	@$(DOCKED) scripts/test-images.sh
 
-test-molecule: test-images ## Scenarios on real Docker engines (20 minutes)
+test-molecule: test-images ## Scenarios on real Docker engines (24 minutes)
 	@$(DOCKED) scripts/molecule.sh
 
 test-homelab: test-images ## The scenario with four hosts over SSH alone

@@ -12,6 +12,7 @@ description:
 options:
   state:
     description:
+      - V(read) has Compose read the stacks where they would lie, and writes nothing that stays.
       - V(staged) makes the release ready on the host. It is validated, its images are pulled by digest, their torch
         contract is proven in a throw-away container, and its directory is written. With O(name), a release that is
         there already is made sure of instead, without a registry where its images are still there.
@@ -21,7 +22,7 @@ options:
         holds the gates of this host before, as V(proven) does.
       - V(abandoned) records that the host is back on its stable release, the one in O(name).
     type: str
-    choices: [staged, proven, stable, abandoned]
+    choices: [read, staged, proven, stable, abandoned]
     default: staged
   root:
     description: The state directory of the application on the host; C(~) is the connecting user's home.
@@ -40,24 +41,26 @@ options:
     type: str
     default: ""
   release:
-    description: The release's tag, for example V(sha-abc1234).
+    description: The release's tag, for example V(sha-abc1234); for V(read) what stands for it.
     type: str
   images:
-    description: Repository to what M(release_info) found.
+    description: Reference to what M(release_info) found.
     type: dict
     default: {}
   stacks:
-    description: Stack to the text of its compose file. Of a release that is there already the names are enough.
+    description: >-
+      Stack to its source, as P(stack_source#lookup) collects it. Of a release that is there already the names are enough.
     type: dict
     default: {}
-  environment:
-    description: Variables of the C(.env) file.
+  specs:
+    description: For V(read), C(rollout_stacks). It stays on the controller, which adds the files that services mount.
     type: dict
     default: {}
-  secrets:
-    description: Secret variables of the C(.env) file. An empty one is refused, and so is one of under four characters.
-    type: dict
-    default: {}
+  replace:
+    description: Kept services that are restarted where they differ; V(*) for all.
+    type: list
+    elements: str
+    default: []
   allow_short_secrets:
     description: Accept secrets of under four characters. They are not hidden in what is printed.
     type: bool
@@ -99,6 +102,10 @@ options:
     description: The registry to log in to for the pull; only with O(username).
     type: str
     default: ""
+  registries:
+    description: Further registries to log in to, name to username and password.
+    type: dict
+    default: {}
   username:
     description: User for the registry. The login lasts as long as the pull and leaves nothing on the host.
     type: str
@@ -112,7 +119,7 @@ options:
     type: float
     default: 60
   present:
-    description: For V(staged) with O(name), stage its images and compose files anew, with O(environment) and O(secrets).
+    description: For V(staged) with O(name), stage its images and files anew, with the environment and secrets of O(stacks).
     type: bool
     default: false
   confirm_timeout:
@@ -140,10 +147,7 @@ EXAMPLES = r"""
     run: 20261123-a1b2
     release: sha-abc1234
     images: "{{ found.images }}"
-    stacks:
-      core: "{{ lookup('ansible.builtin.template', 'docker-compose.core.yml.j2') }}"
-    secrets:
-      KTRDR_DATABASE_PASSWORD: "{{ vault_ktrdr_database_password }}"
+    stacks: "{{ lookup('stack_source', 'core', stacks=rollout_stacks) }}"
 
 - name: Confirm it
   release:
@@ -177,11 +181,20 @@ preview:
       is not a way back to the former ones.
   type: dict
   returned: when staged, in check mode
-texts:
-  description: The compose files of O(stacks), as they were previewed; not where one holds a value of O(secrets).
+stacks:
+  description: >-
+    Stack to images (service to reference), mounts (path, kind, service, target, read_only) and warnings (Compose's own).
+  type: dict
+  returned: when read
+here:
+  description: The references for which the host needs no registry.
   type: list
   elements: str
-  returned: when staged, in check mode
+  returned: when read
+sources:
+  description: O(stacks), as they were read, with the files that their services mount. It holds secrets, and is not printed.
+  type: dict
+  returned: when read
 ready:
   description: Whether the release is there, whole, and was stable before, so that staging it would do nothing.
   type: bool

@@ -23,10 +23,41 @@ options:
     description: Any other tag of the images. Not together with O(sha).
     type: str
   registry:
-    description: Registry host, with the path that the images share, for example V(ghcr.io/kpiteira).
+    description: The registry, perhaps with a path, that O(username), O(password), O(insecure) and O(ca) are about.
     type: str
-  images:
-    description: Names of the images under O(registry).
+  registries:
+    description: Further registries, name to username, password, insecure and ca.
+    type: dict
+    default: {}
+  following:
+    description: >-
+      References of the images that follow the release, with C(rollout-00-the-tag-of-the-release) where its tag belongs.
+    type: list
+    elements: str
+    default: []
+  fixed:
+    description: References of other images that are to be resolved.
+    type: list
+    elements: str
+    default: []
+  refresh:
+    description: Those of O(fixed) that count whatever a host has.
+    type: list
+    elements: str
+    default: []
+  floating:
+    description: >-
+      References of further images, which stay at their digest. Where their tag means another one by now, that is told; a registry
+      that does not say it within three seconds is not waited for.
+    type: list
+    elements: str
+    default: []
+  files:
+    description: The name of the release where no image follows it.
+    type: str
+    default: ""
+  variables:
+    description: The variables by which images follow a release, for a sentence.
     type: list
     elements: str
     default: []
@@ -62,7 +93,7 @@ options:
     type: dict
     default: {}
   first:
-    description: For a rollback, the host whose history decides; the first backend host.
+    description: For a rollback, the host whose history decides; the first one of the first wave.
     type: str
   refusal:
     description: Why no release may be chosen at all, found before; it is the answer then.
@@ -78,8 +109,9 @@ EXAMPLES = r"""
 - name: Find out which release is meant
   release_info:
     sha: abc1234
-    registry: ghcr.io/kpiteira
-    images: [ktrdr-backend, ktrdr-worker-cpu]
+    following:
+      - ghcr.io/kpiteira/ktrdr-backend:rollout-00-the-tag-of-the-release
+      - ghcr.io/kpiteira/ktrdr-worker-cpu:rollout-00-the-tag-of-the-release
   delegate_to: localhost
 """
 
@@ -93,7 +125,9 @@ tag:
   type: str
   returned: success
 images:
-  description: For a rollout, repository to digest, revision, and the layers of each platform.
+  description: >-
+    For a rollout, reference to digest, revision, the layers of each platform, and whether it follows the release, and counts
+    whatever a host has (now).
   type: dict
   returned: success
 names:
@@ -108,7 +142,7 @@ from ansible.module_utils.rollout.controller import target
 
 def main() -> None:
     """Run the module; the action of the same name asks in the controller's own process instead."""
-    frame.run(lambda module: target.find(target.logged_in(module.params)), target.ARGUMENTS)
+    frame.run(lambda module: target.find(module.params), target.ARGUMENTS)
 
 
 if __name__ == "__main__":

@@ -65,6 +65,11 @@ options:
         behind a proxy are one after another in any case.
     type: bool
     default: true
+  replace:
+    description: Kept services that are restarted where they differ; V(*) for all.
+    type: list
+    elements: str
+    default: []
   gpu_release_timeout:
     description: Seconds that a card may take to be free after its old container was stopped.
     type: float

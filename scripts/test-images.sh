@@ -4,7 +4,8 @@
 # on host workers-c (c0ffee4); images with a simulated torch, which fails as it is told; and on them an application with two
 # good releases, one that computes wrongly (badca1c) and one that loses its card after a first use (fade0ff); the benchmark's
 # application, and the proxy for it; the application of scenario hostile, with two good releases, one that prints secrets and
-# escape sequences (ba51e55), one whose health never ends (d0d0d0d) and one whose health is elsewhere (e15e0e1).
+# escape sequences (ba51e55), one whose health never ends (d0d0d0d) and one whose health is elsewhere (e15e0e1); and what stands in
+# for the images of docs/examples in scenario stacks.
 . scripts/common.sh
 scripts/base-images.sh
 scripts/debian-base.sh
@@ -62,3 +63,35 @@ for release in aaaaaa1= bbbbbb2= ba51e55=talks d0d0d0d=drips e15e0e1=redirects; 
     docker push --quiet "$tag" > /dev/null
     say "$tag"
 done
+# standin TAG STANDIN [argument...]: an image that stands in for others.
+standin() {
+    local tag=$1 name=$2
+    shift 2
+    build "$tag" tests/images/Dockerfile.standin tests/images --build-arg "BASE=$PYTHON_IMAGE" --build-arg "STANDIN=$name" "$@"
+}
+# push_as FROM NAME:TAG: under $REGISTRY/stacks.
+push_as() {
+    docker tag "$1" "$REGISTRY/stacks/$2"
+    docker push --quiet "$REGISTRY/stacks/$2" > /dev/null
+}
+for release in aaaaaa1 bbbbbb2; do
+    for suffix in "" -cuda; do standin "standin:$release$suffix" "$release$suffix" --target plain; done
+    standin "standin:$release-volume" "$release" --target volume
+    for name in photos documents identity notes chat thumbnails app ktrdr-backend ktrdr-worker-cpu ktrdr-worker-gpu ktrdr-mcp; do
+        push_as "standin:$release" "$name:sha-$release"
+    done
+    push_as "standin:$release-cuda" "photos-ml:sha-$release-cuda"
+    push_as "standin:$release" "photos-ml:sha-$release"
+    push_as "standin:$release-volume" "volume:sha-$release"
+done
+# Of the tags that move in the scenario the older and the newer image; the application of the host's own network has one port.
+for age in older newer; do
+    standin "standin:home-$age" "$age" --target plain --build-arg PORTS=8123
+    standin "standin:$age" "$age" --target plain
+    push_as "standin:home-$age" "home:$age"
+    push_as "standin:$age" "mariadb:$age"
+done
+# The host of the scenario gives it the names of images that are nobody's here: postgres:17.
+standin standin:other other --target plain
+push_as standin:other other:test
+say "$REGISTRY/stacks"

@@ -35,8 +35,8 @@ def inventory(hosts: int, key: str, registry: str, serial: int) -> str:
         "rollout_registry": registry,
         "rollout_serial": serial,
         "rollout_stacks": {
-            "backend": {"wave": "backend", "template": f"{STACKS}/backend.yml.j2", "images": ["growth-app"]},
-            "worker": {"wave": "cpu_workers", "template": f"{STACKS}/worker.yml.j2", "images": ["growth-app"]},
+            "backend": {"wave": "backend", "template": f"{STACKS}/backend.yml.j2"},
+            "worker": {"wave": "cpu_workers", "template": f"{STACKS}/worker.yml.j2"},
         },
         "growth_backend_port": BACKEND,
     }

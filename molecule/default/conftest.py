@@ -40,7 +40,7 @@ def runs():
     def check(release):
         manifest = MACHINE.release(release)
         for found in json.loads(MACHINE.exec("docker", "inspect", *SERVICES)):
-            wanted = manifest["images"][f"172.17.0.1:5000/{SERVICES[found['Name'][1:]]}"]
+            wanted = manifest["images"][f"172.17.0.1:5000/{SERVICES[found['Name'][1:]]}:{release}"]
             assert found["State"]["Running"]
             assert found["RestartCount"] == 0
             assert found["Image"] == wanted["id"]

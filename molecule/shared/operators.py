@@ -69,7 +69,8 @@ class Machine:
     def image(self, release: str, name: str) -> str:
         """An image of a staged release, by digest."""
         images = self.release(release)["images"]
-        return next(f"{repository}@{facts['digest']}" for repository, facts in images.items() if repository.endswith(f"/{name}"))
+        found = {reference.rpartition(":")[0]: facts["digest"] for reference, facts in images.items()}
+        return next(f"{repository}@{digest}" for repository, digest in found.items() if repository.endswith(f"/{name}"))
 
     def running(self) -> dict[str, tuple[str, str]]:
         """Running service, except the database -> the release that its container's label names, and the container's id."""

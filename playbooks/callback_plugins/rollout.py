@@ -135,7 +135,8 @@ class CallbackModule(CallbackBase):
         if self._screen and play.get_name() in run_document.FIRST:
             self._tell()
             self._begin()
-        self._play = play
+        # Before it nothing has begun that could be interrupted.
+        self._play = self._play if play.get_name() == playbooks.KNOW else play
         self._times.play(play.get_name())
 
     def v2_runner_on_ok(self, result: Any) -> None:

@@ -21,9 +21,9 @@ class ActionModule(ActionBase):
     def run(self, tmp: Optional[str] = None, task_vars: Optional[dict[str, Any]] = None) -> dict[str, Any]:
         """Find the release."""
         result: dict[str, Any] = super().run(tmp, task_vars)
-        _checked, given = self.validate_argument_spec(target.ARGUMENTS)
-        params = target.logged_in(given)
-        found = outcome(lambda: target.find(params), self._display.verbosity > 2)
-        hide = Mask(params["password"]).text
+        _checked, params = self.validate_argument_spec(target.ARGUMENTS)
+        used: list[str] = []
+        found = outcome(lambda: target.find(params, used), self._display.verbosity > 2)
+        hide = Mask([*target.secrets(params), *used]).text
         result.update({key: hide(value) if key in ("msg", "exception") else value for key, value in found.items()})
         return result

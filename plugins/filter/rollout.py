@@ -19,7 +19,7 @@ from ansible.utils.vars import load_extra_vars
 _ROOT = Path(__file__).resolve().parents[2]
 ansible.module_utils.__path__.append(str(_ROOT / "module_utils"))
 
-from ansible.module_utils.rollout.controller import broken, inventory, playbooks, results, terminal
+from ansible.module_utils.rollout.controller import broken, inventory, playbooks, references, results, target, terminal, waves
 from ansible.module_utils.rollout.controller import owner as owners
 from ansible.module_utils.rollout.controller.report import document as run_document
 from ansible.module_utils.rollout.controller.screens import last, notes, plan, status, steps, torch
@@ -30,8 +30,8 @@ from ansible.module_utils.rollout.domain.shape import Faults
 from ansible.module_utils.rollout.io import machine
 
 
-def rollout_asked(pattern: str, playbook: str, groups: Mapping[str, Any], hosts: Sequence[str]) -> str:
-    """The ``pattern`` of a playbook's first play; what was typed wrong ends Ansible here, with a sentence and exit status 2.
+def rollout_asked(groups: Mapping[str, Any], playbook: str, hostvars: Mapping[str, Any], hosts: Sequence[str]) -> str:
+    """The pattern of all waves; what was typed wrong ends Ansible here, with a sentence and exit status 2.
 
     Ansible asks for the hosts of every play, whatever --tags, --skip-tags and --start-at-task leave out, and before any task.
 
@@ -47,8 +47,9 @@ def rollout_asked(pattern: str, playbook: str, groups: Mapping[str, Any], hosts:
     if any(str(name).startswith("rollout_") for name in typed):
         specs = DataLoader().load_from_file(str(_ROOT / "roles/fleet/meta/argument_specs.yml"))
         settings = list(specs["argument_specs"]["main"]["options"])
-    asked = [host for host in inventory.fleet(groups) if host in hosts]
-    why = playbooks.refusal(playbook, context.CLIARGS, typed, settings, asked)
+    named = waves.of_inventory(groups, hostvars)
+    asked = [host for host in waves.fleet(groups, named) if host in hosts]
+    why = playbooks.refusal(playbook, context.CLIARGS, typed, settings, asked, named)
     if why and not asked:
         sources = context.CLIARGS.get("inventory") or ()
         why = " ".join([why, *broken.among(sources)])
@@ -57,12 +58,34 @@ def rollout_asked(pattern: str, playbook: str, groups: Mapping[str, Any], hosts:
         tty = (sys.stderr if aside else sys.stdout).isatty()
         display.display(steps.wrapped(why, shutil.get_terminal_size().columns) if tty else why, stderr=aside)
         raise SystemExit(2)
-    return pattern
+    return waves.pattern(groups, named)
+
+
+def rollout_everyone(groups: Mapping[str, Any], hostvars: Mapping[str, Any]) -> str:
+    """The pattern of all waves."""
+    return waves.pattern(groups, waves.of_inventory(groups, hostvars))
 
 
 def rollout_typed(name: str) -> Any:
     """What stands behind ``-e name=``; None if it was not typed. For names that mean something else to Ansible within a task."""
     return load_extra_vars(DataLoader()).get(name)
+
+
+def rollout_names(typed: Any) -> list[str]:
+    """The names in a list, or in a text with commas between them; ``*`` for true."""
+    words = [str(one).strip() for one in (typed if isinstance(typed, (list, tuple)) else str(typed or "").split(","))]
+    return ["*" if word.lower() in references.ALL else word for word in words if word]
+
+
+def rollout_placeholder(_of: str) -> str:
+    """What stands for the release's tag where Compose reads the files before that is known."""
+    return target.PLACEHOLDER
+
+
+def rollout_asked_of(hosts: Sequence[str], hostvars: Mapping[str, Any]) -> dict[str, Any]:
+    """What the registries are to be asked (`references.asked`), of what was read on the hosts."""
+    read = {host: said for host in hosts if "stacks" in (said := hostvars[host].get("rollout_read") or {})}
+    return references.asked(read, str(rollout_typed("refresh") or ""), rollout_names(rollout_typed("replace")))
 
 
 def rollout_plan(hosts: Sequence[str], hostvars: Mapping[str, Any], tag: str, diff: bool) -> str:
@@ -105,27 +128,37 @@ def rollout_aftermath(hosts: Sequence[str], hostvars: Mapping[str, Any]) -> list
 
 
 def rollout_problem(
-    stacks: Any, groups: Mapping[str, Any], sha: str, tag: str, settings: Mapping[str, Any], hostvars: Mapping[str, Any]
+    stacks: Any,
+    groups: Mapping[str, Any],
+    sha: str,
+    tag: str,
+    settings: Mapping[str, Any],
+    hostvars: Mapping[str, Any],
+    hosts: Sequence[str] = (),
+    named: Sequence[str] = waves.DEFAULT,
 ) -> str:
     """All that is wrong with what was typed and with the inventory, one fault a line; empty if nothing is.
 
     Args:
         settings: rollout_application, rollout_dir, rollout_confirm_timeout, rollout_drain, rollout_allow_short_secrets, the
-            length of rollout_registry_password, and those of `inventory.LEAST`.
+            length of rollout_registry_password, rollout_registries, and those of `inventory.LEAST`.
+        hosts: those of the run.
+        named: the waves.
     """
     wait = settings["rollout_drain_timeout"] if settings["rollout_drain"] == "wait" else 0
     wrong = Faults()
     if constants.INJECT_FACTS_AS_VARS:
         # Then nothing that was read until here is certainly the inventory's.
-        wrong.add(*inventory.injected({h: hostvars[h].get("ansible_facts") or {} for h in inventory.fleet(groups)}))
+        wrong.add(*inventory.injected({h: hostvars[h].get("ansible_facts") or {} for h in waves.fleet(groups, named)}))
     wrong.add(*inventory.misplaced(str(settings["rollout_application"]), str(settings["rollout_dir"])))
     wrong.add(*inventory.too_small(settings))
     password, short = int(settings["rollout_registry_password"]), bool(settings["rollout_allow_short_secrets"])
     wrong.add(*inventory.short_password(password, short))
+    wrong.add(*inventory.registries(settings["rollout_registries"], short))
     wrong.add(*inventory.too_late(float(settings["rollout_confirm_timeout"]), float(wait), float(settings["rollout_watch"])))
     with wrong.gather():
         reference.wanted_tag(str(sha), str(tag))
-    wrong.add(*inventory.problems(stacks, groups))
+    wrong.add(*inventory.problems(stacks, groups, named, {h: hostvars[h].get("rollout_waves") for h in hosts}))
     return "\n".join(wrong.sentences)
 
 
@@ -172,15 +205,23 @@ def rollout_said(hosts: Sequence[str], hostvars: Mapping[str, Any]) -> list[str]
     return [name for name in results.RECORDED if any(name in names for names in known)]
 
 
-def rollout_behind(groups: Mapping[str, Any], hosts: Sequence[str], hostvars: Mapping[str, Any]) -> list[str]:
+def rollout_behind(
+    groups: Mapping[str, Any], hosts: Sequence[str], hostvars: Mapping[str, Any], named: Sequence[str] = waves.DEFAULT
+) -> list[str]:
     """The hosts of the inventory that take no part: left out by --limit, or optional and down."""
     # Asked on each host: the others of many are not looked at.
     optional = hostvars[hosts[0]].get("rollout_optional") or []
-    return [h for h in inventory.fleet(groups) if h not in hosts or (h in optional and rollout_result(h, hostvars).get("behind"))]
+    fleet = waves.fleet(groups, named)
+    return [h for h in fleet if h not in hosts or (h in optional and rollout_result(h, hostvars).get("behind"))]
 
 
 def rollout_notes(
-    hosts: Sequence[str], hostvars: Mapping[str, Any], stacks: Mapping[str, Any], groups: Mapping[str, Any], timeout: float
+    hosts: Sequence[str],
+    hostvars: Mapping[str, Any],
+    stacks: Mapping[str, Any],
+    groups: Mapping[str, Any],
+    timeout: float,
+    named: Sequence[str] = waves.DEFAULT,
 ) -> list[str]:
     """What the run found on these hosts before it began, and what it left behind there."""
     infos = {h: rollout_at_first(h, hostvars) for h in hosts}
@@ -196,7 +237,8 @@ def rollout_notes(
             left += notes.crashed(h, preview.get("services") or [], str(preview.get("stable") or ""))
     # Where nothing was switched no guard was armed, and there is nothing to say of it.
     switched = any(task and not task.get("skipped") for task in (hostvars[h].get("switch_done") for h in hosts))
-    return notes.before(there, taken, inventory.empty_waves(stacks, groups), float(timeout) if switched else 0.0) + left
+    empty = inventory.empty_waves(stacks, groups, named)
+    return notes.before(there, taken, empty, float(timeout) if switched else 0.0) + left
 
 
 def rollout_unlocked(hosts: Sequence[str], hostvars: Mapping[str, Any]) -> str:
@@ -235,15 +277,14 @@ class FilterModule:
         return {
             "rollout_asked": rollout_asked,
             "rollout_typed": rollout_typed,
+            "rollout_names": rollout_names,
+            "rollout_placeholder": rollout_placeholder,
+            "rollout_asked_of": rollout_asked_of,
             "rollout_plan": rollout_plan,
             "rollout_problem": rollout_problem,
             "rollout_stacks_of": inventory.stacks_of,
             "rollout_stacks_of_wave": inventory.stacks_of_wave,
             "rollout_is_idle": inventory.is_idle,
-            "rollout_images_of": inventory.images_of,
-            "rollout_pick_images": inventory.pick_images,
-            "rollout_merge": inventory.merged,
-            "rollout_templates": inventory.templates,
             "rollout_unlocked": rollout_unlocked,
             "rollout_result": rollout_result,
             "rollout_at_first": rollout_at_first,
@@ -252,7 +293,10 @@ class FilterModule:
             "rollout_said": rollout_said,
             "rollout_behind": rollout_behind,
             "rollout_notes": rollout_notes,
-            "rollout_fleet": inventory.fleet,
+            "rollout_fleet": waves.fleet,
+            "rollout_everyone": rollout_everyone,
+            "rollout_wave": waves.play,
+            "rollout_wave_names": waves.names,
             "rollout_noted": results.noted,
             "rollout_back_again": results.back_again,
             "rollout_verdict": rollout_verdict,

@@ -10,15 +10,22 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import fake_docker
 import pytest
-
-STACK = {"wave": "backend", "template": "x.j2", "images": ["a"]}
+from story import Host, stack
 
 
 @pytest.fixture
 def ansible(root, tmp_path):
     """Run a playbook of the root on this machine, with an engine on which nothing runs. Whatever else is asked of it is noted."""
-    rest = f'ps*) ;;\n*) echo "$*" >> {tmp_path}/touched; exit 64;;'
-    fake_docker.install(tmp_path, fake_docker.ENGINE + rest)
+    (tmp_path / "x.j2").write_text("services: {web: {image: '{{ rollout_registry }}/a:${IMAGE_TAG}'}}\n")
+    # As Compose reads that, with the tag that is asked for.
+    read = (
+        """place=$(echo "$*" | sed 's/.*--project-directory \\([^ ]*\\).*/\\1/'); """
+        """tag=$(sed -n 's/^IMAGE_TAG="\\(.*\\)"$/\\1/p' "$place/.env"); """
+        """image=$(sed -n "s/.*image: '\\(.*\\):.*/\\1/p" "$place"/docker-compose.core.yml); """
+        """echo "{\\"services\\": {\\"web\\": {\\"image\\": \\"$image:$tag\\"}}}";"""
+    )
+    nothing = f"ps*) ;;\n'image inspect'*) echo 'No such image' >&2; exit 1;;\n*' config '*) {read};\n"
+    _engine(tmp_path, nothing)
     inventory = tmp_path / "hosts.json"
 
     def begin(playbook, *options, groups=("backend",), facts=None, hosts=None, typed=None, env=None, cwd=root, **variables):
@@ -31,7 +38,7 @@ def ansible(root, tmp_path):
             "rollout_application": "app",
             "rollout_registry": "localhost:1",
             "rollout_dir": str(tmp_path / "state"),
-            "rollout_stacks": {"core": STACK},
+            "rollout_stacks": {"core": {"wave": "backend", "template": str(tmp_path / "x.j2")}},
             **(facts or {}),
         }
         own = {name: {**local, **mine} for name, mine in (hosts or {"localhost": {}}).items()}
@@ -63,6 +70,31 @@ def ansible(root, tmp_path):
 
     run.begin = begin
     return run
+
+
+@pytest.fixture
+def released(ansible, tmp_path):
+    """A stable release of one service on this machine, and the engine on which that runs."""
+    host = Host(tmp_path / "state")
+    host.rollout("a", text=stack("sha-aaaaaaa", ("web",), database=False))
+    found = {
+        "config": host.deployment("sha-aaaaaaa").compose_project.config(),
+        "containers": host.engine.made,
+        "images": [{"Id": one["Image"], "RepoDigests": [], "RootFS": {}} for one in host.engine.made],
+    }
+    for name, content in found.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(content))
+    (container,) = host.engine.made
+    _engine(
+        tmp_path,
+        f"ps*) echo {container['Id']};;\n'container inspect'*) cat {tmp_path}/containers.json;;\n"
+        f"'image inspect'*) cat {tmp_path}/images.json;;\n*' config '*) cat {tmp_path}/config.json;;\n",
+    )
+
+
+def _engine(tmp_path, cases):
+    """An engine, at which nothing may be changed: what else is asked of it is noted."""
+    fake_docker.install(tmp_path, fake_docker.ENGINE + cases + f'*) echo "$*" >> {tmp_path}/touched; exit 64;;')
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from ansible.module_utils.rollout.io.store import Store
 from story import held, until
 
 pytestmark = pytest.mark.skipif(not shutil.which("ansible-playbook"), reason="ansible-playbook is absent")
-STACK = {"wave": "backend", "template": "x.j2", "images": ["a"]}
+STACK = {"wave": "backend", "template": "x.j2"}
 UNTOUCHED = "ROLLOUT REFUSED: nothing was touched, what ran before still runs."
 
 

@@ -105,6 +105,7 @@ def test_the_reason_is_in_the_output_and_the_report_is_written(ansible, ways, tm
         assert list((tmp_path / "ara").rglob("*.sqlite")), "ARA has recorded it"
 
 
+@pytest.mark.usefixtures("released")
 def test_a_list_of_callbacks_of_ones_own_hides_no_screen(ansible):
     done = ansible("status.yml", env={"ANSIBLE_CALLBACKS_ENABLED": "profile_tasks"})
     assert done.returncode == 0, done.stdout
@@ -147,12 +148,14 @@ def test_json_stays_json(ansible, tmp_path, callbacks, stdout):
     assert REASON in tasks[-1]["hosts"]["localhost"]["msg"]
 
 
+@pytest.mark.usefixtures("released")
 def test_a_table_is_the_result_of_a_task(ansible):
     done = ansible("status.yml", env=OTHERS)
     assert done.returncode == 0
     assert "Everything runs as it was released." in plain(done.stdout)
 
 
+@pytest.mark.usefixtures("released")
 def test_a_document_is_alone_on_stdout_whatever_the_display(ansible):
     done = ansible("status.yml", env={"ANSIBLE_STDOUT_CALLBACK": "json"}, format="json")
     assert json.loads(done.stdout)["as_released"] is True

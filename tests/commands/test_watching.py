@@ -1,4 +1,4 @@
-"""status.yml as it is typed, on a host on which nothing runs."""
+"""status.yml as it is typed."""
 
 from __future__ import annotations
 
@@ -12,20 +12,47 @@ pytestmark = pytest.mark.skipif(not shutil.which("ansible-playbook"), reason="an
 
 
 @pytest.fixture
-def interrupted(tmp_path):
-    """A run that never came to its end."""
+def interrupted(tmp_path, released):
+    """A run that never came to its end, after one that did."""
     store = Store(str(tmp_path / "state"))
-    store.require_writable()
     store.append("switching", "r9", name="sha-bbbbbbb", release="sha-bbbbbbb", service="web")
 
 
-def test_the_document_is_all_there_is_on_stdout(ansible):
-    done = ansible("status.yml", "--extra-vars", "format=json strict=true")
+@pytest.mark.usefixtures("released")
+def test_the_document_is_all_there_is_on_stdout(ansible, tmp_path):
+    # Ansible warns of that group's name.
+    done = ansible("status.yml", "--extra-vars", "format=json strict=true", groups=("backend", "my-nas"))
     document = json.loads(done.stdout)
     assert (document["as_released"], document["drift"]) == (True, [])
-    assert document["hosts"]["localhost"]["ledger"]["stable"] is None
-    assert "Could not match supplied host pattern" in done.stderr, "what people read goes elsewhere"
+    assert document["hosts"]["localhost"]["ledger"]["stable"]["release"] == "sha-aaaaaaa"
+    assert [row["service"] for row in document["hosts"]["localhost"]["services"]] == ["web"]
+    assert "Invalid characters were found in group names" in done.stderr, "what people read goes elsewhere"
     assert done.returncode == 0
+    assert not (tmp_path / "touched").exists()
+
+
+def test_of_nothing_nobody_says_that_it_is_as_released(ansible, tmp_path):
+    done = ansible("status.yml", "--extra-vars", "format=json strict=true")
+    document = json.loads(done.stdout)
+    assert (document["as_released"], document["drift"]) == (
+        False,
+        [
+            f"localhost, -: no release was ever confirmed here, and nothing runs: {tmp_path}/state has no ledger that says otherwise "
+            "(rollout_dir names it)."
+        ],
+    )
+    assert document["hosts"]["localhost"]["ledger"]["stable"] is None
+    assert done.returncode != 0
+
+
+@pytest.mark.usefixtures("released")
+def test_nor_of_what_another_application_released(ansible, tmp_path):
+    done = ansible("status.yml", "--extra-vars", "format=json strict=true", facts={"rollout_application": "other"})
+    document = json.loads(done.stdout)
+    assert document["drift"][0] == (
+        f"localhost, -: {tmp_path}/state (rollout_dir) holds the state of application app, not of other: nothing is known of other here."
+    )
+    assert (document["as_released"], done.returncode) == (False, 2)
 
 
 @pytest.mark.parametrize(("strict", "fails"), [("true", True), ("false", False), ("yes", True)])
@@ -64,6 +91,7 @@ def test_a_wrong_value_is_refused(ansible, typed, sentence):
         assert other == "", "no document, nothing on stdout"
 
 
+@pytest.mark.usefixtures("released")
 def test_the_view_of_torch_has_the_document_too(ansible):
     done = ansible("playbooks/gpu_check.yml", "--extra-vars", "format=json")
     assert json.loads(done.stdout)["as_released"] is True

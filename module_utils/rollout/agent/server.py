@@ -16,6 +16,7 @@ from typing import Any, Callable, Optional
 
 from ansible.module_utils.rollout.agent.steps import ACTS
 from ansible.module_utils.rollout.domain import answers
+from ansible.module_utils.rollout.domain.steps import secrets
 from ansible.module_utils.rollout.errors import RolloutError, outcome
 from ansible.module_utils.rollout.io import masking
 from ansible.module_utils.rollout.io.engine import Engine
@@ -102,7 +103,7 @@ class Agent:
         params = request["params"]
         store = Store(params["root"])
         store.require_own()
-        masking.learn(params.get("secrets"), params.get("password"))
+        masking.learn(*secrets(params))
         masking.learn_releases(store)
         if _goes_back(request):
             # A step that the run began over a connection that was lost goes on, though nobody hears its answer.

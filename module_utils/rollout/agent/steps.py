@@ -7,11 +7,12 @@ import threading
 from typing import Any, Callable, Mapping
 
 from ansible.module_utils.rollout.domain import release as releases
+from ansible.module_utils.rollout.domain.bundle import Bundle, bundle
 from ansible.module_utils.rollout.errors import RolloutError
 from ansible.module_utils.rollout.io.engine import Engine
 from ansible.module_utils.rollout.io.images import Login
 from ansible.module_utils.rollout.io.store import Store
-from ansible.module_utils.rollout.verbs import guard, locking, observe, patience, settle, switch, together
+from ansible.module_utils.rollout.verbs import guard, locking, observe, patience, reading, settle, switch, together
 from ansible.module_utils.rollout.verbs import restage as restaging
 from ansible.module_utils.rollout.verbs import stage as staging
 from ansible.module_utils.rollout.verbs.deployment import Deployment, Policy
@@ -33,10 +34,10 @@ def _lock(store: Store, engine: Engine, params: Params, check: bool) -> dict[str
 
 def _release(store: Store, engine: Engine, params: Params, check: bool) -> dict[str, Any]:
     releases.require_name(params["name"])
-    with contextlib.nullcontext() if check else store.step(params["run"]):
+    with contextlib.nullcontext() if check or params["state"] == "read" else store.step(params["run"]):
         if params["state"] == "abandoned":
             return {"changed": False} if check else settle.reverted(store, params["run"], params["name"])
-        act = _settle if params["state"] in ("proven", "stable") else _stage
+        act = {"read": _read, "staged": _stage}.get(params["state"], _settle)
         return patience.patient(store, engine, lambda: act(store, engine, params, check))
 
 
@@ -59,38 +60,60 @@ def _unlocked(store: Store, run: str, check: bool) -> bool:
     return True
 
 
+def _read(store: Store, engine: Engine, params: Params, check: bool) -> dict[str, Any]:
+    return reading.read(store, engine, params["application"], params["release"], _bundles(params), params["allow_short_secrets"])
+
+
 def _stage(store: Store, engine: Engine, params: Params, check: bool) -> dict[str, Any]:
-    login = Login(params["registry"], params["username"], params["password"])
+    login = _login(params)
     if params["name"] and params["present"]:
         return _told("rollback", params, staging.stage(store, engine, _present(store, params, login), check))
     if params["name"]:
         return _told("rollback", params, _restage(store, engine, params, check, login))
-    given = {
-        key: params[key]
-        for key in ("application", "release", "run", "images", "stacks", "environment", "secrets", "allow_short_secrets")
-    }
-    limits = {"torch_limit_s": params["torch_timeout"], "confirm_s": params["confirm_timeout"], "drain_mode": params["drain"]}
-    order = staging.Order(**given, **limits, login=login)
+    order = _order(params, login, params["release"], params["images"], _bundles(params))
     return _told("rollout", params, staging.stage(store, engine, order, check))
 
 
-def _present(store: Store, params: Params, login: Login) -> staging.Order:
-    """A release that is on the host, with the environment of today."""
-    name = params["name"]
-    restaging.require_whole(store, name, [*params["stacks"]])
-    manifest = store.manifest(name)
-    given = {key: params[key] for key in ("run", "environment", "secrets", "allow_short_secrets")}
+def _login(params: Params) -> Login:
+    named = {name: one for name, one in params["registries"].items() if one.get("username")}
+    others = {name: (str(one["username"]), str(one.get("password") or "")) for name, one in named.items()}
+    return Login(params["registry"], params["username"], params["password"], others)
+
+
+def _bundles(params: Params) -> dict[str, Bundle]:
+    return {stack: bundle(stack, said) for stack, said in params["stacks"].items() if said}
+
+
+def _order(
+    params: Params, login: Login, release: str, images: dict[str, dict[str, Any]], stacks: dict[str, Bundle]
+) -> staging.Order:
     return staging.Order(
-        **given,
-        application=manifest["application"],
-        release=manifest["release"],
-        images={r: {"digest": image["digest"]} for r, image in manifest["images"].items()},
-        stacks={stack: store.read(name, releases.compose_file(stack)) or "" for stack in manifest["stacks"]},
+        application=params["application"],
+        release=release,
+        run=params["run"],
+        images=images,
+        stacks=stacks,
+        replace=tuple(params["replace"]),
+        allow_short_secrets=params["allow_short_secrets"],
         torch_limit_s=params["torch_timeout"],
         confirm_s=params["confirm_timeout"],
         drain_mode=params["drain"],
         login=login,
     )
+
+
+def _present(store: Store, params: Params, login: Login) -> staging.Order:
+    """An earlier release with the environment of today: its images and files stay what they are.
+
+    Raises:
+        RolloutError: it is not what was staged, or has a stack more than the inventory.
+    """
+    name = params["name"]
+    restaging.require_whole(store, name, [*params["stacks"]])
+    manifest, today = store.manifest(name), _bundles(params)
+    stacks = {stack: restaging.source(store, name, stack, today[stack]) for stack in manifest["stacks"]}
+    images = {r: {**image, "now": True} for r, image in manifest["images"].items()}
+    return _order(params, login, manifest["release"], images, stacks)
 
 
 def _restage(store: Store, engine: Engine, params: Params, check: bool, login: Login) -> dict[str, Any]:
@@ -139,6 +162,7 @@ def _policy(params: Params) -> Policy:
         drain_mode=params["drain"],
         drain_s=params["drain_timeout"],
         together=params["together"],
+        replace=tuple(params["replace"]),
     )
 
 

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import re
 from difflib import get_close_matches
-from typing import Any, Iterable, Mapping, Sequence
+from typing import Any, Iterable, Mapping, Optional, Sequence
 
 from ansible.module_utils.rollout.controller import stacks as stack_keys
+from ansible.module_utils.rollout.controller import waves as wave_names
 from ansible.module_utils.rollout.domain.mask import SHORTEST
-from ansible.module_utils.rollout.domain.reference import COMMIT
+from ansible.module_utils.rollout.domain.reference import COMMIT, is_registry
+from ansible.module_utils.rollout.domain.shape import Key, faults
 from ansible.module_utils.rollout.errors import Refusal
 
-WAVES = ("backend", "cpu_workers", "gpu_workers")
+WAVES = wave_names.DEFAULT
+# Those that a host may switch at once (`stacks_of_wave`).
+_WORKERS = WAVES[1:]
 SHORTEST_CONFIRM_S = 10
 # The least that a number among the settings may be: with less it means nothing, or lets everything fail.
 LEAST = {
@@ -36,20 +40,17 @@ _FACT = re.compile(
 # Where Ansible puts what is not NAME=VALUE.
 _LOOSE = "_raw_params"
 _OURS = "rollout_"
+# What one of rollout_registries may have.
+_LOGIN = {
+    "username": Key("a text", (str,)),
+    "password": Key("a text", (str,), secret=True),
+    "insecure": Key("true or false", (bool,)),
+    "ca": Key("the path of a PEM file", (str,)),
+}
 NO_STACK = Refusal(
     "The inventory",
     "rollout_stacks names no stack: nothing can be rolled out. See docs/your-own-stack.md.",
     "define `rollout_stacks`; [your own stack](your-own-stack.md) shows how",
-)
-MISSPELT_GROUP = Refusal(
-    "The inventory",
-    "The inventory has a group '{group}': the groups of a rollout are spelt {waves}.",
-    "rename the group",
-)
-NO_BACKEND = Refusal(
-    "The inventory",
-    "The inventory's group backend has no host: one host must run the backend.",
-    "put a host into `backend`",
 )
 APPLICATION = Refusal(
     "The inventory",
@@ -68,9 +69,15 @@ NOT_A_PAIR = Refusal(
 )
 SHORT_PASSWORD = Refusal(
     "Compose file and environment",
-    "rollout_registry_password has fewer than {least} characters: a password that short cannot be masked without garbling "
+    "{name} has fewer than {least} characters: a password that short cannot be masked without garbling "
     "everything else. Give the user a longer one, or set rollout_allow_short_secrets: then it is printed unmasked.",
     "choose a longer password, or set `rollout_allow_short_secrets`",
+)
+NOT_A_REGISTRY = Refusal(
+    "The inventory",
+    "rollout_registries has '{name}', which is not the name of a registry: expected a host, perhaps with a port, for example "
+    "ghcr.io or nas:5000.",
+    "leave out `https://` and whatever follows the host",
 )
 EMPTY = Refusal(
     "What was typed",
@@ -140,18 +147,19 @@ TOO_LATE = Refusal(
 )
 
 
-def problems(stacks: Any, groups: Mapping[str, Any]) -> list[str]:
-    """All that is wrong with ``rollout_stacks`` and the groups, a sentence each."""
-    found: list[str] = []
+def problems(
+    stacks: Any, groups: Mapping[str, Any], waves: Sequence[str] = WAVES, said: Optional[Mapping[str, Any]] = None
+) -> list[str]:
+    """All that is wrong with ``rollout_stacks``, the waves and the groups, a sentence each.
+
+    Args:
+        said: host -> its ``rollout_waves``.
+    """
     if not isinstance(stacks, Mapping) or not stacks:
-        found.append(NO_STACK.text())
+        found = [NO_STACK.text()]
     else:
-        found += stack_keys.problems(stacks, WAVES)
-    singular = {wave.rstrip("s") for wave in WAVES}
-    for group in groups:
-        if group not in (*WAVES, "all", "ungrouped") and group.replace("-", "_").rstrip("s") in singular:
-            found.append(MISSPELT_GROUP.text(group=group, waves=", ".join(WAVES)))
-    return [*found, *([] if groups.get("backend") else [NO_BACKEND.text()])]
+        found = stack_keys.problems(stacks, waves)
+    return [*found, *wave_names.problems(groups, waves, said)]
 
 
 def mistyped(typed: Mapping[str, Any], settings: Sequence[str], own: Sequence[str] = RELEASE) -> str:
@@ -220,9 +228,24 @@ def too_small(settings: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def short_password(length: int, allowed: bool) -> list[str]:
+def short_password(length: int, allowed: bool, name: str = "rollout_registry_password") -> list[str]:
     """The refusal of a registry's password of so many characters, if it is too short to be hidden and that is not ``allowed``."""
-    return [SHORT_PASSWORD.text(least=SHORTEST)] if 0 < length < SHORTEST and not allowed else []
+    return [SHORT_PASSWORD.text(name=name, least=SHORTEST)] if 0 < length < SHORTEST and not allowed else []
+
+
+def registries(named: Mapping[str, Any], allowed: bool) -> list[str]:
+    """All that is wrong with ``rollout_registries``, a sentence each; ``allowed`` as for `short_password`."""
+
+    def inner(login: Mapping[str, Any], where: str) -> list[str]:
+        length = len(str(login.get("password") or ""))
+        return [*faults(login, where, _LOGIN), *short_password(length, allowed, f"{where}.password")]
+
+    # One indent too few makes a registry of a password.
+    one = Key("a mapping with username and password", (Mapping,), inner=inner, secret=True)
+    found = [
+        NOT_A_REGISTRY.text(name=name) for name, login in named.items() if isinstance(login, Mapping) and not is_registry(name)
+    ]
+    return [*found, *(fault for name, login in named.items() for fault in one.faults(login, f"rollout_registries.{name}"))]
 
 
 def too_late(confirm: float, wait: float, watch: float = 0.0) -> list[str]:
@@ -239,55 +262,40 @@ def too_late(confirm: float, wait: float, watch: float = 0.0) -> list[str]:
     return [*found, *([WATCHED_TOO_LONG.text(watch=watch, confirm=confirm)] if watch >= confirm else [])]
 
 
-def stacks_of(stacks: Mapping[str, Mapping[str, Any]], groups: Iterable[str]) -> list[str]:
+def stacks_of(stacks: Mapping[str, Mapping[str, Any]], groups: Iterable[str], waves: Sequence[str] = WAVES) -> list[str]:
     """Names of the stacks whose wave is among ``groups``, in the order of the waves."""
     mine = set(groups)
-    return [n for wave in WAVES if wave in mine for n, s in stacks.items() if s["wave"] == wave]
+    return [n for wave in waves if wave in mine for n, s in stacks.items() if s["wave"] == wave]
 
 
 def stacks_of_wave(
-    stacks: Mapping[str, Mapping[str, Any]], groups: Mapping[str, Sequence[str]], host: str, wave: str, together: bool
+    stacks: Mapping[str, Mapping[str, Any]],
+    groups: Mapping[str, Sequence[str]],
+    host: str,
+    wave: str,
+    together: bool,
+    waves: Sequence[str] = WAVES,
 ) -> list[str]:
     """The stacks that a wave brings to a release on a host, in order.
 
     With ``together``, the workers of a host that is the only one of both worker waves go at once, in the first of them: no other
-    host's turn lies between.
+    host's turn lies between. Waves under names of one's own keep their order on one host too: it may be meant.
     """
-    workers = ("cpu_workers", "gpu_workers")
-    if together and wave in workers and all(list(groups.get(w, [])) == [host] for w in workers):
-        return stacks_of(stacks, workers) if wave == workers[0] else []
-    return stacks_of(stacks, [wave])
+    joined = together and tuple(waves) == WAVES and wave in _WORKERS
+    if joined and all(list(groups.get(w, [])) == [host] for w in _WORKERS):
+        return stacks_of(stacks, _WORKERS) if wave == _WORKERS[0] else []
+    return stacks_of(stacks, [wave], waves)
 
 
-def is_idle(stacks: Mapping[str, Mapping[str, Any]], groups: Mapping[str, Sequence[str]], wave: str, together: bool) -> bool:
+def is_idle(
+    stacks: Mapping[str, Mapping[str, Any]],
+    groups: Mapping[str, Sequence[str]],
+    wave: str,
+    together: bool,
+    waves: Sequence[str] = WAVES,
+) -> bool:
     """Whether a wave brings nothing to a release on any host: its hosts have no stack, or had their turn in another wave."""
-    return not any(stacks_of_wave(stacks, groups, host, wave, together) for host in groups.get(wave, []))
-
-
-def images_of(stacks: Mapping[str, Mapping[str, Any]], groups: Mapping[str, Any]) -> list[str]:
-    """Names of the images that the fleet needs: those of stacks whose wave has hosts."""
-    return sorted({i for s in stacks.values() if groups.get(s["wave"]) for i in s.get("images", [])})
-
-
-def pick_images(
-    images: Mapping[str, Any], registry: str, stacks: Mapping[str, Mapping[str, Any]], names: Iterable[str]
-) -> dict[str, Any]:
-    """Of the resolved images, those that the named stacks use."""
-    wanted = {f"{registry}/{image}" for name in names for image in stacks[name].get("images", [])}
-    return {repository: found for repository, found in images.items() if repository in wanted}
-
-
-def merged(stacks: Mapping[str, Mapping[str, Any]], names: Iterable[str], key: str) -> dict[str, Any]:
-    """The ``environment`` or ``secrets`` of the named stacks together."""
-    out: dict[str, Any] = {}
-    for name in names:
-        out.update(stacks[name].get(key) or {})
-    return out
-
-
-def templates(stacks: Mapping[str, Mapping[str, Any]], names: Iterable[str]) -> list[str]:
-    """The compose file of each of the named stacks, as the inventory names it."""
-    return [str(stacks[name]["template"]) for name in names]
+    return not any(stacks_of_wave(stacks, groups, host, wave, together, waves) for host in groups.get(wave, []))
 
 
 def same_machine(engines: Mapping[str, tuple[str, str]]) -> str:
@@ -309,18 +317,13 @@ def nobody(hosts: Sequence[str], present: Sequence[str]) -> str:
     return "" if present else ALL_DOWN.text(hosts=", ".join(hosts))
 
 
-def empty_waves(stacks: Mapping[str, Mapping[str, Any]], groups: Mapping[str, Any]) -> list[str]:
+def empty_waves(stacks: Mapping[str, Mapping[str, Any]], groups: Mapping[str, Any], waves: Sequence[str] = WAVES) -> list[str]:
     """A sentence for each wave that has stacks but no host."""
     return [
         EMPTY_WAVE.text(wave=wave, stacks=", ".join(names))
-        for wave in WAVES
+        for wave in waves
         if not groups.get(wave) and (names := [n for n, s in stacks.items() if s["wave"] == wave])
     ]
-
-
-def fleet(groups: Mapping[str, Any]) -> list[str]:
-    """All hosts of the waves, each once, in the order of the waves."""
-    return list(dict.fromkeys(host for wave in WAVES for host in groups.get(wave) or []))
 
 
 def unreachable(host: str, message: str) -> str:

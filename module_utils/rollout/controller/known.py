@@ -59,11 +59,17 @@ def _named(value: Any) -> Iterator[str]:
 def _of_host(hostvars: Mapping[str, Any], host: str) -> Iterator[Any]:
     for name in ("rollout_registry_password", "rollout_notify_urls"):
         yield from _texts(hostvars, host, name)
-    for stack in _texts(hostvars, host, "rollout_stacks"):
+    for registry in _texts(hostvars, host, "rollout_registries"):
+        yield from _texts(registry, "password") if isinstance(registry, Mapping) else [registry]
+    # What the inventory says, and what was found beside the Compose files.
+    for stack in (
+        stack for path in (("rollout_stacks",), ("rollout_read", "sources")) for stack in _texts(hostvars, host, *path)
+    ):
         if not isinstance(stack, Mapping):
             # One indent too few made a stack of it.
             yield stack
         yield from _texts(stack, "secrets")
+        yield from _texts(stack, "hidden")
 
 
 def _texts(value: Any, *path: str) -> Iterator[Any]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import posixpath
+import re
 import subprocess
 from pathlib import Path
-from typing import Any, Iterable, Mapping, Sequence
+from typing import Any, Iterable, Iterator, Mapping, Sequence
 
 from ansible.module_utils.rollout.controller.folder import Folder, Reader, below
-from ansible.module_utils.rollout.controller.source import listed, opened
+from ansible.module_utils.rollout.controller.source import documents, listed, opened
+from ansible.module_utils.rollout.domain.interpolation import TemplateError, interpolate
 from ansible.module_utils.rollout.domain.source import OWN, inside
 from ansible.module_utils.rollout.errors import Refusal
 
@@ -46,6 +48,53 @@ NO_GIT = Refusal(
     "{where}: whether Git tracks {path} cannot be found out ({why}). Run git status in that folder, and fix what it says.",
     "run `git status` in the folder of the compose file, and fix what it says",
 )
+
+
+STRANGE = Refusal(
+    _SECTION,
+    "Stack {stack}: the host says that its services mount {paths}, which no compose file of it names. Nothing of that was sent. "
+    "Find out which program answers there: another version of this tool, or an intruder.",
+    "look at the host's docker and at who else is root there; a path that only an environment file of an include spells is named "
+    "by a variable",
+)
+# Stands for the value of a variable that the controller does not know.
+_ANY = "\0"
+_YAML = (".yml", ".yaml", ".json")
+
+
+def unnamed(bundle: Mapping[str, Any], found: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The paths among the mounts that a host found which no text in the compose files can mean: it asks for other files."""
+    values = {str(name): str(value) for key in ("environment", "secrets") for name, value in (bundle.get(key) or {}).items()}
+    files = {name: str(one.get("text") or "") for name, one in bundle["files"].items()}
+    texts = {name: text for name, text in files.items() if name.endswith(_YAML) or name in bundle["compose"]}
+    said = {(posixpath.dirname(name), one) for name, text in texts.items() for one in _scalars(documents(text))}
+    spelt = {(base, _spelt(one, values)) for base, one in said}
+    bases = {"", *(base for base, _one in spelt), *(one for _base, one in spelt if one and _ANY not in one)}
+    named = {part for _base, one in spelt for part in (one, one.partition(":")[0])}
+    patterns = [re.compile(".*".join(map(re.escape, one.split(_ANY)))) for one in named if _ANY in one]
+    plain = {inside(one) for one in named if _ANY not in one}
+
+    def is_named(path: str) -> bool:
+        ways = [path, *(path[len(base) + 1 :] for base in bases if base and path.startswith(f"{base}/"))]
+        return any(way in plain or any(p.fullmatch(f"{dot}{way}") for p in patterns for dot in ("", "./")) for way in ways)
+
+    return sorted({str(one["path"]) for one in found if (path := inside(str(one["path"]))) and not is_named(path)})
+
+
+def _scalars(value: Any) -> Iterator[str]:
+    if isinstance(value, Mapping):
+        value = [*value.values()]
+    if isinstance(value, str):
+        yield value
+    for one in value if isinstance(value, list) else ():
+        yield from _scalars(one)
+
+
+def _spelt(text: str, values: Mapping[str, str]) -> str:
+    try:
+        return interpolate(text, lambda name: values.get(name, _ANY))
+    except TemplateError:
+        return text
 
 
 def with_mounts(

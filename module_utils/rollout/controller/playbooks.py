@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import PurePath
 from typing import Any, Mapping, Sequence
 
-from ansible.module_utils.rollout.controller import inventory
+from ansible.module_utils.rollout.controller import inventory, waves
 from ansible.module_utils.rollout.errors import Refusal
 
 # A rollout runs whole or not at all.
@@ -14,11 +14,13 @@ WHOLE = ("rollout.yml", "rollback.yml")
 WATCH = ("status.yml", "gpu_check.yml")
 # Playbook -> the names that it takes with -e, beside the settings.
 TAKEN = {
-    **dict.fromkeys(WHOLE, inventory.RELEASE),
+    **dict.fromkeys(WHOLE, (*inventory.RELEASE, "refresh", "replace")),
     **dict.fromkeys(WATCH, ("format", "strict")),
-    "rollback.yml": (*inventory.RELEASE, "environment"),
+    "rollback.yml": (*inventory.RELEASE, "environment", "replace"),
     "unlock.yml": ("force",),
 }
+# The name of the play that does nothing, before the first of each.
+KNOW = "Know the inventory"
 # The actions that hand a screen over.
 SHOWN = ("show", "run_report")
 # Options of ansible-playbook that only look at a playbook.
@@ -38,8 +40,8 @@ ENVIRONMENT = Refusal(
 NO_HOST = Refusal(
     "The inventory",
     "The inventory {inventory} has no host in the groups {groups}: ansible-inventory --graph, with the same -i, shows what it "
-    "has.",
-    "correct the path behind `-i`, or the groups' names",
+    "has. Other groups are named with rollout_waves.",
+    "correct the path behind `-i`, or the groups' names; or name your groups: `rollout_waves: [web, workers]`",
 )
 
 
@@ -79,7 +81,12 @@ def partial(arguments: Mapping[str, Any]) -> str:
 
 
 def refusal(
-    playbook: str, arguments: Mapping[str, Any], typed: Mapping[str, Any], settings: Sequence[str], hosts: Sequence[str]
+    playbook: str,
+    arguments: Mapping[str, Any],
+    typed: Mapping[str, Any],
+    settings: Sequence[str],
+    hosts: Sequence[str],
+    named: Sequence[str] = waves.DEFAULT,
 ) -> str:
     """The sentence that keeps a playbook from beginning; empty if nothing does, or if the operator typed another playbook.
 
@@ -89,6 +96,7 @@ def refusal(
         typed: the variables of -e.
         settings: the names that an inventory, or -e, may set.
         hosts: the hosts of the waves that the run would have.
+        named: the waves.
     """
     # A playbook that imports ours has tags and variables of its own.
     if playbook not in map(own, arguments.get("args") or ()) or any(arguments.get(look) for look in _LOOKS):
@@ -97,8 +105,9 @@ def refusal(
     wrong = PARTIAL.text(option=option, playbook=playbook) if option else inventory.mistyped(typed, settings, TAKEN[playbook])
     if not wrong and playbook == "rollback.yml" and typed.get("environment") not in (None, "present"):
         wrong = ENVIRONMENT.text(given=typed["environment"])
+    wrong = wrong or " ".join(waves.wrong(named))
     if not wrong and not hosts:
         given = ", ".join(str(one) for one in arguments.get("inventory") or []) or "that ansible.cfg names"
-        wrong = NO_HOST.text(inventory=given, groups=", ".join(inventory.WAVES))
+        wrong = NO_HOST.text(inventory=given, groups=", ".join(named))
     head = f"{verb(playbook).upper()} REFUSED: nothing was touched. " if verb(playbook) and wrong else ""
     return head + wrong

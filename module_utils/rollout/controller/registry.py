@@ -29,6 +29,11 @@ UNLISTED = Refusal(
     "it was pushed, or build and push it (make images SHA=…).",
     "give the tag as it was pushed: a shorter or longer form of a commit is found only where the login may list tags",
 )
+NO_DIGEST = Refusal(
+    "The registry",
+    "Registry {registry} has no image {image}@{digest}: it was removed there. Name a digest that is there, or a tag.",
+    "correct the digest in the Compose file",
+)
 INCOMPLETE = Refusal(
     "The registry",
     "Registry {registry} has tag {tag} of image {image}, but not all of it: {part} is gone (a clean-up?). Build and push it "
@@ -37,8 +42,9 @@ INCOMPLETE = Refusal(
 )
 NO_IMAGE = Refusal(
     "The registry",
-    "Registry {registry} has no image {image} (asked for {reference}): build and push it (make images).",
-    "check `rollout_registry` and `images`; build and push",
+    "Registry {registry} has no image {image} (asked for {reference}). Correct its name in the Compose file, or build and "
+    "push it (make images).",
+    "correct the name in the Compose file; or build and push it",
 )
 NOT_JSON = Refusal(
     "The registry",
@@ -81,15 +87,16 @@ class Registry:
         self.host = host
         self.session = Session(host, username, password, insecure, timeout, authority)
 
-    def resolve(self, path: str, tag: str, platforms: Collection[str] = ()) -> dict[str, Any]:
+    def resolve(self, path: str, tag: str, platforms: Collection[str] = (), before: str = "", after: str = "") -> dict[str, Any]:
         """What ``path:tag`` is now. It is asked for as it is; only where it is absent, another form of its commit is looked for.
 
         Args:
+            before, after: what the image's own tag has around ``tag``, for example ``-cuda``.
             platforms: those (``os/arch``) that are wanted; of an index's others only the names are told. All where none is.
 
         Returns:
-            tag (as it is there), digest (of the index, where there is one), revision (label, or None), platforms: ``os/arch`` ->
-            list of layers, each with diff_id and size (compressed bytes).
+            tag (as it is there, without what is around it), digest (of the index, where there is one), revision (label, or
+            None), platforms: ``os/arch`` -> list of layers, each with diff_id and size (compressed bytes).
 
         Raises:
             RolloutError: no such tag (names those nearby), or the registry does not answer as it should.
@@ -99,10 +106,10 @@ class Registry:
         revision = None
         try:
             try:
-                top, digest = self._manifest(path, tag)
+                top, digest = self._manifest(path, before + tag + after)
             except MissingError:
-                tag = self._other(path, tag)
-                top, digest = self._manifest(path, tag)
+                tag = self._other(path, tag, before, after)
+                top, digest = self._manifest(path, before + tag + after)
             listed = oci.listed(top)
             wanted, left = oci.chosen(listed or [], platforms)
             for one in [top] if listed is None else (self._manifest(path, entry)[0] for entry in wanted):
@@ -112,12 +119,24 @@ class Registry:
                     found.setdefault(name, layers)
                     revision = revision or commit
         except MissingError as error:
-            raise INCOMPLETE(registry=self.host, tag=tag, image=path, part=error) from None
+            raise INCOMPLETE(registry=self.host, tag=before + tag + after, image=path, part=error) from None
         except oci.WrongError as error:
             raise WRONG(registry=self.host, image=path, why=error) from None
         # The names of those that were not asked for are for a sentence.
         others: dict[str, Any] = {name: [] for name in left if name not in found}
         return {"tag": tag, "digest": digest, "revision": revision, "platforms": {**found, **others}}
+
+    def digest(self, path: str, tag: str) -> str:
+        """The digest that a tag means now, as the registry says it; empty if it does not.
+
+        Raises:
+            MissingError: there is no such tag.
+            RolloutError: the registry does not answer as it should.
+        """
+        self.session.begin()
+        headers = self.session.head(path, f"/v2/{path}/manifests/{tag}", ", ".join(oci.INDEX + oci.MANIFEST))
+        named = headers.get("Docker-Content-Digest")
+        return str(named) if reference.is_digest(named) else ""
 
     def tags(self, path: str) -> tuple[list[str], bool]:
         """The tags of a repository, and whether they are all. A name that is not a tag by its grammar is left out.
@@ -150,24 +169,28 @@ class Registry:
             target = f"/{parts.path.lstrip('/')}?{parts.query}"
         return found, False
 
-    def _other(self, path: str, tag: str) -> str:
-        """The tag that means the same commit as one that is absent.
+    def _other(self, path: str, tag: str, before: str, after: str) -> str:
+        """The tag that means the same commit as one that is absent; of both what is between ``before`` and ``after``.
 
         Raises:
             RolloutError: there is none, or several.
         """
+        whole = before + tag + after
+        if reference.is_digest(whole):
+            raise NO_DIGEST(registry=self.host, image=path, digest=whole)
         try:
             tags, complete = self.tags(path)
         except MissingError as error:
             if error.status != 404:
-                raise UNLISTED(registry=self.host, tag=tag, image=path, status=error.status) from None
+                raise UNLISTED(registry=self.host, tag=whole, image=path, status=error.status) from None
             tags, complete = [], True
         if not tags:
-            raise NO_IMAGE(registry=self.host, image=path, reference=f"{self.host}/{path}:{tag}")
+            raise NO_IMAGE(registry=self.host, image=path, reference=f"{self.host}/{path}:{whole}")
+        mine = [one[len(before) : len(one) - len(after)] for one in tags if one.startswith(before) and one.endswith(after)]
         # Of a list that is not whole nobody knows whether a shorter form of a commit means another tag too.
-        found = reference.matching_tags(tag, tags) if complete else []
+        found = reference.matching_tags(tag, mine) if complete else []
         if not found:
-            raise NO_TAG(registry=self.host, tag=tag, image=path, near=", ".join(reference.nearby(tag, tags)))
+            raise NO_TAG(registry=self.host, tag=whole, image=path, near=", ".join(reference.nearby(whole, tags)))
         if len(found) > 1:
             raise AMBIGUOUS(tag=tag, image=path, tags=", ".join(reference.nearby(tag, found)))
         return found[0]

@@ -8,7 +8,7 @@ import re
 import string
 import urllib.parse
 import urllib.request
-from typing import Any, Collection, Mapping
+from typing import Any, Collection, Mapping, Optional
 
 from ansible.module_utils.rollout.domain import reference, retry
 from ansible.module_utils.rollout.domain.answer import document
@@ -105,6 +105,7 @@ class Session:
         self._api = "registry-1.docker.io" if host == reference.DEFAULT_REGISTRY else host
         self._insecure = insecure or bool(_LOOPBACK.match(host))
         self._authority = authority
+        self._method: Optional[str] = None
         self.begin()
 
     def begin(self) -> None:
@@ -153,6 +154,14 @@ class Session:
         if reply.status in absent:
             raise MissingError(target.rpartition("/")[2], reply.status)
         raise self._status(path, reply)
+
+    def head(self, path: str, target: str, accept: str) -> Mapping[str, str]:
+        """The headers of one answer, without what they are about: that no registry counts as a pull. Errors as of `get`."""
+        self._method = "HEAD"
+        try:
+            return self.get(path, target, accept)[1]
+        finally:
+            self._method = None
 
     def _persist(
         self, path: str, url: str, headers: Mapping[str, str], login: Mapping[str, str], most: int
@@ -209,7 +218,7 @@ class Session:
         plain = url.startswith("http:")
         own = self._insecure and not self._authority and place == self._api
         tls = None if plain else self._untested if own else self._tested
-        return http_request.send(url, seconds, most, headers=headers, proxies=proxies, tls=tls)
+        return http_request.send(url, seconds, most, headers=headers, proxies=proxies, tls=tls, method=self._method)
 
     _untested = functools.cached_property(lambda _self: http_request.trust(verify=False))
 

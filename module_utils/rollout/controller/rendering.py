@@ -6,7 +6,6 @@ import re
 from typing import Any, Callable, Iterator, Mapping, Optional, Sequence
 
 import yaml
-from ansible.module_utils.rollout.domain.release import compose_file
 from ansible.module_utils.rollout.errors import Refusal
 from jinja2 import Environment, TemplateSyntaxError, meta, nodes
 
@@ -55,20 +54,30 @@ def refusal(file: str, texts: Sequence[str], error: BaseException, value: Callab
     return NOT_RENDERED.text(file=file + (f", line {line}," if line else ""), why=why, guess=guess)
 
 
-def located(message: str, stacks: Mapping[str, str]) -> str:
+def located(message: str, stacks: Mapping[str, Any], specs: Mapping[str, Any]) -> str:
     """What Compose says of files that are no YAML, with the line that is meant: Compose tells where the block around it begins.
 
     Args:
-        message: the failure of a step that had Compose check these ``stacks``.
+        message: the failure of a step that had Compose read the sources of these ``stacks``.
+        specs: the stacks as ``rollout_stacks`` has them.
     """
-    for stack, text in stacks.items():
-        fault = re.compile(rf"(Checking {re.escape(compose_file(stack))} failed: \S*\s?yaml: line )\d+")
-        try:
-            [*yaml.parse(text, yaml.SafeLoader)]
-        except yaml.MarkedYAMLError as error:
-            line = error.problem_mark.line + 1 if error.problem_mark else 0
-            message = fault.sub(rf"\g<1>{line} of what its template renders", message)
+    for stack, source in stacks.items():
+        for name in source.get("compose") or ():
+            fault = re.compile(rf"(Reading (?:.* and )?{re.escape(name)}(?: and .*)? failed: \S*\s?yaml: line )\d+")
+            try:
+                [*yaml.parse(str((source["files"].get(name) or {}).get("text") or ""), yaml.SafeLoader)]
+            except yaml.MarkedYAMLError as error:
+                line = error.problem_mark.line + 1 if error.problem_mark else 0
+                where = "what its template renders" if _rendered(specs.get(stack) or {}, name) else name
+                message = fault.sub(rf"\g<1>{line} of {where}", message)
     return message
+
+
+def _rendered(spec: Mapping[str, Any], name: str) -> bool:
+    """Whether a template makes this compose file of the stack."""
+    compose = spec.get("compose") or []
+    named = [compose] if isinstance(compose, str) else compose
+    return bool(spec.get("template")) or any(str(one).endswith(f"{name}.j2") for one in named)
 
 
 def causes(error: Optional[BaseException]) -> Iterator[BaseException]:

@@ -44,6 +44,7 @@ WITHOUT_IT = Refusal(
 STEPS = (
     "lock_fleet",
     "lock_own",
+    "rollout_read",
     "rollout_target",
     "rollout_preview",
     "rollout_staged",
@@ -57,9 +58,9 @@ RECORDED = (*STEPS, "rollout_result")
 # Ansible's words for an argument of another type, and for a variable that is nowhere.
 _NO_KIND = re.compile(r"(?:argument|Elements value for option) '(\w+)' is of type .* unable to convert to (\w+).*", re.DOTALL)
 # Their values are secrets, or hold some.
-_SECRET = ("rollout_stacks", "rollout_registry_password", "rollout_notify_urls")
+_SECRET = ("rollout_stacks", "rollout_registry_password", "rollout_registries", "rollout_notify_urls")
 # In front of the sentences of the lookups.
-_LOOKUP = re.compile(r"(?s:.*)The lookup plugin '(?:compose_file|stack_source)' failed: ")
+_LOOKUP = re.compile(r"(?s:.*)The lookup plugin 'stack_source' failed: ")
 _UNDEFINED = re.compile(r"(?:Task failed: )?(?:.*: )?('[^']+') is undefined\.?", re.DOTALL)
 
 
@@ -77,6 +78,7 @@ def of_host(host: str, said: Mapping[str, Any]) -> dict[str, Any]:
     first = said["rollout_first"]
     result = noted({}, "plan", first, said.get("lock_fleet") or {}, host != first)
     result = present(result, host, said.get("lock_own") or {}, said["rollout_optional"])
+    result = noted(result, "plan", host, said.get("rollout_read") or {})
     result = noted(result, "plan", first, said.get("rollout_target") or {}, True)
     preview, staged = said.get("rollout_preview") or {}, said.get("rollout_staged")
     result = noted(result, "stage", host, preview)

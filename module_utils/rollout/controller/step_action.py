@@ -13,15 +13,17 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Callable, Mapping, Optional
 
-from ansible.errors import AnsibleConnectionFailure
+from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible.module_utils.rollout.controller import known, rendering
 from ansible.module_utils.rollout.controller.exchange import bounded, end_children, step_limit, too_long
+from ansible.module_utils.rollout.controller.mounts import STRANGE, unnamed
 from ansible.module_utils.rollout.domain import answers, foreign
 from ansible.module_utils.rollout.domain.mask import Mask
-from ansible.module_utils.rollout.domain.steps import STEPS
+from ansible.module_utils.rollout.domain.steps import STEPS, secrets
 from ansible.module_utils.rollout.errors import Refusal
 from ansible.module_utils.rollout.io.package import AGENT, pack
 from ansible.plugins.action import ActionBase
+from ansible.plugins.loader import lookup_loader
 
 SECTION = "The agent of a run"
 NOT_ENDED = Refusal(
@@ -68,13 +70,7 @@ MISSES = 3
 
 def _mask(params: Mapping[str, Any]) -> Mask:
     """A mask for the secrets of a step."""
-    return Mask([params.get("password"), params.get("secrets")])
-
-
-def _previewed(params: dict[str, Any]) -> dict[str, list[str]]:
-    """The compose files of a preview: they are staged as they are, and not rendered again. None where they hold a secret."""
-    texts = list(params["stacks"].values())
-    return {"texts": texts} if texts and [*map(_mask(params).text, texts)] == texts else {}
+    return Mask(secrets(params))
 
 
 def _read(said: dict[str, Any]) -> Optional[dict[str, Any]]:
@@ -101,11 +97,13 @@ class StepAction(ActionBase):
     door: ModuleType
 
     def run(self, tmp: Optional[str] = None, task_vars: Optional[dict[str, Any]] = None) -> dict[str, Any]:
-        """The agent's answer, or a failure; with ``earlier`` and ``texts`` as the documentation of the steps has them."""
+        """The agent's answer, or a failure; with ``earlier`` and ``sources`` as the documentation of the steps has them."""
         result: dict[str, Any] = super().run(tmp, task_vars)
         step = self._task.action.rpartition(".")[2]
         of = STEPS[step]
-        _checked, params = self.validate_argument_spec(of.arguments, required_if=of.required_if)
+        # Ansible gathers what must not be logged, and fails over a date in it; here every answer is masked.
+        arguments = {name: {key: value for key, value in spec.items() if key != "no_log"} for name, spec in of.arguments.items()}
+        _checked, params = self.validate_argument_spec(arguments, required_if=of.required_if)
         # Also where its host is lost: the next wave's step overwrites what this one said.
         kept = {"earlier": params["earlier"]} if params.get("earlier") else {}
         listener = os.environ.get("ROLLOUT_PROGRESS")
@@ -129,13 +127,33 @@ class StepAction(ActionBase):
                 # Its look may never end.
                 end_children()
         if step == "release" and result.get("failed"):
-            result["msg"] = rendering.located(str(result.get("msg")), params["stacks"])
-        if "preview" in result:
-            kept.update(_previewed(params))
+            result["msg"] = rendering.located(str(result.get("msg")), params["stacks"], params["specs"])
+        if step == "release" and params["state"] == "read" and not result.get("failed"):
+            result.update(self._sources(params, result, task_vars or {}))
         return {**result, **kept}
 
+    def _sources(self, params: dict[str, Any], read: Mapping[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        """All that a release of these stacks is made of: their sources, with what their services mount. It holds secrets."""
+        # Of the stacks that it was asked about alone, and of what their files name.
+        mounts = {stack: (read["stacks"].get(stack) or {}).get("mounts") or [] for stack in params["stacks"]}
+        strange = [
+            STRANGE.text(stack=stack, paths=" and ".join(paths))
+            for stack, found in mounts.items()
+            if (paths := unnamed(params["stacks"][stack], found))
+        ]
+        if strange:
+            return {"failed": True, "msg": "\n".join(strange)}
+        lookup = lookup_loader.get("stack_source", loader=self._loader, templar=self._templar)
+        try:
+            (found,) = lookup.run([*mounts], task_vars, stacks=params["specs"], bundles=params["stacks"], mounts=mounts)
+        except AnsibleError as error:
+            return {"failed": True, "msg": str(error)}
+        return {"sources": found, "_ansible_no_log": True}
+
     def _ask(self, step: str, params: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
-        request = {"step": step, "params": params, "check": bool(self._task.check_mode), "verbose": self._display.verbosity > 2}
+        # What the inventory says of stacks stays here.
+        told = {key: value for key, value in params.items() if key != "specs"}
+        request = {"step": step, "params": told, "check": bool(self._task.check_mode), "verbose": self._display.verbosity > 2}
         # Vaulted values are text from here on.
         data = json.dumps(request, default=str).encode() + b"\n"
         path = f"{params['root']}/.agent-{params['run'] or 'unlock'}"
@@ -149,7 +167,7 @@ class StepAction(ActionBase):
         hide = _mask(params).text
         if answer is None or answer.get("failed"):
             # Other steps of the run had secrets for this host too.
-            hide = (known.told(task_vars) | [params.get("password"), params.get("secrets")]).text
+            hide = (known.told(task_vars) | secrets(params)).text
         if answer is None:
             answer = {"failed": True, "msg": self._failure(step, said, task_vars, hide)}
         elif "refused" in answer:

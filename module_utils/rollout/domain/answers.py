@@ -106,7 +106,7 @@ _SEEN: dict[str, Take] = {
     "target": text(),
 }
 _VERDICT = table(_JUDGED, _SEEN)
-_ACTION = one_of("keep", "create", "recreate", "replace", "remove")
+_ACTION = one_of("keep", "create", "recreate", "replace", "scale", "remove")
 _SERVICE = table(
     {
         **{"stack": NAME, "service": NAME, "action": _ACTION, "why": said(), "drain": said()},
@@ -197,6 +197,7 @@ _PREVIEW = table(
         "settled": flag,
         "left": mapped(NAME, NAME),
         **dict.fromkeys(("variables", "barred"), listed(NAME)),
+        "notes": listed(said()),
     }
 )
 _DIFF = dict.fromkeys(("before_header", "after_header", "before", "after"), said(2**20))
@@ -232,6 +233,31 @@ ANSWERS: dict[str, Take] = {
     "lock observed": table({**_CHANGED, "taken_over": text(), "host": table(_HOST)}),
     "lock renewed": table(_CHANGED),
     "lock released": table({**_CHANGED, "released": text()}),
+    "release read": table(
+        {
+            **_CHANGED,
+            "stacks": mapped(
+                table(
+                    {
+                        "images": mapped(text(300), NAME),
+                        "mounts": listed(
+                            table(
+                                {
+                                    "kind": one_of("bind", "config", "secret", "volume"),
+                                    "service": NAME,
+                                    **dict.fromkeys(("path", "target"), text()),
+                                    "read_only": flag,
+                                }
+                            )
+                        ),
+                        "warnings": listed(said()),
+                    }
+                ),
+                NAME,
+            ),
+            "here": listed(text(300)),
+        }
+    ),
     "release staged": table(_STAGED, _STAGED_MORE),
     # In check mode.
     "release previewed": table({**_STAGED, "preview": _PREVIEW}, _STAGED_MORE),

@@ -1,48 +1,38 @@
-"""What a rendered compose file asks for, what the engine runs, and the difference. Pure.
+"""The services of a stack: what its Compose files ask for, and what of them a rollout restarts. Pure.
 
-The document is what ``docker compose config --format json`` prints. The services of the release stand in
-``x-rollout`` at its top, with their gates; another one (a database) is started where it is absent and never restarted.
-(At the top: Compose 2.26 leaves extensions of a service out of that document.)
+The document is what ``docker compose config --format json`` prints. Every service is of the release, but for those that are kept
+(a database): these are started where they are absent and never restarted. The keys of a service (its gate, ``keep``) stand in
+``x-rollout`` at the top of the document or in the inventory. (At the top: Compose 2.26 leaves extensions of a service out of it.)
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import posixpath
 import re
 from dataclasses import dataclass
-from typing import Any, Mapping, Optional
+from typing import Any, Mapping, Optional, Sequence
 
+from ansible.module_utils.rollout.domain import replicas
 from ansible.module_utils.rollout.domain.gate import Drain, Expectation, StartFirst, read_gate
 from ansible.module_utils.rollout.domain.haproxy import through
+from ansible.module_utils.rollout.domain.manifest import Part
 from ansible.module_utils.rollout.domain.ports import Port, published
 from ansible.module_utils.rollout.domain.shape import Faults
 from ansible.module_utils.rollout.errors import Refusal
 
-# Where a compose file lies when it is checked: in a directory that is nowhere. A path that begins so was relative; `..` too.
-NOWHERE = "/.release/.release/.release"
 CONFIG_LABEL = "rollout.config"
 RELEASE_LABEL = "rollout.release"
+# Keys of a service that are no part of its container.
+_BESIDE = ("image", "build", "develop", "pull_policy")
+# Where an earlier version of this tool had Compose read a file: in a directory that is nowhere.
+_FORMER_PLACE = "/.release/.release/.release"
 # A duration as Compose prints it: 1m30s.
 _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
-NO_GATES = Refusal(
-    "Compose file and environment",
-    "{file} has no x-rollout at its top: it must name the services of the release and their gates, for example 'x-rollout: "
-    "{{web: {{health: [http://127.0.0.1:8080/]}}}}'.",
-    "name the services of the release there: [x-rollout](inventory.md#x-rollout)",
-)
 NO_SERVICE = Refusal(
     "Compose file and environment",
-    "{file}: x-rollout names service {service}, which the file does not have.",
-    "correct the service's name",
-)
-RELATIVE = Refusal(
-    "Compose file and environment",
-    "{file}: {key} has the relative path '{path}'. Each release has a directory of its own, which goes when the release is old: "
-    "write an absolute path, or use a named volume.",
-    "move what an earlier version put below `releases/` on the host, then name its place absolutely: data would be empty in the "
-    "next release, and go with an old one",
+    "{file}: x-rollout, or services in the inventory, names service {service}, which the file does not have.",
+    "correct the service's name, or name its profile under `profiles`",
 )
 NOT_TWICE = Refusal(
     "Compose file and environment",
@@ -52,13 +42,9 @@ NOT_TWICE = Refusal(
 )
 NO_IMAGE = Refusal(
     "Compose file and environment",
-    "{file}: service {service} has no image; a rollout does not build.",
-    "give the service `image:`",
-)
-MANY = Refusal(
-    "Compose file and environment",
-    "{file}: service {service} is to have {number} containers; a rollout replaces one by one. Name a service for each of them.",
-    "write one service for each container; two services can share their text by a YAML anchor",
+    "{file}: service {service} has no image; a rollout does not build. Build it, push it, and give the service image: with what "
+    "was pushed; build: may stay beside it.",
+    "give the service `image:` with the name under which you push what you build",
 )
 WAITS = Refusal(
     "Compose file and environment",
@@ -66,11 +52,10 @@ WAITS = Refusal(
     "it stays. Let {service} do at its start what {other} does.",
     "move the work, for example a migration, into the entrypoint of the service that needs it",
 )
-UNRESOLVED = Refusal(
+KEYS = Refusal(
     "Compose file and environment",
-    "{file}: service {service} uses image {image}, which this run did not resolve (resolved: {resolved}). Add it to "
-    "rollout_stacks.<stack>.images, or take x-rollout away from a service that is not part of the release.",
-    "add the image to `rollout_stacks.….images`, or take the service out of `x-rollout`",
+    "{file}: x-rollout is {found}: expected a mapping of services.",
+    "write `x-rollout: {{web: {{health: [http://127.0.0.1:8080/]}}}}`, or leave it out",
 )
 
 
@@ -84,8 +69,11 @@ class Service:
     URLs, and with ``insecure`` any certificate will do. With ``names_release`` each answer must name the release. ``grace`` are
     the seconds that Docker gives it to end. With ``start_first`` its new container comes before the old one goes.
     ``after`` are the services that it depends on; ``bound`` those of them that it cannot outlive: their network is its own, or
-    the compose file says so. ``config_hash`` stands for the whole configuration: the label that the release's pins put on the
-    container, or in a file without pins the hash that they will put there.
+    the compose file says so. ``image`` is the reference as the file has it. ``kept`` says why a service is not of the release:
+    ``asked``, ``image`` (a known database or broker), ``proxy`` (of a start-first service) or ``earlier`` (a former version of
+    this tool kept it). ``config_hash`` stands for the whole configuration but its image: the label that the release's pins put on
+    the container. ``former`` is another label by which a container is as it is wanted; None if there is none. With ``renew``,
+    anonymous volumes begin empty. ``replicas`` is how many containers it has; with 0 its containers go.
     """
 
     name: str
@@ -108,52 +96,88 @@ class Service:
     ports: tuple[Port, ...] = ()
     cards: tuple[str, ...] = ()
     config_hash: str = ""
+    kept: str = ""
+    former: Optional[str] = None
+    renew: bool = False
+    replicas: int = 1
+
+    def is_labelled(self, label: str) -> bool:
+        """Whether that is the label of a container with this configuration."""
+        return label in (self.config_hash, self.former)
 
 
-def read(config: dict[str, Any], file: str, values: Mapping[str, str], images: Mapping[str, Any]) -> list[Service]:
-    """As `services`, of a file that is to be staged: its paths are absolute, and ``images`` has those of its released services.
-
-    Raises:
-        RolloutError: all that is wrong with the file, one fault a line.
-    """
-    wrong, found = Faults(), []
-    with wrong.gather():
-        rooted(config, file)
-    with wrong.gather():
-        found = services(config, file, values)
-    with wrong.gather():
-        unresolved(config, images, file)
-    wrong.refuse()
-    return found
-
-
-def services(config: dict[str, Any], file: str, values: Mapping[str, str] = {}) -> list[Service]:
-    """The services in the order of their start: those outside the release first, and none before what it depends on.
-
-    Args:
-        values: the variables of the release's .env file, where configurations are to be told apart that have no pins yet.
+def keys(config: Mapping[str, Any], file: str, own: Mapping[str, Mapping[str, Any]] = {}) -> dict[str, dict[str, Any]]:
+    """The keys of each service: those of ``x-rollout``, over which those in ``own`` (the inventory's) go.
 
     Raises:
-        RolloutError: no service is part of the release, or an ``x-rollout`` cannot be meant.
+        RolloutError: a service is named that the file does not have, or a key cannot be meant; all that is wrong.
     """
-    specs: dict[str, Any] = config.get("services") or {}
-    gates = config.get("x-rollout")
-    if not isinstance(gates, dict) or not gates:
-        raise NO_GATES(file=file)
-    wrong, found = Faults(), []
-    for name in gates:
+    specs: Mapping[str, Any] = config.get("services") or {}
+    written = config.get("x-rollout") or {}
+    if not isinstance(written, Mapping):
+        raise KEYS(file=file, found=f"{written!r}")
+    wrong = Faults()
+    found: dict[str, dict[str, Any]] = {}
+    for name in {**written, **own}:
         with wrong.gather():
             if name not in specs:
                 raise NO_SERVICE(file=file, service=name)
+        for said, where in ((written, f"{file}: x-rollout.{name}"), (own, f"services.{name}")):
+            with wrong.gather():
+                read_gate(said.get(name) or {}, where)
+                found.setdefault(name, {}).update(said.get(name) or {})
+    wrong.refuse()
+    return {name: found.get(name, {}) for name in specs}
+
+
+def services(
+    config: Mapping[str, Any],
+    file: str,
+    part: Optional[Part] = None,
+    values: Mapping[str, str] = {},
+) -> list[Service]:
+    """The services in the order of their start: those that are kept first, and none before what it depends on.
+
+    Args:
+        part: what the release says of the stack; without, or in one of an earlier version, all is as ``x-rollout`` has it, and
+            what that does not name is kept.
+        values: the variables of the stack, where configurations are to be told apart that have no pins yet.
+
+    Raises:
+        RolloutError: all that is wrong with the services.
+    """
+    specs: Mapping[str, Any] = config.get("services") or {}
+    gates, kept = (part.services, part.kept) if part and part.services is not None else _former(config, file)
+    wrong, found = Faults(), []
     for name, spec in specs.items():
         with wrong.gather():
-            found.append(_service(name, spec, _shared(spec, config, values), name in gates, gates.get(name), file))
+            replicas.require(name, specs, "drain" in (gates.get(name) or {}), file)
+        with wrong.gather():
+            about = {"kept": kept.get(name, ""), "former": _label(name, part, kept)}
+            reference = part.references.get(name, "") if part else ""
+            found.append(_service(name, spec, _shared(spec, config, values), gates.get(name) or {}, file, reference, about))
     for service in found:
         if service.start_first:
             with wrong.gather():
-                _two_at_once(service, specs, gates, f"{file}: x-rollout.{service.name}.start_first")
+                _two_at_once(service, specs, kept, f"{file}: x-rollout.{service.name}.start_first")
     wrong.refuse()
     return [*_in_order([s for s in found if not s.released]), *_in_order([s for s in found if s.released])]
+
+
+def _label(name: str, part: Optional[Part], kept: Mapping[str, str]) -> Optional[str]:
+    """The other label by which a service's container is known; an earlier version of this tool put none on what it kept."""
+    if part and part.services is not None:
+        return part.former.get(name)
+    return "" if name in kept else None
+
+
+def _former(config: Mapping[str, Any], file: str) -> tuple[Mapping[str, Any], dict[str, str]]:
+    """The keys and the kept services, as an earlier version of this tool understood a file."""
+    specs, gates = config.get("services") or {}, config.get("x-rollout") or {}
+    for name in gates:
+        if name not in specs:
+            raise NO_SERVICE(file=file, service=name)
+    return gates, dict.fromkeys((name for name in specs if name not in gates), "earlier")
 
 
 def _in_order(found: list[Service]) -> list[Service]:
@@ -168,7 +192,7 @@ def _in_order(found: list[Service]) -> list[Service]:
     return out
 
 
-def _two_at_once(service: Service, specs: Mapping[str, Any], gates: Mapping[str, Any], where: str) -> None:
+def _two_at_once(service: Service, specs: Mapping[str, Any], kept: Mapping[str, str], where: str) -> None:
     """Refuse start-first where two containers of the service cannot be side by side, or nothing stands in front.
 
     Raises:
@@ -180,8 +204,12 @@ def _two_at_once(service: Service, specs: Mapping[str, Any], gates: Mapping[str,
         reason = "a GPU service is stop-first always, because one card holds one model"
     elif service.drain:
         reason = "its key drain speaks to one container, and there are two for a while"
-    elif proxy not in specs or proxy in gates:
-        reason = f"proxy '{proxy}' is not a service of this file outside the release"
+    elif not service.replicas:
+        reason = "it is to have no container"
+    elif proxy not in specs or proxy not in kept:
+        reason = f"proxy '{proxy}' is not a service of this file that is kept (keep: true)"
+    elif replicas.number(specs[proxy]) != 1:
+        reason = f"proxy '{proxy}' is to have {replicas.number(specs[proxy])} containers"
     elif service.ports:
         reason = f"it publishes port {service.ports[0]} itself, which two containers cannot; let {proxy} publish it"
     elif spec.get("container_name"):
@@ -195,8 +223,8 @@ def _two_at_once(service: Service, specs: Mapping[str, Any], gates: Mapping[str,
 
 
 def _shared(spec: Mapping[str, Any], config: Mapping[str, Any], values: Mapping[str, str]) -> list[list[str]]:
-    """What a service gets of the file's configs and secrets: what is written there or comes from a variable is no part of its own
-    configuration, and Compose puts it into the container when that is made."""
+    """What a service gets of the file's configs and secrets: that is no part of its own configuration, and Compose puts it into
+    the container when that is made. The place of a file is that of its content."""
     found = []
     for kind in ("configs", "secrets"):
         for use in spec.get(kind) or []:
@@ -206,6 +234,8 @@ def _shared(spec: Mapping[str, Any], config: Mapping[str, Any], values: Mapping[
                 found.append([kind, name, str(one["content"])])
             elif one.get("environment"):
                 found.append([kind, name, str(values.get(one["environment"], ""))])
+            elif one.get("file"):
+                found.append([kind, name, str(one["file"])])
     return found
 
 
@@ -216,17 +246,6 @@ def _bound(spec: Mapping[str, Any]) -> tuple[str, ...]:
     needs: Mapping[str, Any] = spec.get("depends_on") or {}
     restarted = [name for name, how in needs.items() if isinstance(how, Mapping) and how.get("restart")]
     return tuple(dict.fromkeys([*(m.partition(":")[2] for m in modes if m.startswith("service:")), *restarted]))
-
-
-def _once(name: str, spec: Mapping[str, Any], released: bool, file: str) -> None:
-    """Refuse what is not one container.
-
-    Raises:
-        RolloutError: names the key.
-    """
-    number = spec.get("scale", (spec.get("deploy") or {}).get("replicas"))
-    if released and number not in (None, 1):
-        raise MANY(file=file, service=name, number=number)
 
 
 def _stays(name: str, spec: Mapping[str, Any], file: str) -> None:
@@ -241,46 +260,79 @@ def _stays(name: str, spec: Mapping[str, Any], file: str) -> None:
             raise WAITS(file=file, service=name, other=other)
 
 
-def _service(name: str, spec: dict[str, Any], shared: list[list[str]], released: bool, gate: Any, file: str) -> Service:
-    wrong, asked = Faults(), {}
-    with wrong.gather():
-        _once(name, spec, released, file)
+def _service(
+    name: str, spec: Mapping[str, Any], shared: list[list[str]], gate: Any, file: str, reference: str, about: Mapping[str, Any]
+) -> Service:
+    wrong, asked, released = Faults(), {}, not about["kept"]
     with wrong.gather():
         _stays(name, spec, file)
     with wrong.gather():
         if not spec.get("image"):
             raise NO_IMAGE(file=file, service=name)
     with wrong.gather():
-        asked = read_gate(gate or {}, f"{file}: x-rollout.{name}") if released else {}
+        asked = read_gate(gate, f"{file}: x-rollout.{name}")
     wrong.refuse()
     pinned = (spec.get("labels") or {}).get(CONFIG_LABEL)
-    # Not Compose's own config-hash: `up --no-deps` and `config --hash` disagree on a service that has dependencies.
-    whole = [spec, shared] if shared else spec
-    config_hash = pinned or hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()[:16]
-    facts: dict[str, Any] = {"ports": published(spec), "cards": cards(spec), "config_hash": config_hash}
-    facts["bound"] = _bound(spec)
+    facts: dict[str, Any] = {"ports": published(spec), "cards": cards(spec), "config_hash": pinned or config_hash(spec, shared)}
+    facts.update(bound=_bound(spec), replicas=replicas.number(spec))
     facts["after"] = tuple(dict.fromkeys([*(spec.get("depends_on") or ()), *facts["bound"]]))
     if "stop_grace_period" in spec:
         facts["grace"] = sum(float(n) * _UNITS[u] for n, u in re.findall(r"([\d.]+)(ms|h|m|s)", spec["stop_grace_period"]))
-    return Service(name, spec["image"], released, **facts, **asked)
+    return Service(name, reference or spec["image"].partition("@sha256:")[0], released, **facts, **about, **asked)
 
 
-def pins(wanted: list[Service], images: dict[str, dict[str, Any]], tag: str) -> str:
-    """The second compose file of a release: each released service's image, by digest, and labels that tell it apart.
+def hash_of(name: str, config: Mapping[str, Any], values: Mapping[str, str]) -> str:
+    """`config_hash` of a service of a stack, with what it gets of the stack's configs and secrets."""
+    spec = config["services"][name]
+    return config_hash(spec, _shared(spec, config, values))
 
-    JSON, which is YAML. Docker ignores the tag beside a digest; it stays for the reader of `docker ps`.
+
+def config_hash(spec: Mapping[str, Any], shared: Sequence[list[str]] = ()) -> str:
+    """What a service's configuration is known by. Its image is compared by itself, the number of its containers is counted; the
+    rest of `_BESIDE` changes no container.
+
+    Not Compose's own config-hash: `up --no-deps` and `config --hash` disagree on a service that has dependencies.
     """
-    document = {
-        "services": {
-            s.name: {
-                "image": f"{repository(s.image)}:{tag}@{images[repository(s.image)]['digest']}",
-                "labels": {RELEASE_LABEL: tag, CONFIG_LABEL: s.config_hash},
-            }
-            for s in wanted
-            if s.released and repository(s.image) in images
-        }
-    }
-    return json.dumps(document, indent=2, sort_keys=True) + "\n"
+    plain = replicas.without(spec)
+    return _hashed({key: value for key, value in plain.items() if key not in _BESIDE}, shared)
+
+
+def comparable(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A stack as it is compared with another reading of it: without what its pins add, and what changes no container."""
+    found = {kind: config.get(kind) or {} for kind in ("configs", "networks", "secrets", "volumes")}
+    return {**found, "services": {name: _comparable(spec) for name, spec in (config.get("services") or {}).items()}}
+
+
+def _comparable(spec: Mapping[str, Any]) -> dict[str, Any]:
+    labels = {key: value for key, value in (spec.get("labels") or {}).items() if key not in (CONFIG_LABEL, RELEASE_LABEL)}
+    # Some versions of Compose print create_host_path only if it is true, others only if it is false.
+    volumes = [
+        {**entry, "bind": {key: value for key, value in (entry.get("bind") or {}).items() if key != "create_host_path"}}
+        for entry in spec.get("volumes") or []
+    ]
+    plain = {key: value for key, value in spec.items() if key not in _BESIDE}
+    return {**plain, "labels": labels, "volumes": volumes}
+
+
+def former_hash(spec: Mapping[str, Any], config: Mapping[str, Any], values: Mapping[str, str], place: str = "") -> str:
+    """As `config_hash`, of an earlier version of this tool: with the image, without the files of configs and secrets, and read
+    in another folder than ``place``."""
+    spec = {**spec, **{key: _read_elsewhere(spec[key], place) for key in ("build", "develop") if place and spec.get(key)}}
+    shared = [one for one in _shared(spec, config, values) if not (config.get(one[0]) or {}).get(one[1], {}).get("file")]
+    return _hashed(spec, shared)
+
+
+def _read_elsewhere(value: Any, place: str) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _read_elsewhere(one, place) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_read_elsewhere(one, place) for one in value]
+    here = isinstance(value, str) and f"{value}/".startswith(f"{place}/")
+    return f"{_FORMER_PLACE}{value[len(place) :]}" if here else value
+
+
+def _hashed(spec: Mapping[str, Any], shared: Sequence[list[str]]) -> str:
+    return hashlib.sha256(json.dumps([spec, [*shared]] if shared else spec, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def cards(service: Mapping[str, Any]) -> tuple[str, ...]:
@@ -340,47 +392,3 @@ def repository(image: str) -> str:
     image = image.partition("@")[0]
     head, slash, tail = image.rpartition("/")
     return head + slash + tail.partition(":")[0]
-
-
-def unresolved(config: Mapping[str, Any], images: Mapping[str, Any], file: str) -> None:
-    """Refuse released services whose image the run did not resolve.
-
-    Raises:
-        RolloutError: names each service, its image, and what was resolved.
-    """
-    wrong, specs = Faults(), config.get("services") or {}
-    for name in config.get("x-rollout") or ():
-        image = repository(str((specs.get(name) or {}).get("image") or ""))
-        with wrong.gather():
-            if image and image not in images:
-                raise UNRESOLVED(file=file, service=name, image=image, resolved=", ".join(sorted(images)) or "none")
-    wrong.refuse()
-
-
-def rooted(config: Mapping[str, Any], file: str) -> None:
-    """Refuse relative paths of the host. Every release has a directory of its own: a database would be empty in the next one,
-    and its data would go with the old one.
-
-    Args:
-        config: as Compose reads a file that lies in `NOWHERE`.
-
-    Raises:
-        RolloutError: names each of them.
-    """
-    wrong = Faults()
-    specs: Mapping[str, Any] = config.get("services") or {}
-    volumes: Mapping[str, Any] = config.get("volumes") or {}
-    found = [(f"services.{name}.volumes", v.get("source")) for name, spec in specs.items() for v in spec.get("volumes") or []]
-    found += [
-        (f"{kind}.{name}.file", (spec or {}).get("file"))
-        for kind in ("configs", "secrets")
-        for name, spec in (config.get(kind) or {}).items()
-    ]
-    found += [(f"volumes.{n}.driver_opts.device", ((v or {}).get("driver_opts") or {}).get("device")) for n, v in volumes.items()]
-    for key, path in found:
-        # A volume's device Compose makes absolute only where its driver is named.
-        if str(path).startswith(("/.release/", "./", "../")):
-            written = posixpath.relpath(posixpath.join(NOWHERE, str(path)), NOWHERE)
-            with wrong.gather():
-                raise RELATIVE(file=file, key=key, path=written)
-    wrong.refuse()

@@ -154,7 +154,10 @@ _EXPECTED = Key(
     lambda value: not isinstance(value, str) or value in FLAVOURS,
     _torch,
 )
+# What becomes of the files in volumes that an image has and nobody mounts: they are carried over, or not.
+RENEW = "renew"
 GATE = {
+    "anonymous": choice(("keep", RENEW)),
     "ca": Key("the absolute path of a PEM file on the host", (str,), lambda path: path.startswith("/")),
     "deadline": _SECONDS,
     "drain": Key(
@@ -163,6 +166,7 @@ GATE = {
     "exec": Key("a list of words, for example [pg_isready, -U, app]", (list,), _words),
     "health": Key("a list of URLs", (list, str), inner=_urls),
     "insecure": Key("true or false", (bool,)),
+    "keep": Key("true or false", (bool,)),
     "names_release": Key("true or false", (bool,)),
     "start_first": Key(
         "a mapping with proxy, the service in front, and port", (Mapping,), inner=lambda value, at: faults(value, at, START_FIRST)
@@ -192,7 +196,9 @@ def read_gate(gate: Any, where: str) -> dict[str, Any]:
         RolloutError: what is wrong, all of it; names ``where``, the keys and the values.
     """
     require(_MAPPING.faults(gate, where))
-    found = dict(gate)
+    found = {key: value for key, value in gate.items() if key not in ("keep", "anonymous")}
+    if gate.get("anonymous") == RENEW:
+        found["renew"] = True
     if "health" in gate:
         found["health"] = tuple(_listed(gate["health"]))
     if "exec" in gate:

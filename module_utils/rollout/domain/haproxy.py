@@ -1,6 +1,6 @@
 """The proxy in front of a start-first service: what a gate says of it, and what HAProxy reads. Pure.
 
-HAProxy reads one file of ours, whose backend has the service's name and one server: the active container. A new one
+HAProxy reads one file of ours, whose backend has the service's name and a server for each active container. A new one
 takes the requests over by a reload (SIGUSR2 to HAProxy's master): new connections go to the new container, those that
 are open stay with the old one and with the former worker process until they end (HAProxy management guide, "Stopping
 and restarting HAProxy").
@@ -9,7 +9,7 @@ and restarting HAProxy").
 from __future__ import annotations
 
 import re
-from typing import Collection, Optional
+from typing import Collection, Optional, Sequence
 from urllib.parse import urlsplit, urlunsplit
 
 from ansible.module_utils.rollout.domain.ports import Port
@@ -22,12 +22,11 @@ _DNS = "127.0.0.11:53"
 _PORTS = {"http": 80, "https": 443}
 
 
-def servers(service: str, port: int, name: str = "", identity: str = "") -> str:
+def servers(service: str, port: int, containers: Sequence[tuple[str, str]] = ()) -> str:
     """The file that HAProxy reads beside its own configuration.
 
     Args:
-        name: the active container's; empty where there is none yet.
-        identity: its id, which answers then carry.
+        containers: name and id of those that get requests; none as long as there is none.
     """
     lines = [
         "# Written by the rollout, which then reloads HAProxy. Its next run writes it anew.",
@@ -36,17 +35,20 @@ def servers(service: str, port: int, name: str = "", identity: str = "") -> str:
         "    hold valid 1s",
         f"backend {service}",
     ]
-    if name:
+    if len(containers) > 1:
+        # In turn, so that each is seen to get requests; one that does not answer hands over to the next.
+        lines += ["    balance roundrobin", "    option redispatch 1"]
+    for number, (name, identity) in enumerate(containers, 1):
+        only, more = (f" if {{ srv_id {number} }}", f" id {number} check") if len(containers) > 1 else ("", "")
+        lines.append(f"    http-response set-header {HEADER} {identity[:12]}{only}")
         # By name: after a reboot the container has another address.
-        lines.append(f"    http-response set-header {HEADER} {identity[:12]}")
-        lines.append(f"    server {name} {name}:{port} resolvers {service} init-addr libc,none")
+        lines.append(f"    server {name} {name}:{port}{more} resolvers {service} init-addr libc,none")
     return "\n".join(lines) + "\n"
 
 
-def active(text: Optional[str]) -> str:
-    """The container that such a file names; empty where it names none."""
-    found = re.search(r"^\s+server (\S+) ", text or "", re.MULTILINE)
-    return found[1] if found else ""
+def active(text: Optional[str]) -> tuple[str, ...]:
+    """The containers that such a file names."""
+    return tuple(re.findall(r"^\s+server (\S+) ", text or "", re.MULTILINE))
 
 
 def through(urls: tuple[str, ...], published: Collection[Port], service: str) -> tuple[str, ...]:

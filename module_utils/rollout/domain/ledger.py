@@ -275,7 +275,7 @@ def retained(ledger: Ledger, keep: int) -> set[str]:
 def rollback_target(histories: dict[str, Ledger], first: str, tag: Optional[str]) -> dict[str, Stable]:
     """For each host the stable release that a rollback brings back.
 
-    The first backend host, ``first``, decides which run is meant: the one before its present release (after an
+    The first host of the first wave, ``first``, decides which run is meant: the one before its present release (after an
     interrupted run, anywhere, the present stable one), or with ``tag`` the last one that confirmed that release. Every
     host goes back to what that run confirmed there.
 

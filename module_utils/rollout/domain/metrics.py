@@ -84,7 +84,7 @@ def _services(verdict: str, result: Mapping[str, Any]) -> Iterator[tuple[str, La
         if service["action"] != "keep":
             yield "rollout_last_run_service_duration_seconds", {**labels, "action": service["action"]}, seconds
         # After a run that went back, the way back is not in it.
-        if verdicts.good(verdict) and service["action"] in ("keep", "recreate", "replace"):
+        if verdicts.good(verdict) and service["action"] in ("keep", "recreate", "replace", "scale"):
             yield "rollout_last_run_service_outage_seconds", labels, float(service.get("gap") or 0)
         if "restarts" in service:
             yield "rollout_last_run_service_restarts", labels, float(service["restarts"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any, Iterable, Optional
+from typing import Any, Collection, Iterable, Optional
 
 from ansible.module_utils.rollout.errors import Refusal
 
@@ -24,7 +24,7 @@ NOT_AN_IMAGE = Refusal(
     "What was typed",
     "'{text}' is not an image reference: expected [registry/]path[:tag][@sha256:…], lower case, for example "
     "ghcr.io/kpiteira/ktrdr-backend:sha-abc1234.",
-    "correct `rollout_registry` or the names in `images`: lower case, no scheme",
+    "correct the image in the Compose file, or the variable in it: lower case, no scheme",
 )
 SHA_AND_TAG = Refusal(
     "What was typed",
@@ -50,7 +50,7 @@ OTHER_COMMIT = Refusal(
 )
 LATEST_UNNAMED = Refusal(
     "The release",
-    "{image}:latest does not say which commit it is (no label org.opencontainers.image.revision): name the release with -e sha=… "
+    "{image}:{tag} does not say which commit it is (no label org.opencontainers.image.revision): name the release with -e sha=… "
     "or -e tag=…",
     "name the release with `-e sha=…` or `-e tag=…`, or build images with that label",
 )
@@ -82,6 +82,16 @@ def registry_of(name: str) -> str:
     return first if "." in first or ":" in first or first == "localhost" else DEFAULT_REGISTRY
 
 
+def is_registry(name: str) -> bool:
+    """Whether it is the name of a registry, as `registry_of` reads it off an image."""
+    return bool(_REGISTRY.fullmatch(name)) and registry_of(f"{name}/x") == name
+
+
+def registry_of_image(image: str) -> str:
+    """The registry of an image; a name without a path is on Docker Hub."""
+    return registry_of(image) if "/" in image.partition("@")[0] else DEFAULT_REGISTRY
+
+
 def parse(text: str) -> Reference:
     """Parse ``[registry/]path[:tag][@digest]`` as Docker does.
 
@@ -100,7 +110,8 @@ def parse(text: str) -> Reference:
         registry, path = first, remainder
     else:
         registry = DEFAULT_REGISTRY
-        path = path if "/" in path else f"library/{path}"
+    if registry == DEFAULT_REGISTRY and "/" not in path:
+        path = f"library/{path}"
     if (
         not _REGISTRY.fullmatch(registry)
         or not _PATH.fullmatch(path)
@@ -169,8 +180,17 @@ def nearby(tag: str, tags: Iterable[str], limit: int = 5) -> list[str]:
     return sorted(set(tags), key=lambda t: (-common(t), t))[:limit]
 
 
-def release_name(tag: str, revision: Optional[str], image: str) -> str:
+def one_release(names: Collection[str]) -> Optional[str]:
+    """The release that these are; None if they are several. Forms of one commit are one release, by the shortest."""
+    shortest = min(names, key=len)
+    forms = _COMMIT_TAG.fullmatch(shortest) and all(_COMMIT_TAG.fullmatch(n) and n.startswith(shortest) for n in names)
+    return shortest if forms or len({*names}) == 1 else None
+
+
+def release_name(tag: str, revision: Optional[str], image: str, whole: str = "") -> str:
     """The release that ``tag`` of ``image`` is: ``sha-<short>`` from the tag, else from the revision label.
+
+    ``whole`` is the image's own tag, if it has more than ``tag``.
 
     ``revision`` is the label org.opencontainers.image.revision (OCI image specification, annotations). A tag that
     never moves by convention (any but ``latest``) names its release itself where there is no such label.
@@ -182,12 +202,12 @@ def release_name(tag: str, revision: Optional[str], image: str) -> str:
     if _COMMIT_TAG.fullmatch(tag):
         named = tag[4:]
         if known and not (known.startswith(named) or named.startswith(known)):
-            raise OTHER_COMMIT(image=image, tag=tag, commit=known[:SHORT])
+            raise OTHER_COMMIT(image=image, tag=whole or tag, commit=known[:SHORT])
         return tag
     if known:
         return f"sha-{known[:SHORT]}"
     if tag == "latest":
-        raise LATEST_UNNAMED(image=image)
+        raise LATEST_UNNAMED(image=image, tag=whole or tag)
     return tag
 
 

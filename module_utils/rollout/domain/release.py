@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any, Iterable, Mapping, Optional, Sequence
+from typing import Any, Collection, Iterable, Mapping, Optional
 
 from ansible.module_utils.rollout.domain import dotenv
-from ansible.module_utils.rollout.domain.gate import WAIT
 from ansible.module_utils.rollout.domain.mask import SHORTEST
 from ansible.module_utils.rollout.domain.shape import Faults
 from ansible.module_utils.rollout.errors import Refusal
-
-if TYPE_CHECKING:
-    from ansible.module_utils.rollout.domain.compose import Service
 
 NO_SECRET = Refusal(
     "Compose file and environment",
@@ -29,8 +25,8 @@ SHORT_SECRET = Refusal(
 )
 TWICE = Refusal(
     "Compose file and environment",
-    "{names}: given twice (IMAGE_TAG is the rollout's own). Keep one.",
-    "remove the name from `environment` or from `secrets`; `IMAGE_TAG` from both",
+    "{names}: given twice ({tag} is the rollout's own). Keep one.",
+    "remove the name from `environment` or from `secrets`; the release's own variable from both",
 )
 TAKEN = Refusal(
     "Compose file and environment",
@@ -38,16 +34,10 @@ TAKEN = Refusal(
     "APP_{first}, and write {first}: ${{APP_{first}}} in the compose file.",
     "choose another name than PATH, HOME, USER, LANG, those of proxies, or DOCKER_…",
 )
-TOO_LATE = Refusal(
-    "Compose file and environment",
-    "{where} is {seconds:g} s and rollout_confirm_timeout {confirm:g}: the guard would act while the service is still waited "
-    "for. Raise rollout_confirm_timeout, or lower that.",
-    "raise `rollout_confirm_timeout`: above all that the services of a host may be waited for",
-)
 NOT_A_NAME = Refusal(
     "The rollback",
     "{name!r} is not the name of a release: expected letters, digits, '_', '.' and '-', as {example}.",
-    "look at `ledger.jsonl` on that host and on the first backend host: somebody wrote that name into it",
+    "look at `ledger.jsonl` on that host and on the first host of the first wave: somebody wrote that name into it",
 )
 # It is a directory below releases/, and is printed in commands.
 NAME = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}"
@@ -78,8 +68,14 @@ def pins_file(stack: str) -> str:
     return f"docker-compose.{stack}.pins.json"
 
 
-def environment(release: str, values: Mapping[str, Any], secrets: Mapping[str, Any], allow_short: bool = False) -> dict[str, Any]:
-    """The variables of a release's .env file.
+def environment(
+    release: str,
+    values: Mapping[str, Any],
+    secrets: Mapping[str, Any],
+    allow_short: bool = False,
+    tag_variable: str = "IMAGE_TAG",
+) -> dict[str, Any]:
+    """The variables of a stack's .env file; ``tag_variable`` gets the release's tag.
 
     Raises:
         RolloutError: all that is wrong: secrets are missing, or too short to be hidden unless ``allow_short``; or names are given
@@ -92,61 +88,43 @@ def environment(release: str, values: Mapping[str, Any], secrets: Mapping[str, A
                 raise NO_SECRET(name=name)
             if len(str(value).strip()) < SHORTEST and not allow_short:
                 raise SHORT_SECRET(name=name, least=SHORTEST)
-    twice = sorted((set(values) & set(secrets)) | ({"IMAGE_TAG"} & (set(values) | set(secrets))))
+    twice = sorted((set(values) & set(secrets)) | ({tag_variable} & (set(values) | set(secrets))))
     with wrong.gather():
         if twice:
-            raise TWICE(names=", ".join(twice))
+            raise TWICE(names=", ".join(twice), tag=tag_variable)
     taken = sorted(name for name in {*values, *secrets} if dotenv.PASSED.fullmatch(name))
     with wrong.gather():
         if taken:
             raise TAKEN(names=", ".join(taken), first=taken[0])
     wrong.refuse()
-    return {"IMAGE_TAG": release, **values, **secrets}
+    return {tag_variable: release, **values, **secrets}
 
 
-def too_late(stack: str, services: Sequence[Service], confirm: float, mode: str) -> list[str]:
-    """A sentence for each service of a stack that may be waited for longer than a guard waits.
-
-    Args:
-        confirm: seconds after which the guard acts; 0 for never.
-        mode: how a service is drained whose gate does not say it.
-    """
-    waits = [(service.name, "deadline", service.deadline) for service in services if service.released]
-    # Of a drain whose gate has no timeout, the run's settings are looked at.
-    drained = [(s.name, s.drain) for s in services if s.drain and (s.drain.mode or mode) == WAIT]
-    waits += [(name, "drain.timeout", drain.timeout) for name, drain in drained if drain.timeout is not None]
-    return [
-        TOO_LATE.text(where=f"{compose_file(stack)}: x-rollout.{name}.{key}", seconds=seconds, confirm=confirm)
-        for name, key, seconds in waits
-        if 0 < confirm <= seconds
-    ]
-
-
-def differing(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
+def differing(old: Mapping[str, str], new: Mapping[str, str], tag_variable: str = "IMAGE_TAG") -> list[str]:
     """The names of the variables in which two .env files differ, but for the release's own."""
-    return sorted(name for name in {*old, *new} - {"IMAGE_TAG"} if old.get(name) != new.get(name))
+    return sorted(name for name in {*old, *new} - {tag_variable} if old.get(name) != new.get(name))
 
 
 Side = tuple[Mapping[str, str], Mapping[str, Any]]
 
 
-def barred(secrets: Iterable[str], here: Side, there: Side) -> dict[str, str]:
-    """The secrets that a service outside the release was given: secret -> that service. It is never started anew, so it keeps
-    what it had, or what it was told since.
+def barred(secrets: Iterable[str], kept: Collection[str], here: Side, there: Side) -> dict[str, str]:
+    """The secrets that a kept service was given: secret -> that service. It is never started anew, so it keeps what it had, or
+    what it was told since.
 
     Args:
         secrets: names of secrets that differ.
-        here, there: the variables and the stacks, as Compose understands them, of two releases.
+        kept: the services of the stack that are kept.
+        here, there: the variables and the stack, as Compose understands it, of two releases.
     """
     found = {}
-    for values, configs in (here, there):
-        for config in configs.values():
-            kept = {name: spec for name, spec in (config.get("services") or {}).items() if name not in config["x-rollout"]}
-            for secret in secrets:
-                value = json.dumps(values.get(secret, ""))[1:-1]
-                user = next((name for name, spec in kept.items() if value and value in json.dumps(spec)), "")
-                found.update({secret: user} if user else {})
-    return dict(sorted(found.items()))
+    for values, config in (here, there):
+        specs = {name: spec for name, spec in (config.get("services") or {}).items() if name in kept}
+        for secret in secrets:
+            value = json.dumps(values.get(secret, ""))[1:-1]
+            user = next((name for name, spec in specs.items() if value and value in json.dumps(spec)), "")
+            found.update({secret: user} if user else {})
+    return found
 
 
 def variant(release: str, existing: Mapping[str, Mapping[str, Any]], content: Mapping[str, Any]) -> tuple[str, bool]:
@@ -181,7 +159,7 @@ def diff(
         before, after = old.get(file) or "", new.get(file, "")
         if before == after:
             continue
-        if file == ".env":
+        if file.rpartition("/")[2] == ".env":
             changed = _changed_secrets(before, after, secrets)
             before, after = dotenv.masked(before, secrets), dotenv.masked(after, secrets)
             after += "".join(f"# {name}: changed\n" for name in changed)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Mapping
 
 from ansible.module_utils.rollout.domain.gate import CHECKPOINT, MODES
 
@@ -38,14 +38,15 @@ STEPS = {
     "release": Step(
         {
             **STORE,
-            "state": {"type": "str", "choices": ["staged", "proven", "stable", "abandoned"], "default": "staged"},
+            "state": {"type": "str", "choices": ["read", "staged", "proven", "stable", "abandoned"], "default": "staged"},
             "run": {"type": "str", "required": True},
             "name": {"type": "str", "default": ""},
             "release": {"type": "str"},
             "images": {"type": "dict", "default": {}},
-            "stacks": {"type": "dict", "default": {}},
-            "environment": {"type": "dict", "default": {}},
-            "secrets": {"type": "dict", "default": {}, "no_log": True},
+            "stacks": {"type": "dict", "default": {}, "no_log": True},
+            # For `read`; it is not sent to a host.
+            "specs": {"type": "dict", "default": {}, "no_log": True},
+            "replace": {"type": "list", "elements": "str", "default": []},
             "allow_short_secrets": {"type": "bool", "default": False},
             "action": {"type": "str", "choices": ["rollout", "rollback"], "default": "rollout"},
             "keep": {"type": "int", "default": 5},
@@ -55,6 +56,7 @@ STEPS = {
             "unlock": {"type": "bool", "default": False},
             "behind": {"type": "list", "elements": "str", "default": []},
             "registry": {"type": "str", "default": ""},
+            "registries": {"type": "dict", "default": {}, "no_log": True},
             "username": {"type": "str", "default": ""},
             "password": {"type": "str", "default": "", "no_log": True},
             "torch_timeout": {"type": "float", "default": 60},
@@ -76,6 +78,7 @@ STEPS = {
             "ttl": {"type": "float", "default": 0},
             "confirm_timeout": {"type": "float", "default": 0},
             "together": {"type": "bool", "default": True},
+            "replace": {"type": "list", "elements": "str", "default": []},
             "gpu_release_timeout": {"type": "float", "default": 60},
             "torch_timeout": {"type": "float", "default": 60},
             "drain": {"type": "str", "choices": list(MODES), "default": CHECKPOINT},
@@ -83,3 +86,11 @@ STEPS = {
         },
     ),
 }
+
+
+def secrets(params: Mapping[str, Any]) -> list[Any]:
+    """The secrets that a step is given: a login's, and those of stacks."""
+    stacks = (params.get("stacks") or {}).values()
+    known = [stack.get(key) for stack in stacks if isinstance(stack, Mapping) for key in ("secrets", "hidden")]
+    logins = [login.get("password") for login in (params.get("registries") or {}).values()]
+    return [params.get("password"), *logins, *known]

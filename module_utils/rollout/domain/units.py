@@ -55,15 +55,21 @@ def clock(seconds: float) -> str:
     return f"{hours}:{whole % 60:02}"
 
 
-def age(started: str, now: float) -> str:
-    """How long ago a time of Docker's (RFC 3339, UTC) was: ``3 m``, ``5 h``, ``2 d``; empty for that of year 1: never."""
+def seconds_since(started: str, now: float) -> Optional[float]:
+    """The seconds since a time of Docker's (RFC 3339, UTC); None for that of year 1, never, and for what is no time."""
     try:
         then = datetime.strptime(started[:19], "%Y-%m-%dT%H:%M:%S").replace(tzinfo=timezone.utc).timestamp()
     except ValueError:
+        return None
+    return None if then < 0 else max(0.0, now - then)
+
+
+def age(started: str, now: float) -> str:
+    """How long ago a time of Docker's was: ``3 m``, ``5 h``, ``2 d``; empty for never."""
+    since = seconds_since(started, now)
+    if since is None:
         return ""
-    if then < 0:
-        return ""
-    seconds = max(0, int(now - then))
+    seconds = int(since)
     for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
         if seconds >= size:
             return f"{seconds // size} {unit}"

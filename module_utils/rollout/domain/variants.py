@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from dataclasses import dataclass
 from typing import Any, Mapping, Sequence
 
 from ansible.module_utils.rollout.domain import dotenv
+from ansible.module_utils.rollout.domain.compose import RELEASE_LABEL, repository
+from ansible.module_utils.rollout.domain.manifest import ENV
 from ansible.module_utils.rollout.domain.release import differing
 from ansible.module_utils.rollout.errors import RolloutError
 
@@ -18,7 +21,7 @@ _PINS = ".pins.json"
 
 @dataclass(frozen=True)
 class Variant:
-    """The directory ``name`` of a release, the ``run`` that staged it, its ``files`` (name -> text) and ``images`` (repository ->
+    """The directory ``name`` of a release, the ``run`` that staged it, its ``files`` (name -> text) and ``images`` (reference ->
     digest)."""
 
     name: str
@@ -51,9 +54,9 @@ def differs(old: Variant, new: Variant) -> list[str]:
     words = [_count(names, word) for names, word in ((after - before, "more"), (before - after, "fewer")) if names]
     variables = differing(_values(old), _values(new))
     words += [f"another {' and '.join(variables[:2])}{' and more' if len(variables) > 2 else ''}"] if variables else []
-    built = [r.rpartition("/")[2] for r in new.images if old.images.get(r, new.images[r]) != new.images[r]]
+    built = [repository(r).rpartition("/")[2] for r in new.images if old.images.get(r, new.images[r]) != new.images[r]]
     words += [f"{' and '.join(built)} built anew"] if built else []
-    texts = [{f: text for f, text in one.files.items() if f != ".env" and not f.endswith(_PINS)} for one in (old, new)]
+    texts = [{f: text for f, text in one.files.items() if not f.endswith((ENV, _PINS))} for one in (old, new)]
     return words or (["another compose file"] if texts[0] != texts[1] else [])
 
 
@@ -73,11 +76,15 @@ def _count(names: set[str], word: str) -> str:
 
 
 def _services(one: Variant) -> set[str]:
-    return {name for file, text in one.files.items() if file.endswith(_PINS) for name in json.loads(text).get("services", {})}
+    """Those of the release; a former version pinned no others."""
+    pins = [json.loads(text).get("services") or {} for file, text in one.files.items() if file.endswith(_PINS)]
+    return {name for specs in pins for name, spec in specs.items() if RELEASE_LABEL in (spec.get("labels") or {})}
 
 
 def _values(one: Variant) -> dict[str, str]:
-    try:
-        return dotenv.parse(one.files.get(".env", ""))
-    except RolloutError:
-        return {}
+    found: dict[str, str] = {}
+    for file, text in one.files.items():
+        if file.rpartition("/")[2] == ENV:
+            with contextlib.suppress(RolloutError):
+                found.update(dotenv.parse(text))
+    return found

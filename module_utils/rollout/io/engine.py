@@ -36,7 +36,7 @@ class Engine(Docker):
         super().__init__(timeout, config)
         self.credentials = Credentials()
         self.api = Api(self._environment, timeout)
-        self.questions: dict[tuple[Any, ...], Future[str]] = {}
+        self.questions: dict[tuple[Any, ...], Future[tuple[str, str]]] = {}
         self._facts: Optional[tuple[dict[str, Any], Future[tuple[int, str, str]]]] = None
 
     @functools.cached_property
@@ -148,6 +148,11 @@ class Engine(Docker):
         found = self.get("/containers/json", "Listing containers", all="true", filters={"label": [having]}) or []
         return [dict(one["Config"].get("Labels") or {}) for one in self.inspect("container", [one["Id"] for one in found])]
 
+    def mounted(self, having: str) -> set[str]:
+        """The paths of this host that containers with the label ``having`` mount, stopped ones too."""
+        found = self.get("/containers/json", "Listing containers", all="true", filters={"label": [having]}) or []
+        return {str(m["Source"]) for one in found for m in one.get("Mounts") or [] if m.get("Source")}
+
     def info(self) -> dict[str, Any]:
         """What the engine says of itself: processors, memory, runtimes, drivers."""
         return dict(self.get("/info", "Asking the engine") or {})
@@ -155,6 +160,13 @@ class Engine(Docker):
     def networks(self) -> list[dict[str, Any]]:
         """All networks, each as `docker network inspect` has it, but without its containers."""
         return list(self.get("/networks", "Listing networks") or [])
+
+    def attached(self, network: str) -> dict[str, str]:
+        """Name -> Compose project of each container that runs on a network."""
+        found = self.get(f"/networks/{network}", f"Inspecting network {network}") or {}
+        projects = {name: project for name, (project, _service, _state) in self.names().items()}
+        names = [str(one.get("Name") or "") for one in (found.get("Containers") or {}).values()]
+        return {name: projects.get(name, "") for name in names}
 
     def volume(self, name: str) -> Optional[dict[str, Any]]:
         """What `docker volume inspect` says of a volume, or None if there is none of that name."""

@@ -62,9 +62,10 @@ def send(
     headers: Optional[Mapping[str, str]] = None,
     proxies: Optional[Mapping[str, str]] = None,
     tls: Optional[ssl.SSLContext] = None,
+    method: Optional[str] = None,
     addresses: tuple[str, ...] = (),
 ) -> Reply:
-    """Send a GET, or with ``data`` a POST, and read the answer, whatever its status is.
+    """Send a GET, with ``data`` a POST, or that ``method``, and read the answer, whatever its status is.
 
     Args:
         seconds: what all of it may take.
@@ -77,7 +78,7 @@ def send(
         NoAnswerError: there is none in that time, or it is not HTTP.
     """
     try:
-        request = urllib.request.Request(url, data, dict(headers or {}))
+        request = urllib.request.Request(url, data, dict(headers or {}), method=method)
         with _opener(most, tuple(sorted((proxies or {}).items())), tls, addresses).open(request, timeout=seconds) as response:
             body, cut = _body(response, most)
             return Reply(response.status, response.headers, body, cut)

@@ -7,26 +7,30 @@ from dataclasses import dataclass, field
 from typing import Any, Callable, Iterable, Iterator, Mapping, Optional
 
 from ansible.module_utils.rollout.domain import pull_progress, retry
-from ansible.module_utils.rollout.domain.reference import registry_of
+from ansible.module_utils.rollout.domain.pins import by_digest
+from ansible.module_utils.rollout.domain.reference import registry_of, registry_of_image
 from ansible.module_utils.rollout.errors import RolloutError
 from ansible.module_utils.rollout.io import clock, logins, refusals
 from ansible.module_utils.rollout.io.docker_command import last_words
 from ansible.module_utils.rollout.io.engine import Engine
-from ansible.module_utils.rollout.io.store import LOGIN, Store
+from ansible.module_utils.rollout.io.scratch import LOGIN
+from ansible.module_utils.rollout.io.store import Store
 
 
 @dataclass(frozen=True)
 class Login:
-    """How the host may pull; without ``username`` as it is logged in itself."""
+    """How the host may pull; without a user as it is logged in itself. ``others`` are further registries: user and password."""
 
     registry: str = ""
     username: str = ""
     password: str = field(default="", repr=False)
+    others: Mapping[str, tuple[str, str]] = field(default_factory=dict, repr=False)
 
     @property
-    def server(self) -> str:
-        """Where to log in: the first part of a Docker Hub name is not a registry."""
-        return registry_of(self.registry)
+    def accounts(self) -> dict[str, tuple[str, str]]:
+        """Registry -> user and password. The first part of a Docker Hub name is not a registry."""
+        own = {registry_of(self.registry): (self.username, self.password)} if self.username else {}
+        return {**self.others, **own}
 
 
 ANONYMOUS = Login()
@@ -36,12 +40,12 @@ ANONYMOUS = Login()
 def session(store: Store, engine: Engine, login: Login, images: Iterable[str]) -> Iterator[Engine]:
     """An engine that may pull ``images`` from a private registry, beside what this host is logged in to; the login leaves nothing
     behind."""
-    if not login.username:
+    if not login.accounts:
         yield engine
         return
     with store.temporary(LOGIN) as directory:
-        registries = map(registry_of, images)
-        credentials = logins.write(directory, login.server, login.username, login.password, registries)
+        registries = map(registry_of_image, images)
+        credentials = logins.write(directory, login.accounts, registries)
         yield engine.configured(str(directory), credentials)
 
 
@@ -84,10 +88,10 @@ def pull_image(
 
 
 def _not_pulled(credentials: logins.Credentials, reference: str, err: str) -> RolloutError:
-    said, registry = last_words(err), registry_of(reference)
+    said, registry = last_words(err), registry_of_image(reference)
     if retry.refused(err):
-        if registry == credentials.registry:
-            return refusals.NO_LOGIN(registry=registry, user=credentials.username, image=reference, said=said)
+        if registry in credentials.users:
+            return refusals.NO_LOGIN(registry=registry, user=credentials.users[registry], image=reference, said=said)
         if registry in credentials.left_out:
             return refusals.NO_HELPER(registry=registry, image=reference, said=said, why=credentials.left_out[registry])
     if "x509:" in err:
@@ -102,9 +106,9 @@ def local_layers(engine: Engine) -> list[str]:
 
 
 def image_ids(engine: Engine, images: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
-    """Repository -> the id that the engine knows the image by at present; without those that are not here."""
-    found = {repository: image_id(engine, f"{repository}@{image['digest']}") for repository, image in images.items()}
-    return {repository: one for repository, one in found.items() if one}
+    """Reference -> the id that the engine knows the image by at present; without those that are not here."""
+    found = {reference: image_id(engine, by_digest(reference, image)) for reference, image in images.items()}
+    return {reference: one for reference, one in found.items() if one}
 
 
 def image_id(engine: Engine, reference: str) -> Optional[str]:

@@ -27,31 +27,32 @@ _NONE = re.compile("credentials not found in native keychain")
 
 @dataclass(frozen=True)
 class Credentials:
-    """The logins for pulls: the user of a registry, and why helpers of others were left out (registry -> sentence)."""
+    """The logins for pulls: registry -> user, and why helpers of others were left out (registry -> sentence)."""
 
-    registry: str = ""
-    username: str = ""
+    users: Mapping[str, str] = field(default_factory=dict)
     left_out: Mapping[str, str] = field(default_factory=dict)
 
 
-def write(directory: Path, registry: str, username: str, password: str, others: Iterable[str]) -> Credentials:
-    """Write the settings for a pull with that login into an empty directory of this user alone.
+def write(directory: Path, accounts: Mapping[str, tuple[str, str]], others: Iterable[str]) -> Credentials:
+    """Write the settings for a pull with those logins into an empty directory of this user alone.
 
     Args:
+        accounts: registry -> user and password.
         others: the registries that are pulled from, whose helpers are asked whether they work here.
     """
     known = settings(home())
     auths = {**_table(known.get("auths")), **_table(_of_environment().get("auths"))}
     helpers, left_out = _table(known.get("credHelpers")), {}
-    for other in sorted({*others} - {registry}):
+    for other in sorted({*others} - {*accounts}):
         helper = helpers.get(_key(other), known.get("credsStore"))
         trouble = _trouble(str(helper), _key(other)) if helper else ""
         if trouble:
             left_out[other] = trouble
             helpers[_key(other)] = ""
-    auths[_key(registry)] = {"auth": base64.b64encode(f"{username}:{password}".encode()).decode()}
-    if known.get("credsStore") or _key(registry) in helpers:
-        helpers[_key(registry)] = ""
+    for registry, (username, password) in accounts.items():
+        auths[_key(registry)] = {"auth": base64.b64encode(f"{username}:{password}".encode()).decode()}
+        if known.get("credsStore") or _key(registry) in helpers:
+            helpers[_key(registry)] = ""
     # Everything else holds as it does by hand: contexts, certificates, plugins, headers, proxies.
     for entry in home().iterdir() if home().is_dir() else ():
         if entry.name != _CONFIG:
@@ -59,7 +60,7 @@ def write(directory: Path, registry: str, username: str, password: str, others: 
     found = {**known, "auths": auths, **({"credHelpers": helpers} if helpers else {})}
     with open(os.open(directory / _CONFIG, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
         json.dump(found, file)
-    return Credentials(registry, username, left_out)
+    return Credentials({registry: username for registry, (username, _password) in accounts.items()}, left_out)
 
 
 def found(registry: str) -> tuple[str, str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Optional
 
 from ansible.module_utils.rollout.domain.lock import Clock
+from ansible.module_utils.rollout.domain.units import seconds_since
 
 SYSTEMD, PROCESS, NOBODY = "systemd", "process", "nobody"
 
@@ -27,6 +28,11 @@ def clock() -> Clock:
 def now() -> str:
     """The wall clock, for people."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+def age(started: str) -> float:
+    """The seconds since a time of Docker's on this host, by its wall clock; 0 where that cannot be said."""
+    return seconds_since(started, time.time()) or 0.0
 
 
 def keeper(application: str) -> str:

@@ -10,6 +10,7 @@ import contextlib
 from typing import TYPE_CHECKING, Any, Optional
 
 from ansible.module_utils.rollout.domain import dotenv
+from ansible.module_utils.rollout.domain.manifest import ENV
 from ansible.module_utils.rollout.domain.mask import Mask
 from ansible.module_utils.rollout.errors import RolloutError
 
@@ -51,4 +52,7 @@ def _of_release(store: Store, name: str) -> list[str]:
     names: Optional[list[str]] = None
     with contextlib.suppress(RolloutError):
         names = store.manifest(name).get("secrets", [])
-    return dotenv.hidden(store.read(name, ".env") or "", names)
+    # Those that are there, whatever release.json says: it may be damaged.
+    directory = store.directory(name)
+    files = [path.relative_to(directory).as_posix() for depth in (ENV, f"*/{ENV}") for path in directory.glob(depth)]
+    return [value for file in files for value in dotenv.hidden(store.read(name, file) or "", names)]

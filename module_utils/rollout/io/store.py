@@ -7,8 +7,6 @@ import copy
 import json
 import os
 import shlex
-import shutil
-import tempfile
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Iterable, Iterator, Optional
@@ -16,9 +14,9 @@ from typing import TYPE_CHECKING, Any, Iterable, Iterator, Optional
 from ansible.module_utils.rollout.domain import haproxy
 from ansible.module_utils.rollout.domain import ledger as ledgers
 from ansible.module_utils.rollout.domain import lock as locks
-from ansible.module_utils.rollout.errors import RolloutError
-from ansible.module_utils.rollout.io import clock, machine, mutexes, ownership, refusals, reserve
-from ansible.module_utils.rollout.io.atomic import append, sha256, sync_directory, write_atomic
+from ansible.module_utils.rollout.io import clock, machine, mutexes, ownership, refusals, reserve, scratch
+from ansible.module_utils.rollout.io.atomic import append, sync_directory, write_atomic
+from ansible.module_utils.rollout.io.releases import Releases
 
 if TYPE_CHECKING:
     from ansible.module_utils.rollout.domain.compose import Service
@@ -28,23 +26,18 @@ if TYPE_CHECKING:
 _LEDGERS: dict[Path, tuple[int, bytes, ledgers.Ledger]] = {}
 _NOTHING = (0, b"", ledgers.Ledger())
 _LAST = 512
-# The directory of a login, while it is used.
-LOGIN = "login"
-# What a release.json says at least.
-_MANIFEST = {"release": str, "name": str, "application": str, "images": dict, "stacks": list, "files": dict}
 
 
-class Store:
+class Store(Releases):
     """The state directory of one application on one host.
 
-    ``ledger.jsonl``, ``releases/<name>/``, ``lock.json`` (who is at work), ``progress.json`` (at what, while it is), ``proxy/``
+    Beside its `Releases`: ``ledger.jsonl``, ``lock.json`` (who is at work), ``progress.json`` (at what, while it is), ``proxy/``
     (what HAProxy reads), ``reserve`` (room on the disk), ``guard.pyz`` and, while a guard is armed, ``guard.armed``. Mutexes: one
     step at a time holds ``.step``, a living guard ``.guard``, a change of the lock ``.lock``.
     """
 
     def __init__(self, root: str) -> None:
-        self.root = Path(os.path.expanduser(root))
-        self.releases = self.root / "releases"
+        super().__init__(root)
         self.path = self.root / "ledger.jsonl"
         self.lock_path = self.root / "lock.json"
         self.guard = self.root / "guard.pyz"
@@ -57,23 +50,6 @@ class Store:
         self._halts: tuple[threading.Event, ...] = ()
         self._told = -1.0
         self._about: tuple[Any, Any] = (None, None)
-
-    def require_writable(self) -> None:
-        """Refuse before anything is touched where the state could not be kept.
-
-        Raises:
-            RolloutError: the directory is absent and cannot be made, or is not writable.
-        """
-        try:
-            for directory in (*self.root.parents[::-1], self.root, self.releases):
-                if not directory.exists():
-                    directory.mkdir(mode=0o700, exist_ok=True)
-            # Where the agents of runs listen (agent/door.py).
-            os.close(os.open(self.root / ".agent", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600))
-            with tempfile.TemporaryFile(dir=self.root):
-                pass
-        except OSError as error:
-            raise refusals.STATE_UNWRITABLE(path=self.root, reason=error.strerror) from error
 
     def require_own(self) -> None:
         """Refuse a state directory that somebody else could change, before anything in it is read or run.
@@ -147,7 +123,7 @@ class Store:
         with self.mutex(".step", wait, run) as got:
             if not got:
                 raise refusals.STEP_BUSY(seconds=wait, path=shlex.quote(str(self.root / ".step")), facts={"fenced": "run"})
-            self._sweep()
+            scratch.sweep(self.root)
             self._run = run
             try:
                 self.fence()
@@ -263,27 +239,6 @@ class Store:
         with contextlib.suppress(FileNotFoundError):
             self.armed.unlink()
 
-    def directory(self, name: str) -> Path:
-        """The directory of the release of that name."""
-        return self.releases / name
-
-    def manifest(self, name: str) -> dict[str, Any]:
-        """release.json of a release.
-
-        Raises:
-            RolloutError: it is gone or unreadable.
-        """
-        path = self.directory(name) / "release.json"
-        try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-            lacks = [k for k, kind in _MANIFEST.items() if not isinstance(found, dict) or not isinstance(found.get(k), kind)]
-            why = f"it lacks {', '.join(lacks)}" if lacks else ""
-        except (OSError, ValueError) as error:
-            why = str(error.strerror) if isinstance(error, OSError) else f"it is not JSON: {error}"
-        if why:
-            raise refusals.RELEASE_INCOMPLETE(name=name, path=path, reason=why)
-        return dict(found)
-
     def servers(self, stack: str, service: str) -> Optional[str]:
         """The file that says to which container a start-first service's proxy sends requests; None where there is none."""
         try:
@@ -300,96 +255,31 @@ class Store:
         path.parent.chmod(0o755)
         reserve.used(self.root, lambda: write_atomic(path, text, 0o644), self._back)
 
-    def active(self, stack: str, services: Iterable[Service]) -> dict[str, str]:
-        """Start-first service -> the name of the container that its proxy sends requests to."""
+    def active(self, stack: str, services: Iterable[Service]) -> dict[str, tuple[str, ...]]:
+        """Start-first service -> the names of the containers that its proxy sends requests to."""
         return {s.name: haproxy.active(self.servers(stack, s.name)) for s in services if s.start_first}
 
     def _servers(self, stack: str, service: str) -> Path:
         return self.root / "proxy" / f"{stack}.{service}.cfg"
 
-    def names(self) -> list[str]:
-        """The complete releases on this host."""
-        try:
-            # Without those that power loss left half-written or half-removed: their names begin with a dot.
-            return sorted(p.name for p in self.releases.iterdir() if p.name[0] != "." and (p / "release.json").is_file())
-        except (FileNotFoundError, NotADirectoryError):
-            return []
-
-    def whole(self) -> list[str]:
-        """Those of `names` whose release.json can be read."""
-        found = []
-        for name in self.names():
-            with contextlib.suppress(RolloutError):
-                self.manifest(name)
-                found.append(name)
-        return found
-
-    def taken(self) -> list[str]:
-        """Names that no further release may have: damaged ones too, whose files may be somebody's."""
-        try:
-            return sorted(p.name for p in self.releases.iterdir() if p.name[0] != ".")
-        except (FileNotFoundError, NotADirectoryError):
-            return []
-
-    def read(self, name: str, file: str) -> Optional[str]:
-        """The text of a release's file, or None where there is none."""
-        try:
-            # newline="": what is compared is what was written, carriage returns included. What is no UTF-8 was not.
-            with open(self.directory(name) / file, encoding="utf-8", errors="replace", newline="") as handle:
-                return handle.read()
-        except FileNotFoundError:
-            return None
-
-    def edited(self, name: str) -> list[str]:
-        """The files of a release that are no longer what was staged."""
-        changed = []
-        for file, digest in self.manifest(name).get("files", {}).items():
-            text = self.read(name, file)
-            if text is None or sha256(text) != digest:
-                changed.append(file)
-        return sorted(changed)
-
-    def write_release(self, name: str, files: dict[str, str], manifest: dict[str, Any]) -> None:
-        """Write a release directory, whole or not at all (built aside, then renamed)."""
-        self.require_writable()
-        for left in [*self.releases.glob(".*"), self.directory(name)]:
-            shutil.rmtree(left, ignore_errors=True)
-        aside = Path(tempfile.mkdtemp(dir=self.releases, prefix=f".{name}."))
-        try:
-            for file, text in files.items():
-                write_atomic(aside / file, text)
-            document = dict(manifest, files={file: sha256(text) for file, text in files.items()})
-            write_atomic(aside / "release.json", json.dumps(document, indent=2, sort_keys=True) + "\n")
-            os.replace(aside, self.directory(name))
-        except OSError as error:
-            shutil.rmtree(aside, ignore_errors=True)
-            raise refusals.RELEASE_UNWRITABLE(name=name, path=self.releases, reason=error.strerror) from error
-        sync_directory(self.releases)
-
-    def foreign(self, name: str) -> list[str]:
-        """What is in a release's directory and was not written with it: perhaps data, of a mount with a relative path."""
-        return sorted({path.name for path in self.directory(name).iterdir()} - {*self.manifest(name)["files"], "release.json"})
-
-    def remove(self, name: str) -> None:
-        """Remove a release directory: gone at once from `names`, then from the disk."""
-        aside = self.releases / f".{name}.removed"
-        os.replace(self.directory(name), aside)
-        shutil.rmtree(aside)
-
     @contextlib.contextmanager
     def temporary(self, name: str) -> Iterator[Path]:
         """A directory for secrets, which is gone afterwards; also one that a killed process left."""
-        self._sweep()
-        with tempfile.TemporaryDirectory(dir=self.root, prefix=f".{name}.") as directory:
-            yield Path(directory)
+        scratch.sweep(self.root)
+        with scratch.directory(self.root, name) as directory:
+            yield directory
+
+    @contextlib.contextmanager
+    def aside(self) -> Iterator[Path]:
+        """A directory for files that Compose reads before anything is written; gone afterwards. If there is no state yet, it lies
+        among temporary files."""
+        here = self.root if os.access(self.root, os.W_OK) else None
+        with scratch.directory(here, scratch.READING) as directory:
+            yield directory
 
     def sweep(self) -> None:
-        """Remove what killed processes left of `temporary`, unless a step is at work, which may be using it."""
-        if any(self.root.glob(f".{LOGIN}.*")):
+        """Remove what killed processes left of `temporary` and `aside`, unless a step is at work, which may be using it."""
+        if scratch.left(self.root):
             with self.mutex(".step", 0) as alone:
                 if alone:
-                    self._sweep()
-
-    def _sweep(self) -> None:
-        for left in self.root.glob(f".{LOGIN}.*"):
-            shutil.rmtree(left, ignore_errors=True)
+                    scratch.sweep(self.root)

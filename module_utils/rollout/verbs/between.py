@@ -14,12 +14,12 @@ from ansible.module_utils.rollout.verbs.deployment import Deployment
 
 
 def between(
-    store: Store, engine: Engine, values: Mapping[str, str], secrets: set[str], configs: Mapping[str, Any]
+    store: Store, engine: Engine, values: Mapping[str, Mapping[str, str]], secrets: set[str], configs: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Compare another release with the stable one of this host.
 
     Args:
-        values: the variables of the other one; ``secrets`` names those that are secret.
+        values: the variables of each stack of the other one; ``secrets`` names those that are secret.
         configs: its stacks, as Compose understands them.
 
     Returns:
@@ -31,12 +31,21 @@ def between(
     manifest = known(store, stable.name if stable else None)
     if not stable or not manifest:
         return {"variables": [], "barred": {}}
+    apart: list[str] = []
+    barred: dict[str, str] = {}
     try:
-        here = dotenv.parse(store.read(stable.name, ".env") or "")
-        names = releases.differing(here, values)
-        secret = [name for name in names if name in secrets | set(manifest.get("secrets", []))]
-        parts = [Deployment(store, engine, manifest["application"], s, stable.name, "") for s in manifest["stacks"] if secret]
-        ours = {part.stack: part.compose_project.config() for part in parts}
+        for stack in manifest["stacks"]:
+            one = Deployment(store, engine, manifest["application"], stack, stable.name, "")
+            here, there = dotenv.parse(store.read(stable.name, one.part.env) or ""), values.get(stack)
+            if there is None:
+                continue
+            names = releases.differing(here, there, one.part.tag_variable)
+            secret = [name for name in names if name in secrets | set(manifest.get("secrets", []))]
+            apart += names
+            if secret:
+                kept = {service.name for service in one.wanted if not service.released}
+                config = one.compose_project.config()
+                barred.update(releases.barred(secret, kept, (here, config), (there, configs.get(stack) or {})))
     except RolloutError:
         return {"variables": [], "barred": {}}
-    return {"variables": names, "barred": releases.barred(secret, (here, ours), (values, configs))}
+    return {"variables": sorted(set(apart)), "barred": dict(sorted(barred.items()))}

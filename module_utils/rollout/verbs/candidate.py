@@ -8,8 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Collection, Iterable, Mapping, Optional, Sequence
 
-from ansible.module_utils.rollout.domain import capacity, changes, ports, pull_progress, shape
+from ansible.module_utils.rollout.domain import capacity, changes, pins, ports, pull_progress, shape
+from ansible.module_utils.rollout.domain import manifest as manifests
+from ansible.module_utils.rollout.domain import needs as domain_needs
 from ansible.module_utils.rollout.domain import release as releases
+from ansible.module_utils.rollout.domain.bundle import File
 from ansible.module_utils.rollout.domain.compose import Service
 from ansible.module_utils.rollout.domain.torch import host as torch_host
 from ansible.module_utils.rollout.domain.torch import reasons
@@ -17,8 +20,11 @@ from ansible.module_utils.rollout.errors import RolloutError
 from ansible.module_utils.rollout.io import gpu, images, machine, sockets
 from ansible.module_utils.rollout.io.engine import Engine
 from ansible.module_utils.rollout.io.store import Store
-from ansible.module_utils.rollout.verbs import asking, needs, refusals
+from ansible.module_utils.rollout.verbs import asking, needs, networks, refusals
 from ansible.module_utils.rollout.verbs.phases import Phases
+
+# Bytes of a mounted file whose differences are shown.
+LEGIBLE = 64 * 2**10
 
 
 @dataclass(frozen=True)
@@ -28,7 +34,8 @@ class Candidate:
     ``services`` are those of each of its stacks; ``stacks`` are all that this host is to have. ``images`` map a repository to
     its digest and, if it is on the host, its id; ``missing`` are those that are not, with compressed bytes to come (``sizes``,
     ``to_pull`` together) as far as a registry said. ``engine`` are the facts of the engine.
-    ``configs`` are the stacks as Compose understands them, ``files`` the texts of its directory.
+    ``configs`` are the stacks as Compose understands them, ``main`` their Compose files, ``files`` the texts of its directory.
+    Kept services in ``replace`` are restarted. ``notes`` are what an operator should know beside the changes.
     """
 
     application: str
@@ -42,6 +49,9 @@ class Candidate:
     sizes: Mapping[str, int] = field(default_factory=dict)
     to_pull: int = 0
     configs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    main: Mapping[str, str] = field(default_factory=dict)
+    replace: Collection[str] = ()
+    notes: Sequence[str] = ()
     files: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -61,11 +71,11 @@ def require(store: Store, engine: Engine, candidate: Candidate) -> Optional[dict
             host lacks what a stack or a gate needs; all of it at once.
     """
     wrong, cards = shape.Faults(), None
-    for repository, image in candidate.images.items():
-        # A release that is on the host is for it.
+    for reference, image in candidate.images.items():
+        # What is on the host is for it.
         if "platforms" in image:
             with wrong.gather():
-                capacity.require_platform(f"{repository}:{candidate.release}", image["platforms"], candidate.platform)
+                capacity.require_platform(reference, image["platforms"], candidate.platform)
     with wrong.gather():
         _require_ports(engine, candidate)
     with wrong.gather():
@@ -87,8 +97,22 @@ def require(store: Store, engine: Engine, candidate: Candidate) -> Optional[dict
 
 def _lacking(store: Store, engine: Engine, candidate: Candidate, cards: Optional[Mapping[str, Any]]) -> list[str]:
     ours, facts, own = candidate.stacks, candidate.engine, str(store.root)
-    found = needs.faults(engine, candidate.application, candidate.configs, candidate.services, ours, facts, own, cards)
-    return [*needs.dropped(candidate.files, candidate.services, facts), *found]
+    found = needs.faults(
+        engine, candidate.application, candidate.configs, candidate.services, candidate.main, ours, facts, own, cards
+    )
+    for stack, services in candidate.services.items():
+        project, file = releases.project(candidate.application, stack), candidate.main[stack]
+        renewed = _renewed(store, engine, candidate, stack)
+        found += networks.faults(engine, project, file, renewed, services, candidate.replace)
+    return [*needs.dropped(candidate.files, facts), *found]
+
+
+def _renewed(store: Store, engine: Engine, candidate: Candidate, stack: str) -> list[networks.Changed]:
+    """The networks of a stack that are not what the candidate says."""
+    stable, config = store.ledger().stable, candidate.configs.get(stack) or {}
+    manifest = known(store, stable.name if stable else None)
+    before = manifests.part(manifest, stack).networks if manifest else {}
+    return networks.changed(engine, releases.project(candidate.application, stack), config, before)
 
 
 def _require_ports(engine: Engine, candidate: Candidate) -> None:
@@ -127,17 +151,20 @@ def preview(store: Store, engine: Engine, candidate: Candidate) -> dict[str, Any
         release and stable (what it would replace), with the names of their directories (name, stable_name), services
         (as `changes.rows` has them), to_pull, free (bytes on the engine's
         disk), settled (whether a look at the gates is all that it needs), left (stacks that nobody asks for any more and their
-        Compose projects).
+        Compose projects), notes (what an operator should know beside them, a sentence each).
     """
     ledger = store.ledger()
     before = known(store, ledger.stable.name if ledger.stable else None).get("images", {})
     found: list[dict[str, Any]] = []
+    carried: list[str] = []
     # What the release has no more, and the inventory has, goes.
     for stack in {**candidate.services, **dict.fromkeys(candidate.stacks)}:
         wanted = candidate.services.get(stack, [])
         running = engine.containers(releases.project(candidate.application, stack))
-        active = store.active(stack, wanted)
-        found += changes.rows(stack, wanted, running, candidate.images, before, ledger.took, active)
+        active, renewed = store.active(stack, wanted), networks.renewed(_renewed(store, engine, candidate, stack))
+        rows = changes.rows(stack, wanted, running, candidate.images, before, ledger.took, active, candidate.replace, renewed)
+        found += rows
+        carried += _carried(engine, candidate.configs.get(stack) or {}, wanted, running, rows)
     cards = any(s.torch and s.torch.on_gpu for services in candidate.services.values() for s in services)
     left = leftover(store, engine, candidate.application, candidate.stacks)
     return {
@@ -151,7 +178,30 @@ def preview(store: Store, engine: Engine, candidate: Candidate) -> dict[str, Any
         # A kept GPU service is tried first, and recreated if its container lost its card; an interrupted run may have left more.
         "settled": not cards and not ledger.open and not ledger.armed and all(row["action"] == "keep" for row in found),
         "left": {stack: releases.project(candidate.application, stack) for stack in left},
+        "notes": [*candidate.notes, *carried],
     }
+
+
+def _carried(
+    engine: Engine,
+    config: Mapping[str, Any],
+    wanted: Sequence[Service],
+    running: Sequence[changes.Container],
+    rows: Sequence[Any],
+) -> list[str]:
+    """A sentence for each service whose next container gets files of the one before in volumes that nobody named."""
+    several = {service.name for service in wanted if service.replicas != 1}
+    restarted = {row["service"] for row in rows if row["action"] == "recreate"}
+    restarted |= {row["service"] for row in rows if row["action"] == "replace"} & several
+    said = []
+    for service in wanted:
+        one = next((c for c in running if c.service == service.name), None)
+        image = engine.image(one.image_id) if one and service.name in restarted and not service.renew else None
+        paths = domain_needs.anonymous(image, (config.get("services") or {}).get(service.name) or {}) if image else []
+        if paths:
+            sentence = refusals.BEGINS_EMPTY if service.name in several else refusals.CARRIED
+            said.append(sentence.text(service=service.name, paths=" and ".join(paths)))
+    return said
 
 
 def leftover(store: Store, engine: Engine, application: str, stacks: Collection[str]) -> dict[str, list[changes.Container]]:
@@ -169,30 +219,47 @@ def known(store: Store, name: Optional[str]) -> dict[str, Any]:
         return {}
 
 
+def legible(files: Mapping[str, File]) -> dict[str, str]:
+    """The files that are text, not long, and for everybody."""
+    found = {path: file for path, file in files.items() if not (file.link or file.private) and len(file.content) <= LEGIBLE}
+    return {path: file.text for path, file in found.items() if b"\0" not in file.content}
+
+
+def texts_of(store: Store, name: str, manifest: Mapping[str, Any]) -> dict[str, Optional[str]]:
+    """The files of a release and what it mounts, as far as people can read them."""
+    hidden = {f"{stack}/{path}" for stack, part in (manifest.get("parts") or {}).items() for path in part.get("private") or ()}
+    found = {file: store.read(name, file) for file in manifest.get("files", {}) if file not in hidden}
+    for path, place in manifests.mounted(manifest).items() if manifest else ():
+        for below, text in legible(store.content.read(place)).items():
+            found[f"{path}/{below}" if below else path] = text
+    return found
+
+
 def pull(
-    store: Store,
-    engine: Engine,
-    release: str,
-    wanted: Mapping[str, Mapping[str, Any]],
-    phases: Phases,
-    sizes: Mapping[str, int] = {},
+    store: Store, engine: Engine, wanted: Mapping[str, Mapping[str, Any]], phases: Phases, sizes: Mapping[str, int] = {}
 ) -> int:
-    """Pull by digest, then put the release's tag on it here: `docker image prune` spares what has a tag.
+    """Pull by digest, then put the tag on it here, where that is only this release's or is free: `docker image prune` spares what
+    has a tag.
 
     Args:
-        sizes: repository -> compressed bytes to come, as far as that is known.
+        wanted: reference -> digest, and whether it ``follows`` the release.
+        sizes: reference -> compressed bytes to come, as far as that is known.
 
     Returns:
         The compressed bytes that came.
     """
     came = 0
-    for repository, image in wanted.items():
+    for reference, image in wanted.items():
 
-        def told(done: int, repository: str = repository) -> None:
-            store.tell(step="pull", what=repository, done=done, total=sizes.get(repository))
+        def told(done: int, reference: str = reference) -> None:
+            store.tell(step="pull", what=reference, done=done, total=sizes.get(reference))
 
-        with phases.phase("pull", detail=repository):
-            pinned = f"{repository}@{image['digest']}"
+        if not image.get("digest"):
+            raise refusals.NOWHERE_ELSE(image=reference)
+        pinned = pins.by_digest(reference, image)
+        with phases.phase("pull", detail=reference):
             came += images.pull_image(engine, pinned, told=told, sizes=pull_progress.sizes(image))
-        engine.checked(["tag", f"{repository}@{image['digest']}", f"{repository}:{release}"], "Tagging an image")
+        tag = reference.partition("@")[0]
+        if image.get("follows") or not engine.image(tag):
+            engine.checked(["tag", pinned, tag], "Tagging an image")
     return came

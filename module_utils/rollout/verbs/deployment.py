@@ -13,9 +13,11 @@ from typing import Any, Sequence
 
 from ansible.module_utils.rollout.domain import compose, dotenv
 from ansible.module_utils.rollout.domain import ledger as ledgers
+from ansible.module_utils.rollout.domain import manifest as manifests
 from ansible.module_utils.rollout.domain import release as releases
 from ansible.module_utils.rollout.domain.changes import Change, Container, active_first, compare, container
 from ansible.module_utils.rollout.domain.gate import CHECKPOINT, Expectation
+from ansible.module_utils.rollout.domain.manifest import Part
 from ansible.module_utils.rollout.domain.torch import reasons
 from ansible.module_utils.rollout.domain.torch import verdict as torch_verdict
 from ansible.module_utils.rollout.errors import Refusal, RolloutError
@@ -25,7 +27,8 @@ from ansible.module_utils.rollout.io.compose_project import Stack
 from ansible.module_utils.rollout.io.engine import Engine
 from ansible.module_utils.rollout.io.images import image_ids
 from ansible.module_utils.rollout.io.store import Store
-from ansible.module_utils.rollout.verbs import refusals
+from ansible.module_utils.rollout.verbs import networks, refusals
+from ansible.module_utils.rollout.verbs.networks import Changed
 from ansible.module_utils.rollout.verbs.phases import Phases
 
 # Seconds behind its grace period in which the engine kills a container, and the pause between two looks.
@@ -38,7 +41,7 @@ class Policy:
 
     ``gpu_release_s`` is how long a card may take to be free after the old container was stopped. ``drain_mode`` and ``drain_s``
     apply to services whose gate does not say otherwise. With ``together``, services that do not depend on each other are
-    switched at once.
+    switched at once. Kept services in ``replace`` are restarted where they differ; ``*`` stands for all.
     """
 
     torch_limit_s: float = 60.0
@@ -46,6 +49,7 @@ class Policy:
     drain_mode: str = CHECKPOINT
     drain_s: float = 300.0
     together: bool = True
+    replace: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -115,17 +119,22 @@ class Deployment:
         return releases.project(self.application, self.stack)
 
     @functools.cached_property
+    def part(self) -> Part:
+        """What the release says of the stack."""
+        return manifests.part(self.manifest, self.stack)
+
+    @functools.cached_property
     def compose_project(self) -> Stack:
         """The stack's Compose project on the release's own files."""
-        directory, file = self.store.directory(self.name), releases.compose_file(self.stack)
-        return Stack(self.engine, self.project, directory, file, releases.pins_file(self.stack))
+        directory = self.store.directory(self.name) / self.part.directory
+        return Stack(self.engine, self.project, directory, self.part.files, self.part.profiles)
 
     @functools.cached_property
     def wanted(self) -> list[compose.Service]:
         """The services of the stack. None if the release does not have the stack: then all its containers go."""
         if self.stack not in self.manifest["stacks"]:
             return []
-        return compose.services(self.compose_project.config(), releases.compose_file(self.stack))
+        return compose.services(self.compose_project.config(), self.part.files[0], self.part)
 
     @functools.cached_property
     def by_name(self) -> dict[str, compose.Service]:
@@ -134,7 +143,7 @@ class Deployment:
 
     @functools.cached_property
     def image_ids(self) -> dict[str, str]:
-        """Repository -> the id that the engine knows the release's image by, or the recorded one if it has no such image.
+        """Reference -> the id that the engine knows the release's image by, or the recorded one if it has no such image.
 
         Another image store (containerd's) knows the same image by another id.
         """
@@ -148,7 +157,23 @@ class Deployment:
 
     def changes(self, running: list[Container]) -> list[Change]:
         """The changes that bring the stack from ``running`` to the release, one for each service."""
-        return compare(self.wanted, self.image_ids, running, self.store.active(self.stack, self.wanted))
+        active, replace = self.store.active(self.stack, self.wanted), {*self.policy.replace, *self._replaced()}
+        return compare(self.wanted, self.image_ids, running, active, replace, networks.renewed(self.networks()))
+
+    def networks(self) -> list[Changed]:
+        """The networks of the stack that are not what the release says."""
+        if not self.wanted:
+            return []
+        stable = self.store.ledger().stable
+        before: dict[str, Any] = {}
+        with contextlib.suppress(RolloutError):
+            before = dict(manifests.part(self.store.manifest(stable.name), self.stack).networks) if stable else {}
+        return networks.changed(self.engine, self.project, self.compose_project.config(), before)
+
+    def _replaced(self) -> set[str]:
+        """Kept services that a run has begun to restart since: the way back restarts them too."""
+        begun = self.begun()
+        return {service.name for service in self.wanted if not service.released and service.name in begun}
 
     def begun(self, run: str = "") -> set[str]:
         """The services that a run has begun to switch since the last release was confirmed: any run, or ``run`` alone."""
@@ -218,7 +243,7 @@ class Deployment:
     def _edited(self) -> bool:
         """Whether the release's .env file, which says what is secret, no longer says it."""
         try:
-            dotenv.parse(self.store.read(self.name, ".env") or "")
+            dotenv.parse(self.store.read(self.name, self.part.env) or "")
         except RolloutError:
             return True
         return False

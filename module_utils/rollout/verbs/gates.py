@@ -52,17 +52,31 @@ class Gates:
             for entry in entries.values():
                 self.phases.end(entry, False)
 
-    def again(self, services: Sequence[compose.Service]) -> dict[str, Container]:
-        """As `hold`, for services that were running all along: one good answer is enough.
+    def again(self, services: Sequence[compose.Service]) -> list[Container]:
+        """As `hold`, for services that were running all along, each with all of its containers: one good answer is enough.
 
         A container that this run made must not have crashed since; an older one may have, long ago.
         """
         made = self.deployment.begun(self.deployment.run)
-        gates = {s.name: self._gate(replace(s, successes=1, window=0.0), s.name in made) for s in services}
-        return self._passed(services, gates, {}, {})
+        single = [s for s in services if s.replicas == 1]
+        gates = {s.name: self._gate(replace(s, successes=1, window=0.0), s.name in made) for s in single}
+        found = [*self._passed(single, gates, {}, {}).values()]
+        for service in services:
+            if service.replicas != 1:
+                here = [c for c in self.engine.containers(self.deployment.project) if c.service == service.name]
+                found += self.each(service, here, service.name in made)
+        return found
+
+    def each(self, service: compose.Service, containers: Sequence[Container], fresh: bool) -> list[Container]:
+        """As `again`, for some of the containers of one service."""
+        found: list[Container] = []
+        for one in containers:
+            gate = self._gate(replace(service, successes=1, window=0.0), fresh)
+            found += self._passed([service], {service.name: gate}, {service.name: one.id}, {}).values()
+        return found
 
     def _gate(self, service: compose.Service, fresh: bool) -> health.Gate:
-        image_id = self.deployment.image_ids.get(compose.repository(service.image)) if service.released else None
+        image_id = self.deployment.image_ids.get(service.image) if service.released else None
         release = self.deployment.release
         names = release if service.released and release.startswith("sha-") else None
         return health.Gate(service, image_id, names, clock.monotonic(), fresh)
@@ -138,8 +152,12 @@ class Gates:
                 return one
         if state == health.FAIL:
             waited = now - gate.started
+            # Of several containers the log of this one is meant, and it is named.
+            several = service.replicas != 1 and ids.get(service.name)
+            before = [c for c in self.deployment.seen() if c.id != ids[service.name]] if several else []
+            which = f"container {one.name}: " if several and one else ""
             if gate.fatal:
-                raise self.deployment.failure(service, "container", gate.waiting_for)
+                raise self.deployment.failure(service, "container", f"{which}{gate.waiting_for}", before)
             why = refusals.TOO_LATE.text(seconds=waited, deadline=service.deadline, what=gate.waiting_for)
-            raise self.deployment.failure(service, "health", why)
+            raise self.deployment.failure(service, "health", f"{which}{why}", before)
         return None

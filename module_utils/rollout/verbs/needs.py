@@ -7,7 +7,8 @@ from typing import Any, Iterable, Mapping, Optional, Sequence
 
 from ansible.module_utils.rollout.domain import devices, features, needs
 from ansible.module_utils.rollout.domain import release as releases
-from ansible.module_utils.rollout.domain.compose import NOWHERE, Service
+from ansible.module_utils.rollout.domain.compose import Service
+from ansible.module_utils.rollout.domain.manifest import ENV
 from ansible.module_utils.rollout.domain.torch import host as torch_host
 from ansible.module_utils.rollout.domain.torch import reasons
 from ansible.module_utils.rollout.io import cdi, gpu, routes
@@ -20,15 +21,16 @@ def faults(
     application: str,
     configs: Mapping[str, Mapping[str, Any]],
     services: Mapping[str, Sequence[Service]],
+    files: Mapping[str, str],
     ours: Iterable[str],
     facts: Mapping[str, Any],
-    own: str = NOWHERE,
+    own: str,
     host: Optional[Mapping[str, Any]] = None,
 ) -> list[str]:
     """A sentence for all that stacks need and this host does not have.
 
     Args:
-        configs: stack -> what Compose prints of it; ``services`` are the same as they were read.
+        configs: stack -> what Compose prints of it; ``services`` are the same as they were read, ``files`` the Compose files.
         ours: the stacks of the application here.
         facts: of the engine.
         own: the state directory, whose files come with the release, but for its data.
@@ -44,7 +46,7 @@ def faults(
     for stack, config in configs.items():
         # A kept service whose container runs is not touched.
         kept = [s.name for s in services.get(stack, []) if not s.released and (projects[stack], s.name) in running]
-        stacks.append(needs.Stack(projects[stack], releases.compose_file(stack), config, kept))
+        stacks.append(needs.Stack(projects[stack], files[stack], config, kept))
     there = _there(engine, stacks, names, facts, own)
     gated = {(stack, s.name) for stack, ones in services.items() for s in ones if s.torch and s.torch.on_gpu}
     wanting = [
@@ -56,15 +58,15 @@ def faults(
     return [*needs.faults(stacks, there, list(projects.values())), *_cards(engine, wanting, there, host)]
 
 
-def dropped(files: Mapping[str, str], stacks: Iterable[str], facts: Mapping[str, Any]) -> list[str]:
+def dropped(files: Mapping[str, str], facts: Mapping[str, Any]) -> list[str]:
     """A sentence for what this host's Compose leaves out of what it prints of these files.
 
     Args:
         files: name -> text.
     """
-    names = [name for name in map(releases.compose_file, stacks) if name in files]
+    names = [name for name in files if not name.endswith((ENV, ".pins.json"))]
     versions = {features.COMPOSE: str(facts.get("compose") or "")}
-    return [sentence for name in names for sentence in features.dropped(files[name], name, versions)]
+    return [sentence for name in names for sentence in features.dropped(files[name], name.rpartition("/")[2], versions)]
 
 
 def _there(
@@ -80,7 +82,7 @@ def _there(
     compose = str(facts.get("compose") or "")
     paths = {path for stack in stacks for path in needs.sources(stack.config, compose)}
     paths |= {device for stack in stacks for _, spec in stack.services() for device in features.devices(spec)}
-    brought, data = tuple(os.path.join(root, "") for root in (NOWHERE, own)), os.path.join(own, "data", "")
+    brought, data = os.path.join(own, ""), os.path.join(own, "data", "")
     return needs.There(
         versions={features.ENGINE: str(facts.get("engine") or ""), features.COMPOSE: compose},
         containers=names,

@@ -13,6 +13,7 @@ from typing import Any, Iterator, Sequence
 
 from ansible.module_utils.rollout.domain import lock as locks
 from ansible.module_utils.rollout.domain.compose import RELEASE_LABEL
+from ansible.module_utils.rollout.domain.pins import by_digest
 from ansible.module_utils.rollout.errors import RolloutError
 from ansible.module_utils.rollout.io import machine, mutexes
 from ansible.module_utils.rollout.io.engine import Engine
@@ -21,7 +22,7 @@ from ansible.module_utils.rollout.verbs import refusals
 
 # The label is Compose's; `Stack.compose` in io/compose_project.py gives it the directory of a release.
 _DIRECTORY = "com.docker.compose.project.working_dir"
-_OF_RELEASE = re.compile(r"(/.*)/releases/[^/]+/?")
+_OF_RELEASE = re.compile(r"(/.*)/releases/[^/]+(?:/[^/]+)?/?")
 
 
 def of(store: Store, engine: Engine) -> list[Store]:
@@ -87,7 +88,10 @@ def references(store: Store, names: Sequence[str]) -> set[str]:
 
 def of_manifest(manifest: dict[str, Any]) -> list[str]:
     """As `references`, of one release's release.json."""
-    found = []
-    for repository, image in manifest["images"].items():
-        found += [f"{repository}:{manifest['release']}", f"{repository}@{image['digest']}"]
-    return found
+    return [name for reference, image in manifest["images"].items() for name in (reference, by_digest(reference, image))]
+
+
+def own(manifest: dict[str, Any]) -> list[str]:
+    """Those of `of_manifest` that this release brought: a database's image may be anybody's."""
+    images = {reference: image for reference, image in manifest["images"].items() if image.get("follows")}
+    return of_manifest({"images": images})

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from dataclasses import asdict
-from typing import Any, Optional
+from typing import Any, Optional, Sequence
 
-from ansible.module_utils.rollout.domain import compose, health
+from ansible.module_utils.rollout.domain import compose, health, reference
 from ansible.module_utils.rollout.domain import ledger as ledgers
 from ansible.module_utils.rollout.domain import lock as locks
 from ansible.module_utils.rollout.domain import release as releases
-from ansible.module_utils.rollout.domain.changes import WITH, Change, Container
+from ansible.module_utils.rollout.domain.changes import KEPT, WITH, Change, Container
+from ansible.module_utils.rollout.domain.gate import Expectation
+from ansible.module_utils.rollout.domain.needs import Stack
 from ansible.module_utils.rollout.domain.torch import verdict as torch_verdict
 from ansible.module_utils.rollout.domain.units import times
+from ansible.module_utils.rollout.domain.volumes import differing
 from ansible.module_utils.rollout.errors import RolloutError
 from ansible.module_utils.rollout.io import images, machine, masking, torch_check
 from ansible.module_utils.rollout.io.engine import Engine
@@ -106,10 +110,12 @@ def services(
     now, fault = store.ledger().stable, ""
     rows: list[dict[str, Any]] = []
     try:
-        if now:
-            store.manifest(now.name)
+        owner = store.manifest(now.name)["application"] if now else application
+        if owner != application:
+            fault = refusals.OF_ANOTHER.text(path=store.root, owner=owner, application=application)
     except RolloutError as error:
         fault = str(error)
+    if fault:
         rows.append(_row("-", "-", "-", None, [fault]))
     for stack in stacks:
         if now is None or fault:
@@ -119,7 +125,8 @@ def services(
                 for c in found
             ]
             if not found:
-                rows.append(_row(stack, "-", "-", None, []))
+                drift = [] if fault else [refusals.NEVER_RELEASED.text(path=store.root)]
+                rows.append(_row(stack, "-", "-", None, drift))
             continue
         try:
             rows += _stack(store, engine, application, stack, now, torch_limit_s, torch)
@@ -136,45 +143,98 @@ def _stack(
 ) -> list[dict[str, Any]]:
     deployment = Deployment(store, engine, application, stack, now.name, "")
     running = deployment.running()
+    own = {deployment.part.env, *deployment.part.files} if not deployment.part.directory else ()
+    edited = [f for f in store.edited(now.name) if f in own or f.startswith(f"{stack}/")]
     asker = Asker(engine, list(deployment.by_name), lambda: running)
-    edited = [f for f in store.edited(now.name) if f in (".env", releases.compose_file(stack), releases.pins_file(stack))]
-    rows = []
+    rows, volumes = [], _volumes(engine, deployment)
     for change in deployment.changes(running):
         service = deployment.by_name.get(change.service)
-        found = next((c for c in running if c.service == change.service), None)
+        here = [c for c in running if c.service == change.service]
+        found = next((c for c in here if c.id in change.wrong), here[0] if here else None)
+        # Of a service with several containers all are looked at.
+        mine = here if service and service.replicas != 1 else [found] if found else []
         drift = [refusals.FILE_EDITED.text(file=file) for file in edited] if service and service.released else []
         runs = (found.release if found else "") or now.release
         if change.action != "keep":
             other = refusals.OTHER_RELEASE.text(release=runs, stable=now.release)
-            drift.append(_drift(change) if runs == now.release else other)
+            # What has the wrong number of containers may have had no need of a later release.
+            drift.append(_drift(change) if runs == now.release or change.action == "scale" else other)
+        elif change.why.startswith(KEPT):
+            what = change.why[len(KEPT) :]
+            drift.append(refusals.KEPT_DIFFERS.text(what=what, service=change.service, choice=reference.choice(now.release)))
+        # One that no later release had to restart is of the stable one all the same.
+        runs = now.release if change.action == "keep" else runs
+        why = ""
         row = _row(stack, change.service, runs if service and service.released else "-", found, drift)
-        image = deployment.manifest["images"].get(compose.repository(service.image)) if service else None
+        if service and not service.replicas and not here:
+            row["health"] = "none wanted"
+        image = deployment.manifest["images"].get(service.image) if service else None
         if found and service:
             # Of another release it says what that one's health is.
-            row["health"] = _health(asker, service, found, runs)
+            row["health"], why = _counted(asker, service, mine, runs)
             pinned = found.image.partition("@")[2]
-            if image and found.image_id == deployment.image_ids.get(compose.repository(service.image)):
+            if image and found.image_id == deployment.image_ids.get(service.image):
                 row["digest"] = image["digest"]
             elif pinned and image and pinned != image["digest"]:
                 row["digest"] = pinned
         if torch and service and service.torch:
-            if found and found.status == "running":
-                verdict = torch_check.in_container(engine, found.id, service.torch, torch_limit_s)
-                row["torch"] = torch_verdict.torch_column(verdict)
-                # A card that the service has filled itself is no fault.
-                if not torch_verdict.passed_or_busy(verdict):
-                    drift.append(refusals.TORCH_WRONG.text(found=verdict["observed"], remedy=verdict["remedy"]))
-            else:
-                verdict = torch_verdict.judge(None, service.torch, "its container does not run")
-            row["verdict"] = verdict
-        if found and service and service.released and found.restarts:
-            row["restarts"], row["log"] = found.restarts, deployment.masked(_last_words(engine, found))[:LAST_LINE]
+            row["verdict"] = _torch(engine, service.torch, mine, row, torch_limit_s)
+        crashed = max(mine, key=lambda c: c.restarts, default=None)
+        if crashed and service and service.released and crashed.restarts:
+            row["restarts"] = sum(c.restarts for c in mine)
+            row["log"] = deployment.masked(_last_words(engine, crashed))[:LAST_LINE]
             said = f". Its last line: {row['log']}" if row["log"] else ""
-            drift.append(refusals.RESTARTED.text(times=times(found.restarts), said=said))
-        if service and service.released and row["health"] != "healthy":
-            drift.append(refusals.NOT_HEALTHY.text(why=row["health"]))
+            drift.append(refusals.RESTARTED.text(times=times(row["restarts"]), said=said))
+        drift += volumes.get(change.service, [])
+        if service and service.released and service.replicas and row["health"] != "healthy":
+            drift.append(refusals.NOT_HEALTHY.text(why=f"{row['health']}{why}"))
         rows.append(row)
     return rows
+
+
+def _torch(
+    engine: Engine, expected: Expectation, mine: Sequence[Container], row: dict[str, Any], limit_s: float
+) -> dict[str, Any]:
+    """The verdict on the containers of a service, the worst if there are several; fills the row's column and its drift."""
+    worst: Optional[dict[str, Any]] = None
+    for one in mine:
+        if one.status != "running":
+            continue
+        verdict = torch_check.in_container(engine, one.id, expected, limit_s)
+        # A card that the service has filled itself is no fault.
+        if not torch_verdict.passed_or_busy(verdict):
+            row["drift"].append(refusals.TORCH_WRONG.text(found=verdict["observed"], remedy=verdict["remedy"]))
+            worst = verdict if worst is None or torch_verdict.passed_or_busy(worst) else worst
+        worst = worst or verdict
+    if worst is None:
+        return torch_verdict.judge(None, expected, "its container does not run")
+    row["torch"] = torch_verdict.torch_column(worst)
+    return worst
+
+
+def _counted(asker: Asker, service: compose.Service, mine: Sequence[Container], release: str) -> tuple[str, str]:
+    """The health of a service, ``healthy`` if that of each of its containers is so; and what more there is to say."""
+    states = [_health(asker, service, one, release) for one in mine]
+    if service.replicas == 1:
+        return states[0], ""
+    bad = [state for state in states if state != "healthy"]
+    if not bad and len(states) == service.replicas:
+        return "healthy", ""
+    return f"{len(states) - len(bad)} of {service.replicas} healthy", f" ({bad[0]})" if bad else ""
+
+
+def _volumes(engine: Engine, deployment: Deployment) -> dict[str, list[str]]:
+    """Service -> a sentence for each of its volumes that is not what the release says."""
+    config = deployment.compose_project.config()
+    found: dict[str, list[str]] = {}
+    for key, (name, definition) in Stack(deployment.project, "", config).named("volumes").items():
+        there = engine.volume(name)
+        differences = differing(definition, there) if there else []
+        for service, spec in (config.get("services") or {}).items() if differences else ():
+            if any(one.get("type") == "volume" and one.get("source") == key for one in spec.get("volumes") or []):
+                said = refusals.VOLUME_DIFFERS.text(name=name, differences="; ".join(differences))
+                found.setdefault(service, []).append(said)
+    return found
 
 
 def _last_words(engine: Engine, found: Container) -> str:
@@ -186,8 +246,10 @@ def _last_words(engine: Engine, found: Container) -> str:
 def _drift(change: Change) -> str:
     if change.action == "remove":
         return refusals.NOT_RELEASED.text()
-    if change.why.endswith(" containers"):
+    if re.fullmatch(r"\d+ containers?( instead of \d+)?", change.why):
         return refusals.TWO_CONTAINERS.text(why=change.why)
+    if change.why.startswith("network "):
+        return refusals.NETWORK_DIFFERS.text(network=change.why)
     if change.why.startswith(WITH):
         return refusals.NEIGHBOUR_REPLACED.text(why=change.why)
     return {

@@ -264,3 +264,96 @@ OF_SOMEBODY_ELSE = Refusal(
     "another user's application shares this engine's images, so which ones it needs cannot be known: {path}. ({why})",
     "roll both applications out as the same user, or remove old images by hand (`docker image rm`)",
 )
+UNSET = Refusal(
+    "Compose file and environment",
+    "{files}: {names} is set nowhere, and Compose would take it for empty. Set it in rollout_stacks.{stack}.environment or "
+    ".secrets, give it a default in the file (${{NAME:-}}), or name it in rollout_stacks.{stack}.allow_unset.",
+    "set the variable; a default in the file, or `allow_unset`, says that empty is meant",
+)
+UNRESOLVED = Refusal(
+    "Compose file and environment",
+    "Service {service} uses image {image}, which is neither on this host nor was it found in its registry (found: {resolved}).",
+    "push the image, correct its name in the file, or pull it on that host",
+)
+READ_OTHERWISE = Refusal(
+    "Compose file and environment",
+    "Compose reads stack {stack} otherwise where it lies ({path}) than before: something there is read that does not belong to "
+    "the release, or docker may not read it (as a snap it may not).",
+    "look for files with absolute paths in `include`, `extends` or `env_file`. Install Docker Engine from docker.com instead of "
+    "a snap",
+)
+NOWHERE_ELSE = Refusal(
+    "Host",
+    "Image {image} is gone from this host, and no registry has it: it was built here. Build it again, or push it.",
+    "build it there again, or push it to a registry and name that in the file",
+)
+KEPT_DIFFERS = Refusal(
+    "Drift",
+    "kept, and not as the release has it: {what}. To bring it: ansible-playbook rollout.yml -e {choice} -e replace={service}",
+    "type it when a restart of that service suits you; or let the file say what runs",
+)
+IS_KEPT = Refusal(
+    "Notes",
+    "{service} is kept{because}: it is started where it is absent, and never restarted. keep: false under its services changes "
+    "that",
+    "nothing, if that is right; otherwise set `keep` of that service to false",
+)
+IS_BUILT = Refusal(
+    "Notes",
+    "{service} has build: beside image: {image}; a rollout builds nothing, and runs the image",
+    "nothing, if that image was built and pushed",
+)
+IS_DATA = Refusal(
+    "Notes",
+    "./{path} is data: it lies in {place} (rollout_stacks.{stack}.data names another folder)",
+    "nothing, if it is new. If the application ran before from another folder, name that in `data`",
+)
+HAS_MOVED = Refusal(
+    "Notes",
+    "{image} means another image by now; to bring it, add -e refresh={image}{more}",
+    "type it when it suits you: it is gated, and can be rolled back",
+)
+NETWORK_KEPT = Refusal(
+    "What a stack needs of its host",
+    "{file}: network {key} ({name}) changes ({differences}), for which what is on it must stop, also what is kept: {services}. "
+    "To restart that with the network, add -e replace={replace}; or leave the network as it is.",
+    "add that to the command when a restart of these services suits you",
+)
+NETWORK_SHARED = Refusal(
+    "What a stack needs of its host",
+    "{file}: network {key} ({name}) changes ({differences}), and containers that are not of this stack are on it: {containers}. "
+    "Stop them, or leave the network as it is.",
+    "take them off the network (`docker network disconnect`), or stop them for the time of the rollout",
+)
+NETWORK_DIFFERS = Refusal(
+    "Drift",
+    "{network} is not what the release says",
+    "roll out again: the network is made anew, and what is on it restarted. Or find out who changed it",
+)
+VOLUME_DIFFERS = Refusal(
+    "Drift",
+    "volume {name} is not what the release says: {differences}",
+    "no rollout changes a volume: write in the file what it has, or move the data into a new one",
+)
+NEVER_RELEASED = Refusal(
+    "Drift",
+    "no release was ever confirmed here, and nothing runs: {path} has no ledger that says otherwise (rollout_dir names it)",
+    "roll out; or correct `rollout_dir`, if the application has its state in another directory",
+)
+OF_ANOTHER = Refusal(
+    "Drift",
+    "{path} (rollout_dir) holds the state of application {owner}, not of {application}: nothing is known of {application} here",
+    "correct `rollout_dir` or `rollout_application`",
+)
+BEGINS_EMPTY = Refusal(
+    "Notes",
+    "The next containers of {service}, which has several, begin with what the image has in {paths}: volumes without a name are "
+    "carried over to a single container alone. Those of the containers before stay on the host (docker volume ls)",
+    "nothing, if that is right. Otherwise mount a named volume there",
+)
+CARRIED = Refusal(
+    "Notes",
+    "{service} keeps what the container before it wrote to {paths}: volumes without a name are carried over. With anonymous: "
+    "renew among its keys it begins with what the new image has there",
+    "nothing, if that is right. Otherwise set `anonymous: renew`, or mount a named volume there",
+)

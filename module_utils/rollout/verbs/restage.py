@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Mapping, Optional, Sequence
 
-from ansible.module_utils.rollout.domain import compose, dotenv, reference, shape
+from ansible.module_utils.rollout.domain import compose, dotenv, limits, reference, shape
+from ansible.module_utils.rollout.domain import manifest as manifests
 from ansible.module_utils.rollout.domain import release as releases
+from ansible.module_utils.rollout.domain.bundle import Bundle, File
 from ansible.module_utils.rollout.domain.gate import CHECKPOINT
 from ansible.module_utils.rollout.errors import RolloutError
 from ansible.module_utils.rollout.io import images
@@ -33,7 +36,7 @@ def restage(
 
     Args:
         stacks: those that the inventory gives to this host; None if that is not known.
-        confirm_s, drain_mode: as `releases.too_late` takes them.
+        confirm_s, drain_mode: as `limits.too_late` takes them.
 
     Returns:
         As `stage`.
@@ -44,7 +47,8 @@ def restage(
     """
     require_whole(store, name, stacks)
     found = _candidate(store, engine, name, stacks)
-    shape.require([s for stack, one in found.services.items() for s in releases.too_late(stack, one, confirm_s, drain_mode)])
+    late = (limits.too_late(found.main[stack], one, confirm_s, drain_mode) for stack, one in found.services.items())
+    shape.require([sentence for sentences in late for sentence in sentences])
     apart = _apart(store, engine, name)
     candidate.require(store, engine, found)
     changed = bool(found.missing)
@@ -53,7 +57,7 @@ def restage(
     if check:
         return {**result, "preview": {**candidate.preview(store, engine, found), **apart, "variants": variants.said(store)}}
     store.require_writable()
-    return {**result, "pulled": _pull(store, engine, name, found.release, found.missing, login)}
+    return {**result, "pulled": _pull(store, engine, name, found.missing, login)}
 
 
 def fetch(deployment: Deployment, services: Sequence[compose.Service]) -> None:
@@ -63,26 +67,48 @@ def fetch(deployment: Deployment, services: Sequence[compose.Service]) -> None:
     Raises:
         RolloutError: one is not to be had.
     """
-    store, engine, name, release = deployment.store, deployment.engine, deployment.name, deployment.release
-    needed = {compose.repository(service.image) for service in services}
+    store, engine, name = deployment.store, deployment.engine, deployment.name
+    needed = {service.image for service in services}
     wanted = {r: image for r, image in deployment.manifest["images"].items() if r in needed}
     here = images.image_ids(engine, wanted)
     gone = {r: image for r, image in wanted.items() if r not in here}
     if gone:
-        _pull(store, engine, name, release, gone, ANONYMOUS)
+        _pull(store, engine, name, gone, ANONYMOUS)
         # Another image store may know them by other ids.
         deployment.__dict__.pop("image_ids", None)
 
 
-def _pull(store: Store, engine: Engine, name: str, release: str, gone: Mapping[str, Mapping[str, Any]], login: Login) -> int:
+def _pull(store: Store, engine: Engine, name: str, gone: Mapping[str, Mapping[str, Any]], login: Login) -> int:
     came = 0
     for one, image in gone.items():
         try:
             with images.session(store, engine, login, [one]) as logged_in:
-                came += candidate.pull(store, logged_in, release, {one: image}, Phases())
+                came += candidate.pull(store, logged_in, {one: image}, Phases())
         except RolloutError as error:
-            raise refusals.IMAGE_GONE(name=name, image=f"{one}:{release}", why=error, facts=error.facts) from error
+            raise refusals.IMAGE_GONE(name=name, image=one, why=error, facts=error.facts) from error
     return came
+
+
+def source(store: Store, name: str, stack: str, today: Bundle) -> Bundle:
+    """The source of a stack of an earlier release, with the environment of ``today``."""
+    manifest = store.manifest(name)
+    part = manifests.part(manifest, stack)
+    own = [file for file in manifest["files"] if file.startswith(f"{stack}/")] if part.directory else part.files[:1]
+    left_out = (part.env, f"{part.directory}/{manifests.PINS}")
+    files = {
+        file.removeprefix(f"{stack}/"): File((store.read(name, file) or "").encode()) for file in own if file not in left_out
+    }
+    for path, place in part.mounts.items():
+        files.update({f"{path}/{below}" if below else path: file for below, file in store.content.read(place).items()})
+    return replace(
+        today,
+        files=files,
+        compose=part.files[:-1],
+        profiles=part.profiles,
+        services=part.services or {},
+        tag_variable=part.tag_variable,
+        paths=tuple(part.mounts),
+    )
 
 
 def require_whole(store: Store, name: str, stacks: Optional[Sequence[str]]) -> None:
@@ -108,8 +134,8 @@ def _apart(store: Store, engine: Engine, name: str) -> dict[str, Any]:
     stable, manifest = store.ledger().stable, store.manifest(name)
     parts = [Deployment(store, engine, manifest["application"], stack, name, "") for stack in manifest["stacks"]]
     configs = {part.stack: part.compose_project.config() for part in parts}
-    values, secrets = dotenv.parse(store.read(name, ".env") or ""), set(manifest.get("secrets", []))
-    found = between(store, engine, values, secrets, configs)
+    values = {stack: dotenv.parse(store.read(name, manifests.part(manifest, stack).env) or "") for stack in manifest["stacks"]}
+    found = between(store, engine, values, set(manifest.get("secrets", [])), configs)
     if found["barred"] and stable:
         barred, service = " and ".join(found["barred"]), " and ".join(dict.fromkeys(found["barred"].values()))
         if manifest["release"] == stable.release:
@@ -124,8 +150,8 @@ def _diff(store: Store, name: str) -> list[dict[str, str]]:
     before, manifest = candidate.known(store, stable.name if stable else None), store.manifest(name)
     if not stable or stable.name == name:
         return []
-    old = {file: store.read(stable.name, file) for file in before.get("files", {})}
-    new = {file: store.read(name, file) or "" for file in manifest["files"]}
+    old = candidate.texts_of(store, stable.name, before)
+    new = {file: text or "" for file, text in candidate.texts_of(store, name, manifest).items()}
     secret = {*before.get("secrets", []), *manifest.get("secrets", [])}
     return releases.diff(old, new, secret, (stable.name, name))
 
@@ -147,4 +173,5 @@ def _candidate(store: Store, engine: Engine, name: str, stacks: Optional[Sequenc
         missing={r: image for r, image in manifest["images"].items() if r not in now},
         engine=facts,
         configs={part.stack: part.compose_project.config() for part in parts},
+        main={part.stack: part.part.files[0] for part in parts},
     )

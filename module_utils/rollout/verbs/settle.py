@@ -6,16 +6,21 @@ from typing import Any, Sequence
 
 from ansible.module_utils.rollout.domain import health
 from ansible.module_utils.rollout.domain import ledger as ledgers
+from ansible.module_utils.rollout.domain import manifest as manifests
 from ansible.module_utils.rollout.domain.changes import Container
+from ansible.module_utils.rollout.domain.compose import CONFIG_LABEL
 from ansible.module_utils.rollout.domain.units import times
 from ansible.module_utils.rollout.errors import RolloutError
-from ansible.module_utils.rollout.io import clock
+from ansible.module_utils.rollout.io import clock, machine
 from ansible.module_utils.rollout.io.engine import Engine
 from ansible.module_utils.rollout.io.store import Store
 from ansible.module_utils.rollout.verbs import draining, neighbours, refusals, switch
 from ansible.module_utils.rollout.verbs.deployment import Deployment, Policy
 from ansible.module_utils.rollout.verbs.gates import LOOK_S, Gates
 from ansible.module_utils.rollout.verbs.phases import Phases
+
+# Seconds that a service without any health check must have stayed up before its release is confirmed.
+STEADY_S = 5.0
 
 
 def prove(
@@ -48,11 +53,21 @@ def prove(
         with phases.phase("settle"):
             names = store.manifest(name)["stacks"]
             stacks = [Deployment(store, engine, application, stack, name, run, policy, phases) for stack in names]
-            _watch(store, stacks, watch)
+            _watch(store, stacks, max(watch, _young(stacks)))
             found = [_stack(one, calm) for one in stacks]
         return {"changed": False, "services": [service for services in found for service in services]}
 
     return phases.timed(proven)
+
+
+def _young(stacks: Sequence[Deployment]) -> float:
+    """The seconds until what this run started, and nobody can ask whether it is well, has at least stayed up for a while."""
+    ages = [STEADY_S]
+    for stack in stacks:
+        made = {s.name for s in stack.wanted if s.name in stack.begun(stack.run) and not (s.health or s.exec)}
+        here = stack.running() if made else []
+        ages += [machine.age(c.started) for c in here if c.service in made and c.health == "none" and c.status == "running"]
+    return max(0.0, STEADY_S - min(ages))
 
 
 def _watch(store: Store, stacks: Sequence[Deployment], seconds: float) -> None:
@@ -64,13 +79,14 @@ def _watch(store: Store, stacks: Sequence[Deployment], seconds: float) -> None:
         store.tell(step="watch", what="all services", **facts)
         clock.sleep(min(LOOK_S, seconds - elapsed))
         for stack, before in zip(stacks, first):
-            for name, one in _unchanged(stack)[1].items():
-                if one.restarts > before[name].restarts:
-                    why = health.CRASHED.text(times=one.restarts - before[name].restarts)
-                    raise stack.failure(stack.by_name[name], "container", why)
+            restarts = {one.id: one.restarts for one in before}
+            for one in _unchanged(stack)[1]:
+                more = one.restarts - restarts.get(one.id, one.restarts)
+                if more > 0:
+                    raise stack.failure(stack.by_name[one.service], "container", health.CRASHED.text(times=more))
 
 
-def _unchanged(deployment: Deployment) -> tuple[list[dict[str, Any]], dict[str, Container]]:
+def _unchanged(deployment: Deployment) -> tuple[list[dict[str, Any]], list[Container]]:
     """The stack as `switch.differs` has it, and the containers of its services, whose gates hold."""
     deployment.outlast()
     found = switch.differs(deployment)["services"]
@@ -94,13 +110,15 @@ def _stack(deployment: Deployment, calm: bool) -> list[dict[str, Any]]:
             left = draining.resume_in_time(service.drain)
             if left:
                 raise deployment.failure(service, "drain", f"it {left}")
-        row["restarts"] = held[service.name].restarts if service.name in held else 0
+        mine = [c for c in held if c.service == service.name]
+        row["restarts"] = sum(c.restarts for c in mine)
         if calm and row["restarts"]:
             error = deployment.failure(service, "container", refusals.CRASHES.text(times=times(row["restarts"])))
             error.facts["restarts"] = row["restarts"]
             raise error
         if service.torch and service.torch.on_gpu:
-            row["torch"] = deployment.prove(service, service.torch, held[service.name], proven=True)
+            for one in mine:
+                row["torch"] = deployment.prove(service, service.torch, one, proven=True)
     return [{**row, "stack": deployment.stack} for row in found]
 
 
@@ -158,17 +176,28 @@ def prune(store: Store, engine: Engine, run: str, keep: int, needed_yet: set[str
                 needed = neighbours.references(store, [*retained & set(store.names())])
                 needed = needed.union(*(neighbours.references(other, other.names()) for other in others))
                 store.append("removed", run, name=name, release=manifest["release"])
-                for reference in neighbours.of_manifest(manifest):
+                for reference in neighbours.own(manifest):
                     if reference not in needed:
                         # Refused while a container uses it; then it stays, and that is right.
                         engine.run(["image", "rm", reference])
             store.remove(name)
             removed.append(name)
+        # What a release mounts that cannot be read is not known: then all of it stays.
+        if removed and store.whole() == store.names():
+            _prune_content(store, engine)
     except RolloutError as error:
         left.append(refusals.NOT_PRUNED.text(why=error))
     except OSError as error:
         left.append(refusals.NOT_PRUNED.text(why=f"{error.strerror or error} ({error.filename or store.releases})."))
     return removed, left
+
+
+def _prune_content(store: Store, engine: Engine) -> None:
+    """Remove the mounted files that neither a release nor a container needs: a kept service may mount those of an old release."""
+    needed = {place for name in store.names() for place in manifests.mounted(store.manifest(name)).values()}
+    below = f"{store.content.root}/"
+    needed |= {source[len(below) :] for source in engine.mounted(CONFIG_LABEL) if source.startswith(below)}
+    store.content.prune(needed)
 
 
 def reverted(store: Store, run: str, name: str) -> dict[str, Any]:

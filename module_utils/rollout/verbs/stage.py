@@ -2,62 +2,79 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Mapping, Optional
+from typing import Any, Mapping, Optional, Sequence
 
-from ansible.module_utils.rollout.domain import capacity, compose, dotenv
+from ansible.module_utils.rollout.domain import bundle as bundles
+from ansible.module_utils.rollout.domain import capacity, compose, limits, pins
 from ansible.module_utils.rollout.domain import reference as reference_of
 from ansible.module_utils.rollout.domain import release as releases
+from ansible.module_utils.rollout.domain.bundle import Bundle
 from ansible.module_utils.rollout.domain.gate import CHECKPOINT, Expectation
 from ansible.module_utils.rollout.domain.shape import Faults
 from ansible.module_utils.rollout.domain.torch import verdict as torch_verdict
 from ansible.module_utils.rollout.domain.variants import Variant
 from ansible.module_utils.rollout.errors import RolloutError
 from ansible.module_utils.rollout.io import images, torch_check
-from ansible.module_utils.rollout.io.compose_project import validate
 from ansible.module_utils.rollout.io.engine import Engine
 from ansible.module_utils.rollout.io.images import ANONYMOUS, Login
 from ansible.module_utils.rollout.io.store import Store
-from ansible.module_utils.rollout.verbs import refusals, variants
+from ansible.module_utils.rollout.verbs import former, reading, refusals, variants
 from ansible.module_utils.rollout.verbs.between import between
-from ansible.module_utils.rollout.verbs.candidate import Candidate, known, preview, pull, require
+from ansible.module_utils.rollout.verbs.candidate import Candidate, known, legible, preview, pull, require, texts_of
+from ansible.module_utils.rollout.verbs.deployment import Deployment
+from ansible.module_utils.rollout.verbs.draft import Draft, draft
 from ansible.module_utils.rollout.verbs.phases import Phases
-
-if TYPE_CHECKING:
-    from concurrent.futures import Future
 
 
 @dataclass
 class Order:
     """What is to be staged.
 
-    ``images`` are those of this host's stacks as the registry was resolved (repository -> digest, platforms);
-    ``stacks`` map a stack's name to the text of its compose file. ``confirm_s`` and ``drain_mode`` are as
-    `releases.too_late` takes them.
+    ``images`` are those that the registry was asked for: reference -> digest, platforms and, where it counts whatever is here,
+    ``now``; where it ``follows`` the release, its tag is only this release's. ``stacks`` map a stack's name to its source. Kept
+    services in ``replace`` are restarted. ``confirm_s`` and ``drain_mode`` are as `limits.too_late` takes them.
     """
 
     application: str
     release: str
     run: str
     images: dict[str, dict[str, Any]]
-    stacks: dict[str, str]
-    environment: dict[str, Any] = field(default_factory=dict)
-    secrets: dict[str, Any] = field(default_factory=dict)
+    stacks: Mapping[str, Bundle]
+    replace: tuple[str, ...] = ()
     allow_short_secrets: bool = False
     torch_limit_s: float = 60.0
     confirm_s: float = 0.0
     drain_mode: str = CHECKPOINT
     login: Login = ANONYMOUS
 
+    @property
+    def secrets(self) -> set[str]:
+        """The names of the secrets of all stacks."""
+        return {name for bundle in self.stacks.values() for name in bundle.secrets}
+
 
 @dataclass(frozen=True)
 class _New(Candidate):
-    """A candidate of an order, whose directory is ``there`` or is to be written; ``foreign`` are images outside the release that
-    the host lacks."""
+    """A candidate of an order: its directory is ``there`` or is to be written, ``parts`` what its
+    manifest says of its stacks, ``mounted`` the files that go below ``files/``, ``values`` each stack's variables."""
 
+    parts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    mounted: Mapping[str, Mapping[str, bundles.File]] = field(default_factory=dict)
+    values: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     there: bool = False
-    foreign: tuple[str, ...] = ()
+
+    @property
+    def texts(self) -> dict[str, str]:
+        """The files that people can read, those that are mounted too, each by its path in the stack's source."""
+        private = {f"{stack}/{path}" for stack, part in self.parts.items() for path in part["private"]}
+        mounted = {
+            f"{stack}/{path}/{name}" if name else f"{stack}/{path}": text
+            for stack, part in self.parts.items()
+            for path, place in part["mounts"].items()
+            for name, text in legible(self.mounted[place]).items()
+        }
+        return {**{file: text for file, text in self.files.items() if file not in private}, **mounted}
 
 
 def stage(store: Store, engine: Engine, order: Order, check: bool) -> dict[str, Any]:
@@ -80,9 +97,8 @@ def stage(store: Store, engine: Engine, order: Order, check: bool) -> dict[str, 
             _require_way_back(store, order)
             result = _result(store, order, found)
             if check:
-                values = dotenv.parse(found.files[".env"])
-                apart = between(store, engine, values, set(order.secrets), found.configs)
-                digests = {r: str(image["digest"]) for r, image in order.images.items()}
+                apart = between(store, engine, found.values, order.secrets, found.configs)
+                digests = {r: str(image.get("digest") or image.get("id")) for r, image in found.images.items()}
                 new = Variant(found.name, found.release, order.run, found.files, digests)
                 apart.update(barred=[*apart["barred"]], variants=variants.said(store, new))
                 return {**result, "preview": {**preview(store, engine, found), **apart}}
@@ -98,85 +114,116 @@ def _candidate(store: Store, engine: Engine, order: Order) -> _New:
         RolloutError: files or values cannot be meant; it says all that is wrong.
     """
     facts = engine.facts()
-    values = releases.environment(order.release, order.environment, order.secrets, order.allow_short_secrets)
-    files = {".env": dotenv.render(values)}
-    texts = {key: str(value) for key, value in values.items()}
-    configs: dict[str, dict[str, Any]] = {}
-    services: dict[str, list[compose.Service]] = {}
-    # Compose is asked for all before the first is waited for.
-    asked = {s: validate(engine, text, texts, releases.compose_file(s)) for s, text in order.stacks.items()}
-    wrong = Faults()
-    for stack, text in order.stacks.items():
-        file = releases.compose_file(stack)
+    before = former.Before(store, engine, order.application)
+    with reading.written(store, engine, order.application, order.release, order.stacks, order.allow_short_secrets) as stacks:
+        configs = reading.checked(stacks, order.stacks)
+        places = {stack: str(one.directory) for stack, one in stacks.items()}
+        warnings = [warning for one in stacks.values() for warning in one.unset()[1]]
+    wrong, drafts = Faults(), list[Draft]()
+    for stack, bundle in order.stacks.items():
+        values = {name: str(value) for name, value in reading.values(order.release, bundle, allow_short=True).items()}
         with wrong.gather():
-            configs[stack] = _read(asked[stack])
-            services[stack] = compose.read(configs[stack], file, texts, order.images)
-            wrong.add(*releases.too_late(stack, services[stack], order.confirm_s, order.drain_mode))
-            files[file] = text
-            files[releases.pins_file(stack)] = compose.pins(services[stack], order.images, order.release)
+            drafts.append(draft(store, stack, bundle, configs[stack], places[stack], values, before))
+            wrong.add(*limits.too_late(bundle.compose[0], drafts[-1].services, order.confirm_s, order.drain_mode))
     wrong.refuse()
-    name, there = _variant(store, order, files)
-    now = images.image_ids(engine, order.images)
-    missing = {r: image for r, image in order.images.items() if r not in now}
+    resolved = _resolved(store, engine, order, drafts)
+    files = {file: text for one in drafts for file, text in one.files(resolved, order.release).items()}
+    parts = {one.stack: one.part for one in drafts}
+    name, there = _variant(store, order, files, parts, resolved)
+    now = images.image_ids(engine, resolved)
+    missing = {r: image for r, image in resolved.items() if r not in now}
     layers, platform = images.local_layers(engine) if missing else [], f"linux/{facts['arch']}"
     sizes = capacity.layers_to_come(missing, platform, layers)
-    outside = [s.image for stack in services.values() for s in stack if not s.released]
     return _New(
         application=order.application,
         release=order.release,
         name=name,
         stacks=list(order.stacks),
-        services=services,
-        images={r: {**image, "id": now.get(r)} for r, image in order.images.items()},
+        services={one.stack: one.services for one in drafts},
+        images={r: {**image, "id": now.get(r) or image.get("id")} for r, image in resolved.items()},
         missing=missing,
         engine=facts,
         sizes=sizes,
         to_pull=sum(sizes.values()),
-        configs=configs,
+        configs={one.stack: one.config for one in drafts},
+        main={one.stack: one.part["compose"][0] for one in drafts},
+        replace=order.replace,
+        notes=(*(note for one in drafts for note in one.notes), *_moved(order, resolved, drafts), *dict.fromkeys(warnings)),
         files=files,
+        parts=parts,
+        mounted={place: content for one in drafts for place, content in one.mounted.items()},
+        values={one.stack: one.values for one in drafts},
         there=there,
-        foreign=tuple(image for image in outside if not engine.image(image)),
     )
 
 
-def _read(asked: Future[str]) -> dict[str, Any]:
-    """What Compose makes of a file; what it says of a path that is relative names that as it was written."""
-    try:
-        return dict(json.loads(asked.result()))
-    except RolloutError as error:
-        error.args = (str(error).replace(f"{compose.NOWHERE}/", ""),)
-        raise
+def _moved(order: Order, resolved: Mapping[str, Mapping[str, Any]], drafts: Sequence[Draft]) -> list[str]:
+    """A sentence for each image whose tag means another digest by now than the one that stays."""
+    kept = {service.image: service.name for one in drafts for service in one.services if not service.released}
+    asked = {r: order.images[r] for r in resolved if r in order.images}
+    moved = [r for r, image in asked.items() if image.get("digest") != resolved[r].get("digest")]
+    more = {r: f" -e replace={kept[r]}" for r in moved if r in kept}
+    return [refusals.HAS_MOVED.text(image=r, more=more.get(r, "")) for r in moved]
 
 
-def _variant(store: Store, order: Order, files: Mapping[str, str]) -> tuple[str, bool]:
+def _resolved(store: Store, engine: Engine, order: Order, drafts: Sequence[Draft]) -> dict[str, dict[str, Any]]:
+    """Reference -> what it is, for every image of the release.
+
+    Raises:
+        RolloutError: one is neither here nor was it found in its registry; all of them.
+    """
+    wrong, found = Faults(), {}
+    for one_stack in drafts:
+        names = {service.name: service.image for service in one_stack.services}
+        here = reading.present(store, engine, order.application, one_stack.stack, names)
+        for service in one_stack.services:
+            given = order.images.get(service.image)
+            one = given if given and given.get("now") else here.get(service.image) or given
+            with wrong.gather():
+                if not one:
+                    resolved = ", ".join(sorted(order.images)) or "none"
+                    raise refusals.UNRESOLVED(service=service.name, image=service.image, resolved=resolved)
+                # What the registry says of it beside its digest is known for the same digest alone.
+                same = given if given and given.get("digest") == one.get("digest") else {}
+                found[service.image] = {**one, **same}
+    wrong.refuse()
+    return found
+
+
+def _variant(
+    store: Store, order: Order, files: Mapping[str, str], parts: Mapping[str, Any], resolved: Mapping[str, Mapping[str, Any]]
+) -> tuple[str, bool]:
     """The name of the release's directory, and whether it is there."""
     whole = {name: _content(store, name) for name in store.whole()}
-    content = {**files, "images": {r: i["digest"] for r, i in order.images.items()}}
+    content = {**files, "images": _digests(resolved), "parts": parts}
     return releases.variant(order.release, {name: whole.get(name, {}) for name in store.taken()}, content)
 
 
 def _content(store: Store, name: str) -> dict[str, Any]:
     manifest = store.manifest(name)
     content: dict[str, Any] = {file: store.read(name, file) for file in manifest["files"]}
-    content["images"] = {r: i["digest"] for r, i in manifest["images"].items()}
-    return content
+    return {**content, "images": _digests(manifest["images"]), "parts": manifest.get("parts")}
+
+
+def _digests(resolved: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    return {r: str(image.get("digest") or image.get("id")) for r, image in resolved.items()}
 
 
 def _result(store: Store, order: Order, found: _New) -> dict[str, Any]:
     ledger = store.ledger()
     before = ledger.stable.name if ledger.stable else None
     manifest = known(store, before)
-    old = {file: store.read(str(before), file) for file in manifest.get("files", {})}
+    old = texts_of(store, str(before), manifest)
     # Those of the release before too: a secret that is no longer asked for is still one.
     secret = {*order.secrets, *manifest.get("secrets", [])}
-    changed = not found.there or bool(found.missing)
+    changed = not found.there or bool(found.missing) or any(map(store.content.edited, found.mounted))
     return {
         "name": found.name,
         "changed": changed,
         "to_pull": found.to_pull,
         "torch": {},
-        "ready": _proven(store, found) and not changed and not found.foreign,
-        "diff": releases.diff(old, found.files, secret, (before or "nothing", found.name)),
+        "ready": _proven(store, found) and not changed,
+        "diff": releases.diff(old, found.texts, secret, (before or "nothing", found.name)),
     }
 
 
@@ -191,18 +238,22 @@ def _put(
     """Bring to the host what it lacks, and record it; what it adds to the result."""
     store.require_writable()
     pulled = _fetch(store, engine, order, found, phases)
-    ids = images.image_ids(engine, order.images)
+    ids = images.image_ids(engine, found.images)
     if not found.there:
         manifest = {
             "release": found.release,
             "name": found.name,
             "run": order.run,
-            "images": {r: {"digest": i["digest"], "id": ids.get(r)} for r, i in order.images.items()},
+            "images": {r: _recorded(i, ids.get(r)) for r, i in found.images.items()},
             "application": found.application,
             "stacks": list(found.stacks),
+            "parts": found.parts,
             "secrets": sorted(order.secrets),
         }
-        store.write_release(found.name, dict(found.files), manifest)
+        store.write_release(found.name, dict(found.files), manifest, found.mounted)
+    else:
+        store.write_mounted(found.name, found.mounted)
+    _require_readable(store, engine, found)
     if _proven(store, found):
         return {"pulled": pulled}
     proven = {"pulled": pulled, "torch": _prove(store, engine, found, order.torch_limit_s, cards, phases)}
@@ -212,19 +263,31 @@ def _put(
     return {**proven, "changed": True}
 
 
+def _recorded(image: Mapping[str, Any], image_id: Optional[str]) -> dict[str, Any]:
+    """What the manifest says of an image."""
+    follows = {"follows": True} if image.get("follows") else {}
+    return {"digest": image.get("digest") or "", "id": image_id or image.get("id"), **follows}
+
+
+def _require_readable(store: Store, engine: Engine, found: _New) -> None:
+    """Have Compose read the release where it lies, before anything is stopped: docker as a snap may not, for one.
+
+    Raises:
+        RolloutError: it cannot, or it reads something else than before.
+    """
+    for stack, config in found.configs.items():
+        one = Deployment(store, engine, found.application, stack, found.name, "")
+        if compose.comparable(one.compose_project.config()) != compose.comparable(config):
+            raise refusals.READ_OTHERWISE(stack=stack, path=store.directory(found.name))
+
+
 def _fetch(store: Store, engine: Engine, order: Order, found: _New, phases: Phases) -> int:
     """Pull what the host lacks; the compressed bytes that came."""
     came = _fetch_way_back(store, engine, order)
-    if not (found.missing or found.foreign):
+    if not found.missing:
         return came
-    with images.session(store, engine, order.login, [*found.missing, *found.foreign]) as logged_in:
-        came += pull(store, logged_in, found.release, found.missing, phases, found.sizes)
-        # Images outside the release (a database) are pulled if they are absent, and never anew.
-        for reference in found.foreign:
-            store.tell(step="pull", what=reference)
-            with phases.phase("pull", detail=reference):
-                came += images.pull_image(logged_in, reference)
-    return came
+    with images.session(store, engine, order.login, found.missing) as logged_in:
+        return came + pull(store, logged_in, found.missing, phases, found.sizes)
 
 
 def _require_way_back(store: Store, order: Order) -> None:
@@ -255,7 +318,7 @@ def _fetch_way_back(store: Store, engine: Engine, order: Order) -> int:
     try:
         if gone:
             with images.session(store, engine, order.login, gone) as logged_in:
-                return pull(store, logged_in, stable.release, gone, Phases())
+                return pull(store, logged_in, gone, Phases())
     except RolloutError as error:
         raise _no_way_back(store, order, str(error)) from error
     return 0
@@ -281,17 +344,16 @@ def _prove(
     verdicts: dict[tuple[str, Expectation], Any] = {}
     for stack, services in found.services.items():
         for service in services:
-            repository = compose.repository(service.image)
-            if not service.released or service.torch is None or (repository, service.torch) in verdicts:
+            image = service.image
+            if not service.released or service.torch is None or (image, service.torch) in verdicts:
                 continue
             store.tell(step="torch", what=service.name)
-            pinned = f"{repository}@{found.images[repository]['digest']}"
-            tried = {**found.configs[stack]["services"][service.name], "image": pinned}
+            tried = {**found.configs[stack]["services"][service.name], "image": pins.by_digest(image, found.images[image])}
             with phases.phase("torch", service.name):
                 verdict = torch_check.in_image(engine, tried, service.torch, limit_s, cards)
-            verdicts[repository, service.torch] = verdict
+            verdicts[image, service.torch] = verdict
             if not torch_verdict.passed_or_busy(verdict):
                 about = {"service": service.name, "gate": "torch", "torch": verdict}
                 expected = torch_verdict.sentence(verdict)
-                raise refusals.IMAGE_BROKEN(image=repository, service=service.name, expected=expected, facts=about)
-    return {f"{repository} ({expected.flavour})": verdict for (repository, expected), verdict in verdicts.items()}
+                raise refusals.IMAGE_BROKEN(image=compose.repository(image), service=service.name, expected=expected, facts=about)
+    return {f"{compose.repository(image)} ({expected.flavour})": verdict for (image, expected), verdict in verdicts.items()}

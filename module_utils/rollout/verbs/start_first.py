@@ -1,4 +1,5 @@
-"""Start-first: a new container beside the active one, requests move to it behind its gate, then the old one goes.
+"""Start-first: a new container beside the active one, requests move to it behind its gate, then the old one goes. Of several
+containers this is done with one after the other.
 
 Which container is active, HAProxy itself says best: in a header of its answers. The file that it reads says it where it does not
 answer. So whoever comes after an interruption knows what to keep.
@@ -31,7 +32,7 @@ def make_room(deployment: Deployment, started: compose.Service, running: list[Co
             continue
         active = haproxy.active(deployment.store.servers(deployment.stack, service.name))
         mine = [c for c in running if c.service == service.name]
-        if not any(c.name == active and not c.published for c in mine):
+        if not any(c.name in active and not c.published for c in mine):
             deployment.store.write_servers(deployment.stack, service.name, haproxy.servers(service.name, asked.port))
             with deployment.phases.phase("stop", service.name):
                 deployment.remove_containers(mine)
@@ -57,13 +58,49 @@ class StartFirst:
         one, service = self.deployment, self.service
         one.record("switching", service.name)
         mine = self._mine()
+        if service.replicas > 1 or len(haproxy.active(self.store.servers(one.stack, service.name))) > 1:
+            self._several(mine, row)
+            return
         active = self._active(mine)
-        image_id = one.image_ids.get(compose.repository(service.image))
+        image_id = one.image_ids.get(service.image)
         ready = [c for c in sorted(mine, key=lambda c: c is not active) if not differs(service, image_id, c)]
         kept = [c for c in mine if c in ready[:1] or (c is active and c.status == "running")]
         one.remove_containers([c for c in mine if c not in kept])
         new = ready[0] if ready else self._start(kept)
         front = self._front()
+        self._pass(front, new, row)
+        self._move(front, [new], new)
+        self._let_go(front, [c for c in kept if c.id != new.id])
+        self._tell_gap(row)
+
+    def _several(self, mine: list[Container], row: dict[str, Any]) -> None:
+        """As `bring`, with one container after the other; none of those that get requests goes before its successor gets them."""
+        one, service = self.deployment, self.service
+        image_id, named = one.image_ids.get(service.image), haproxy.active(self.store.servers(one.stack, service.name))
+        serving = [c for c in mine if c.name in named and c.status == "running" and not c.published]
+        ready = [c for c in sorted(mine, key=lambda c: c not in serving) if not differs(service, image_id, c)][: service.replicas]
+        front = self._front()
+        # Killed between the file and the reload: the proxy must not ask for what is about to go.
+        self.workers = _leaves(self.engine.processes(front.id))
+        self._write(serving)
+        self._reload(front)
+        self._let_go(front, [c for c in mine if c not in serving and c not in ready])
+        done, waiting = [c for c in ready if c in serving], [c for c in ready if c not in serving]
+        old = [c for c in serving if c not in ready]
+        while old or len(done) < service.replicas:
+            new: list[Container] = []
+            if len(done) < service.replicas:
+                new = [waiting.pop(0) if waiting else self._start([*done, *waiting, *old])]
+                self._pass(front, new[0], row)
+            done += new
+            going, old = (old[:1], old[1:]) if len(done) + len(old) > service.replicas else ([], old)
+            self._move(front, [*done, *old], *new)
+            self._let_go(front, going)
+        self._tell_gap(row)
+
+    def _pass(self, front: Container, new: Container, row: dict[str, Any]) -> None:
+        """Hold the gate of a container that gets no requests yet."""
+        one, service = self.deployment, self.service
         where = haproxy.address(new.addresses, front.addresses)
         health_urls = haproxy.direct(service.health, one.by_name[self.asked.proxy].ports, where, self.asked.port, service.name)
         try:
@@ -74,12 +111,14 @@ class StartFirst:
             # On the way back there is nothing better than what was stable.
             if not self.back or error.facts.get("fenced") or error.facts.get("away"):
                 raise
-        self._move(front, new)
-        old = [c for c in kept if c.id != new.id]
+
+    def _let_go(self, front: Container, old: list[Container]) -> None:
         if old:
             self._drain(front)
-            one.remove_containers(old)
-        gaps = {"replace": 0.0, "recreate": one.phases.out_of_service(service.name)}
+            self.deployment.remove_containers(old)
+
+    def _tell_gap(self, row: dict[str, Any]) -> None:
+        gaps = {"replace": 0.0, "recreate": self.deployment.phases.out_of_service(self.service.name)}
         row["gap"] = gaps.get(row["action"])
 
     def _mine(self) -> list[Container]:
@@ -90,10 +129,10 @@ class StartFirst:
         text = self.store.servers(self.deployment.stack, self.service.name)
         answers = {self.asker.url(self.service, None, url).container for url in self._urls()[:1]}
         serving = next((c for c in mine if c.id[:12] in answers), None)
-        named = next((c for c in mine if c.name == haproxy.active(text)), None)
+        named = next((c for c in mine if c.name in haproxy.active(text)), None)
         if serving and serving is not named:
             # Killed between the file and the reload: a proxy that restarts must not ask for what is about to go.
-            self._write(serving)
+            self._write([serving])
         return serving or named
 
     def _urls(self) -> tuple[str, ...]:
@@ -101,8 +140,8 @@ class StartFirst:
         front = self.deployment.by_name[self.asked.proxy]
         return haproxy.through(self.service.health, front.ports, self.service.name)
 
-    def _write(self, active: Container) -> None:
-        text = haproxy.servers(self.service.name, self.asked.port, active.name, active.id)
+    def _write(self, active: list[Container]) -> None:
+        text = haproxy.servers(self.service.name, self.asked.port, [(c.name, c.id) for c in active])
         self.store.write_servers(self.deployment.stack, self.service.name, text)
 
     def _start(self, beside: list[Container]) -> Container:
@@ -128,8 +167,8 @@ class StartFirst:
             raise self.deployment.failure(self.service, "proxy", what)
         return front
 
-    def _move(self, front: Container, new: Container) -> None:
-        """Send requests to the new container and see them arrive there.
+    def _move(self, front: Container, serving: list[Container], new: Optional[Container] = None) -> None:
+        """Send requests to these containers and see them arrive at the new one, if there is one.
 
         Raises:
             RolloutError: they did not; the proxy has its former file again.
@@ -138,10 +177,11 @@ class StartFirst:
         before = self.store.servers(stack, service)
         self.workers = _leaves(self.engine.processes(front.id))
         with self.deployment.phases.phase("drain", service, "requests move"):
-            self._write(new)
+            self._write(serving)
             try:
                 self._reload(front)
-                self._arrive(new)
+                if new:
+                    self._arrive(new)
             except RolloutError as error:
                 if error.facts.get("fenced") or error.facts.get("away"):
                     raise

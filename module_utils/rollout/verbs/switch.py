@@ -6,11 +6,11 @@ A rollout and a rollback `bring`; a revert and the guard `bring_back`.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Callable, Collection, Optional, Sequence
+from typing import Any, Callable, Collection, Mapping, Optional, Sequence
 
 from ansible.module_utils.rollout.domain import compose, drain
 from ansible.module_utils.rollout.domain.answer import Answer
-from ansible.module_utils.rollout.domain.changes import Change, Container, leftovers, named, tiers
+from ansible.module_utils.rollout.domain.changes import Change, Container, is_several, leftovers, named, tiers
 from ansible.module_utils.rollout.domain.gate import FORCE, WAIT, Drain, Expectation
 from ansible.module_utils.rollout.domain.torch import verdict as torch_verdict
 from ansible.module_utils.rollout.domain.units import times
@@ -19,6 +19,7 @@ from ansible.module_utils.rollout.io import clock, gpu, torch_check
 from ansible.module_utils.rollout.verbs import candidate, draining, refusals, restage, start_first
 from ansible.module_utils.rollout.verbs.deployment import Deployment
 from ansible.module_utils.rollout.verbs.gates import Gates
+from ansible.module_utils.rollout.verbs.one_by_one import OneByOne
 
 # Is called before the first change; what it raises prevents the change.
 Arm = Callable[[], None]
@@ -105,7 +106,8 @@ def remove(deployment: Deployment, check: bool) -> dict[str, Any]:
     if found and not check:
         deployment.record("reverting", found[0].service)
         deployment.remove_containers(found)
-    return {"changed": bool(found), "services": [_row(Change(c.service, "remove", "no stable release")) for c in found]}
+    names = dict.fromkeys(c.service for c in found)
+    return {"changed": bool(found), "services": [_row(Change(name, "remove", "no stable release")) for name in names]}
 
 
 def _row(change: Change) -> dict[str, Any]:
@@ -153,22 +155,26 @@ class _Switch:
         if ledger.open or not ledger.stable or ledger.stable.name != one.name:
             return
         for change in changes:
-            found = next((c for c in self.running if c.service == change.service), None)
-            if found and change.action == "recreate" and found.status == change.why == "restarting":
+            found = next((c for c in self.running if c.service == change.service and c.status == change.why), None)
+            anew = change.action == "recreate" or (change.action == "replace" and bool(change.wrong))
+            if found and anew and change.why == "restarting":
                 why = refusals.CRASHES.text(times=times(found.restarts))
                 raise one.failure(one.by_name[change.service], "container", why)
 
     def _with_card(self, change: Change) -> Change:
         """Recreate what would be kept if its container has lost its card since: a new one gets it back."""
         service = self.deployment.by_name.get(change.service)
-        if change.action != "keep" or service is None or service.torch is None or not service.torch.on_gpu:
+        if change.action not in ("keep", "scale") or service is None or service.torch is None or not service.torch.on_gpu:
             return change
-        found = next(c for c in self.running if c.service == service.name)
-        one = self.deployment
-        verdict = torch_check.in_container(one.engine, found.id, service.torch, one.policy.torch_limit_s)
-        if torch_verdict.passed_or_busy(verdict):
-            return change
-        return replace(change, action="recreate", why=f"torch: {verdict['reason']}")
+        one, lost, why = self.deployment, [], ""
+        for found in self.running:
+            if found.service == service.name and found.id not in change.wrong:
+                verdict = torch_check.in_container(one.engine, found.id, service.torch, one.policy.torch_limit_s)
+                if not torch_verdict.passed_or_busy(verdict):
+                    lost.append(found.id)
+                    why = why or f"torch: {verdict['reason']}"
+        action = "replace" if service.replicas > 1 else "recreate"
+        return replace(change, action=action, why=why, wrong=(*change.wrong, *lost)) if lost else change
 
     def _change(self, changing: dict[str, Change]) -> None:
         one = self.deployment
@@ -176,9 +182,35 @@ class _Switch:
             candidate.require_cards(one.engine, [s for s in one.wanted if s.name in changing])
         restage.fetch(one, [s for s in one.wanted if s.name in changing])
         self.arm()
+        self._renew_networks(changing)
         after = {s.name: s.after for s in one.wanted}
         for names in tiers(list(changing), after, self._alone):
             self._tier([changing[name] for name in names])
+
+    def _renew_networks(self, changing: Mapping[str, Change]) -> None:
+        """Take networks away that are not what the release says; the services on them come back in their order, with new ones.
+
+        Their containers stay until then: what they have in volumes without a name is carried over.
+        """
+        one = self.deployment
+        for network in one.networks():
+            began = clock.monotonic()
+            services = [s for s in one.wanted if s.name in network.services and s.name in changing]
+            for service in services:
+                one.record("switching", service.name)
+                if service.drain and any(c.service == service.name and c.status == "running" for c in self.running):
+                    self._drain(service, service.drain, began)
+            names = [s.name for s in reversed(services)]
+            there = [c for c in self.running if c.service in names]
+            one.stopping(there)
+            limit = max([s.grace + 120 for s in services], default=120)
+            if names:
+                with one.phases.together("stop", names):
+                    one.compose_project.stop(names, limit)
+            for found in there:
+                one.engine.run(["network", "disconnect", "--force", network.name, found.id])
+            one.engine.checked(["network", "rm", network.name], f"Removing network {network.key}")
+            self.running = one.running()
 
     def _keep(self, kept: Sequence[compose.Service]) -> None:
         begun = self.deployment.begun()
@@ -190,16 +222,22 @@ class _Switch:
             released = [s for s in kept if s.released]
             # Containers that this very run has made, before the engine was away, have yet to pass.
             made = self.deployment.begun(self.deployment.run)
-            self.gates.hold([s for s in released if s.name in made and not s.start_first])
-            self.gates.again([s for s in released if s.name not in made or s.start_first])
+            once = [s for s in released if s.name in made and not s.start_first and s.replicas == 1]
+            self.gates.hold(once)
+            self.gates.again([s for s in released if s not in once])
 
     def _alone(self, name: str) -> bool:
         """Whether a service is switched by itself: by policy, or because its switch is more than a stop and a start."""
         service = self.deployment.by_name.get(name)
-        if not self.deployment.policy.together or service is None or not service.released or service.start_first:
+        if not self.deployment.policy.together or service is None or not service.released or service.start_first or service.renew:
+            return True
+        if is_several(service, self._number(name)):
             return True
         waits = service.drain is not None and self._mode(service.drain) == WAIT
         return waits or bool(service.torch and service.torch.on_gpu)
+
+    def _number(self, name: str) -> int:
+        return sum(c.service == name for c in self.running)
 
     def _mode(self, asked: Drain) -> str:
         return drain.mode(asked, self.deployment.policy.drain_mode, not self.back)
@@ -215,7 +253,11 @@ class _Switch:
         elif first.start_first:
             start_first.StartFirst(one, first, first.start_first, self.back).bring(self.rows[name])
         else:
-            self._together([one.by_name[change.service] for change in tier], tier, began)
+            if is_several(first, self._number(name)):
+                OneByOne(one, tier[0], self._free_card, self.back).bring(self.rows[name])
+                self.running = one.running()
+            if first.replicas == 1 and (tier[0].action != "scale"):
+                self._together([one.by_name[change.service] for change in tier], tier, began)
         for change in tier:
             self.rows[change.service]["seconds"] = self.rows[change.service]["seconds"] or round(clock.monotonic() - began, 2)
 
@@ -247,7 +289,7 @@ class _Switch:
             one.stopping([c for found in old.values() for c in found], max(s.grace for s in services))
             stopped = self._stop(services, old, {name: mode for name, (mode, _first) in drained.items()}, limit)
             with one.phases.together("start", names):
-                one.compose_project.up(names, recreate=recreate, timeout=limit)
+                one.compose_project.up(names, recreate=recreate, timeout=limit, renew=services[0].renew)
         except RolloutError as error:
             if error.facts.get("fenced") or error.facts.get("away"):
                 raise

@@ -26,7 +26,7 @@ def said(store: Store, new: Optional[Variant] = None) -> dict[str, str]:
 
 def _variant(store: Store, name: str, manifest: dict[str, Any]) -> Variant:
     texts = {file: store.read(name, file) or "" for file in manifest["files"]}
-    images = {repository: str(image["digest"]) for repository, image in manifest["images"].items()}
+    images = {reference: str(image["digest"] or image["id"]) for reference, image in manifest["images"].items()}
     return Variant(name, str(manifest["release"]), str(manifest.get("run")), texts, images)
 
 

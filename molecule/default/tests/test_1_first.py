@@ -23,7 +23,7 @@ def test_ledger_tells_one_run_in_order(ledger):
 
 def test_state_is_for_its_owner_alone(host):
     assert host.file(STATE).mode == 0o700
-    for file in (".env", "release.json", "docker-compose.core.yml"):
+    for file in ("core/.env", "release.json", "core/docker-compose.core.yml"):
         assert host.file(f"{STATE}/releases/sha-aaaaaa1/{file}").mode == 0o600
     assert host.file(f"{STATE}/ledger.jsonl").mode == 0o600
 

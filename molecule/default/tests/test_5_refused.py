@@ -4,7 +4,7 @@ import pytest
 from conftest import MACHINE, OPERATOR
 
 REFUSALS = [
-    # A worker image without torch; a port that something else holds; an image of the database that does not exist.
+    # A worker image without torch; a port that something else holds; an image of the database that is not in its registry.
     (
         ["-e", "sha=fa1aff4"],
         "Torch contract broken: image 172.17.0.1:5000/ktrdr-worker-cpu, service backtest-worker-1: "
@@ -13,7 +13,7 @@ REFUSALS = [
     (["-e", "sha=bbbbbb2", "-e", "ktrdr_backend_port=22"], "Port 22, which service backend publishes, is held by process sshd"),
     (
         ["-e", "sha=bbbbbb2", "-e", "ktrdr_db_image=172.17.0.1:5000/absent:1"],
-        "Image 172.17.0.1:5000/absent:1 could not be pulled:",
+        "Registry 172.17.0.1:5000 has no image absent (asked for 172.17.0.1:5000/absent:1)",
     ),
 ]
 

@@ -35,5 +35,5 @@ def test_the_guard_was_kept_by_systemd_and_armed_before_the_first_switch(fleet):
 
 def test_the_password_arrives_byte_for_byte_and_lies_where_others_cannot_read_it(fleet, canaries):
     assert fleet.exec("core", "docker", "exec", "ktrdr-core-backend-1", "printenv", "KTRDR_DATABASE_PASSWORD") == canaries[0]
-    modes = fleet.exec("core", "sh", "-c", "cd /var/lib/rollout/ktrdr && stat -c '%a %U' . releases/*/.env ledger.jsonl")
+    modes = fleet.exec("core", "sh", "-c", "cd /var/lib/rollout/ktrdr && stat -c '%a %U' . releases/*/*/.env ledger.jsonl")
     assert modes.splitlines() == ["700 ktrdr", "600 ktrdr", "600 ktrdr"]

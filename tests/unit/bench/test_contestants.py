@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import yaml
 from ansible.module_utils.rollout.controller import inventory
-from ansible.module_utils.rollout.domain import compose
+from ansible.module_utils.rollout.domain import compose, manifest, pins
+from ansible.module_utils.rollout.verbs import reading
 
 from bench import contestants, floor, hosts, rounds, stack
 
@@ -30,7 +31,9 @@ def test_the_rollout_accepts_the_inventory_and_the_files(rendered):
     for name, file in rendered.items():
         for spec in file["services"].values():
             spec.pop("ports", None)  # Compose writes them out in full before the rollout reads them
-        for service in compose.services(file, name):
+        keys, images = compose.keys(file, name), reading.references(file)
+        part = {"compose": [name], "services": keys, "kept": pins.kept(images, keys, {}), "references": images}
+        for service in compose.services(file, name, manifest.part({"parts": {name: part}}, name)):
             if service.name == "db":
                 assert not service.released
                 continue

@@ -64,10 +64,17 @@ def test_keys_of_rollout_stacks(name):
     row(name, "Keys of rollout_stacks")
 
 
+# Keys that are no attribute of a service, and their defaults.
+ELSEWHERE = {"keep": "by its image", "anonymous": "`keep`"}
+
+
 @pytest.mark.parametrize("name", gate.GATE)
 def test_keys_of_x_rollout(name):
-    default = next(f.default for f in fields(compose.Service) if f.name == name)
     cell = row(name, "x-rollout")[1]
+    if name in ELSEWHERE:
+        assert cell == ELSEWHERE[name]
+        return
+    default = next(f.default for f in fields(compose.Service) if f.name == name)
     if isinstance(default, (bool, int, float)):
         assert cell == shown(default if isinstance(default, bool) else f"{default:g}")
 
@@ -182,18 +189,38 @@ def test_the_architecture_names_every_playbook(path):
     assert imported or path.name in (ROOT / "docs/architecture.md").read_text()
 
 
-def test_the_worked_example_is_accepted():
-    hosts, variables, template = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/your-own-stack.md").read_text(), re.S)
-    groups = {name: group["hosts"] for name, group in yaml.safe_load(hosts)["all"]["children"].items()}
-    facts = yaml.safe_load(variables)
-    assert inventory.problems(facts["rollout_stacks"], groups) == []
-    config = yaml.safe_load(jinja2.Template(template, undefined=jinja2.StrictUndefined).render(**facts))
-    # Compose writes ports out in full before the rollout reads them.
-    del config["services"]["web"]["ports"]
-    services = compose.services(config, "docker-compose.web.yml")
-    assert [(s.name, s.released) for s in services] == [("cache", False), ("web", True)]
-    repositories = [f"{facts['rollout_registry']}/{i}" for i in facts["rollout_stacks"]["web"]["images"]]
-    assert compose.repository(services[1].image) in repositories
+EXAMPLES = sorted(path.parent for path in (ROOT / "docs/examples").glob("*/hosts.yml"))
+each_example = pytest.mark.parametrize("folder", EXAMPLES, ids=lambda folder: folder.name)
+
+
+def test_the_page_shows_the_files_of_the_example():
+    hosts, variables = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/your-own-stack.md").read_text(), re.S)[:2]
+    assert (ROOT / "docs/examples/photos/hosts.yml").read_text() == f"---\n{hosts}"
+    assert (ROOT / "docs/examples/photos/group_vars/all.yml").read_text() == f"---\n{variables}"
+
+
+def test_there_are_examples():
+    assert len(EXAMPLES) > 8
+
+
+@each_example
+def test_examples_are_accepted_and_listed(folder):
+    groups = yaml.safe_load((folder / "hosts.yml").read_text())["all"]["children"]
+    facts = yaml.safe_load((folder / "group_vars/all.yml").read_text())
+    hosts = {name: group["hosts"] for name, group in groups.items()}
+    assert inventory.problems(facts["rollout_stacks"], hosts, facts.get("rollout_waves", inventory.WAVES)) == []
+    assert facts["rollout_application"] == folder.name
+    assert f"| [{folder.name}]({folder.name}) |" in (ROOT / "docs/examples/README.md").read_text()
+    assert (folder / "README.md").read_text().startswith("# ")
+
+
+@each_example
+def test_compose_files_of_examples_say_nothing_of_this_tool(folder):
+    for stack in yaml.safe_load((folder / "group_vars/all.yml").read_text())["rollout_stacks"].values():
+        names = [stack["compose"]] if isinstance(stack["compose"], str) else stack["compose"]
+        for name in names:
+            text = (folder / name).read_text()
+            assert [word for word in ("{{", "{%", "x-rollout", "rollout_") if word in text] == []
 
 
 KOKORO = ROOT / "docs/examples/kokoro"

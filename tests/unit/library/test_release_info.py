@@ -5,7 +5,8 @@ from ansible.module_utils.rollout.controller.registry import Registry
 
 DIGEST = "sha256:" + "1" * 64
 REVISION = "abc1234def5678abc1234def5678abc1234def56"
-IMAGES = {"registry": "localhost:5000", "images": ["backend", "cpu"]}
+HERE = "rollout-00-the-tag-of-the-release"
+IMAGES = {"following": [f"localhost:5000/{name}:{HERE}" for name in ("backend", "cpu")]}
 
 
 @pytest.fixture
@@ -16,9 +17,9 @@ def registry(monkeypatch):
         "cpu": {"sha-abc1234": None, "latest": REVISION},
     }
 
-    def resolve(self, path, tag, platforms):
-        content.setdefault("asked", []).append((path, platforms))
+    def resolve(self, path, tag, platforms, before="", after=""):
         tag = next(there for there in content[path] if tag.startswith(there))
+        content.setdefault("asked", []).append((path, tag, platforms))
         return {"tag": tag, "digest": DIGEST, "revision": content[path][tag], "platforms": {}}
 
     monkeypatch.setattr(Registry, "resolve", resolve)
@@ -31,7 +32,11 @@ def test_rollout(run, registry, asked):
     assert not result.get("failed"), result
     assert result["release"] == "sha-abc1234"
     assert not result["changed"]
-    assert result["images"]["localhost:5000/cpu"].keys() == {"digest", "revision", "platforms"}
+    assert [*result["images"]] == ["localhost:5000/backend:sha-abc1234", "localhost:5000/cpu:sha-abc1234"]
+    assert result["images"]["localhost:5000/cpu:sha-abc1234"] == {
+        **{"digest": DIGEST, "revision": registry["cpu"][registry["asked"][1][1]], "platforms": {}},
+        **{"now": True, "follows": True},
+    }
 
 
 @pytest.mark.parametrize(
@@ -40,8 +45,8 @@ def test_rollout(run, registry, asked):
         ({"sha": "xyz"}, "sha 'xyz' is not a commit: expected 7 to 40 characters 0-9 a-f"),
         ({"sha": "abc1234", "tag": "v1"}, "sha=abc1234 and tag=v1 are both given"),
         ({"tag": "a b"}, "tag 'a b' is not an image tag"),
-        ({"images": []}, "No stack in rollout_stacks names an image: nothing can be rolled out."),
-        ({"registry": "UPPER case"}, "'UPPER case/backend' is not an image reference"),
+        ({"following": [], "sha": "abc1234", "variables": ["TAG"]}, "sha=abc1234 names a release, but no image in the Compose"),
+        ({"following": [f"UPPER case/backend:{HERE}"]}, f"'UPPER case/backend:{HERE}' is not an image reference"),
         ({"timeout": "soon"}, "argument 'timeout' is of type str and we were unable to convert to float"),
     ],
 )
@@ -61,7 +66,7 @@ def test_two_releases_at_one_tag_are_refused(run, registry):
 
 def test_the_hosts_platforms_are_asked_for(run, registry):
     run("release_info", **IMAGES, platforms=["linux/arm64"])
-    assert registry["asked"] == [("backend", ["linux/arm64"]), ("cpu", ["linux/arm64"])]
+    assert registry["asked"] == [("backend", "latest", ["linux/arm64"]), ("cpu", "latest", ["linux/arm64"])]
 
 
 def stable(release, run, seq):

@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 import yaml
-from ansible.module_utils.rollout.controller import results
+from ansible.module_utils.rollout.controller import playbooks, results
 from ansible.module_utils.rollout.io.store import Store
 from ansible.module_utils.rollout.verbs import locking
 
@@ -31,14 +31,14 @@ def plays(root):
 def test_every_play_of_the_fleet_starts_with_role_fleet(root):
     seen = 0
     for name, play in plays(root):
-        if "hosts" in play and any(wave in play["hosts"] for wave in ("backend", "cpu_workers", "gpu_workers")):
+        if "hosts" in play and any(what in play["hosts"] for what in ("groups |", "switch_play", "backend[0]")):
             seen += 1
             assert roles_of(play)[:1] == ["fleet"], f"{name}: {play['name']}"
             assert "pre_tasks" not in play
             assert play["gather_facts"] is False
             # A play that loses all its hosts would end the run unreverted. Rendering reaches no host.
             assert play.get("ignore_unreachable", False) is (name != "render.yml"), f"{name}: {play['name']}"
-    assert seen >= 10
+    assert seen >= 11
 
 
 @pytest.mark.parametrize("name", ROOT_PLAYBOOKS)
@@ -122,7 +122,7 @@ def test_nothing_has_a_tag(root):
 @pytest.mark.parametrize("place", ["all", "cpu_workers"])
 @pytest.mark.parametrize(("options", "batches"), [((), 2), (("--extra-vars", "rollout_serial=3"), 1)])
 def test_an_inventory_may_set_how_many_worker_hosts_are_switched_at_a_time(root, tmp_path, options, batches, place):
-    (switch,) = [play for _name, play in plays(root) if play.get("name") == "Switch the CPU workers"]
+    (switch,) = [play for name, play in plays(root) if name == "wave.yml"]
     workers = {"hosts": {"a": {}, "b": {}, "c": {}}, "vars": {"rollout_serial": 2} if place == "cpu_workers" else {}}
     more = {"rollout_serial": 2} if place == "all" else {}
     # The first host of all is none of them.
@@ -130,16 +130,31 @@ def test_an_inventory_may_set_how_many_worker_hosts_are_switched_at_a_time(root,
     (tmp_path / "hosts.json").write_text(json.dumps(inventory))
     # Another play comes first in the flow too.
     empty = {"hosts": "all", "gather_facts": False}
-    (tmp_path / "play.yml").write_text(json.dumps([empty, {**empty, "hosts": "cpu_workers", "serial": switch["serial"]}]))
+    wave = {**switch, "vars": {**switch["vars"], "switch_place": 2}, "tasks": []}
+    (tmp_path / "play.yml").write_text(json.dumps([empty, wave]))
     done = subprocess.run(
         ["ansible-playbook", "--inventory", str(tmp_path / "hosts.json"), str(tmp_path / "play.yml"), *options],
         capture_output=True,
         text=True,
         check=True,
         cwd=tmp_path,
-        env={k: v for k, v in os.environ.items() if not k.startswith("ANSIBLE_")},
+        env={
+            **{k: v for k, v in os.environ.items() if not k.startswith("ANSIBLE_")},
+            "ANSIBLE_FILTER_PLUGINS": str(root / "plugins/filter"),
+        },
     )
-    assert done.stdout.count("PLAY [cpu_workers]") == batches
+    assert done.stdout.count("PLAY [Switch the CPU workers]") == batches
+
+
+def test_every_playbook_of_the_waves_knows_the_inventory_first(root):
+    """Ansible gives the variables of hosts to a play's own keywords only behind a play that ran."""
+    (know,) = yaml.safe_load((root / "playbooks/know.yml").read_text())
+    assert (know["name"], know["hosts"], know.get("tasks")) == (playbooks.KNOW, "all", None)
+    for path in (root / "playbooks").glob("*.yml"):
+        # Others import these.
+        if "| rollout_" in path.read_text() and path.name not in ("flow.yml", "revert.yml", "wave.yml"):
+            first = yaml.safe_load(path.read_text())[0]
+            assert first["ansible.builtin.import_playbook"] == "know.yml", path.name
 
 
 @pytest.mark.parametrize(

@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import copy
 import json
+import os
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Callable, Iterator, Sequence
 
 import fake_docker
-from ansible.module_utils.rollout.domain import compose
+from ansible.module_utils.rollout.domain import compose, dotenv
 from ansible.module_utils.rollout.domain.ports import Port
 from ansible.module_utils.rollout.errors import RolloutError
 from ansible.module_utils.rollout.io.docker_api import Events
@@ -18,6 +19,32 @@ from ansible.module_utils.rollout.io.engine import Engine
 from ansible.module_utils.rollout.io.logins import Credentials
 
 READING = {"ps", "container inspect", "image inspect", "image ls", "config", "logs", "info", "top"}
+
+
+def _absolute(part: dict[str, Any], place: str) -> dict[str, Any]:
+    """A file with its paths as Compose prints them."""
+    for spec in part.get("services", {}).values():
+        for name in spec.pop("env_file", []):
+            given = dotenv.parse(Path(place, name).read_text(encoding="utf-8"))
+            spec["environment"] = {**given, **spec.get("environment", {})}
+    entries = [(one, "source") for spec in part.get("services", {}).values() for one in spec.get("volumes") or []]
+    entries += [(one, "file") for kind in ("configs", "secrets") for one in part.get(kind, {}).values()]
+    for entry, key in entries:
+        if isinstance(entry, dict) and str(entry.get(key, "")).startswith("."):
+            entry[key] = os.path.normpath(os.path.join(place, entry[key]))
+    return part
+
+
+def _merge(whole: dict[str, Any], part: dict[str, Any]) -> None:
+    """Put a later file's part over what the files before it say, as Compose does."""
+    for key, value in part.items():
+        if key == "volumes" and isinstance(value, list):
+            by_target = {one["target"] if isinstance(one, dict) else one: one for one in [*whole.get(key, []), *value]}
+            whole[key] = list(by_target.values())
+        elif isinstance(value, dict) and isinstance(whole.get(key), dict):
+            _merge(whole[key], value)
+        else:
+            whole[key] = value
 
 
 def digest(letter: str) -> str:
@@ -51,6 +78,7 @@ class FakeEngine(Engine):
         self.logins: list[dict[str, Any]] = []
         self.shown: list[str] = []
         self.top: list[dict[int, int]] = [{4711: 1}]
+        self.warnings: list[str] = []
 
     @property
     def touched(self) -> list[str]:
@@ -87,8 +115,10 @@ class FakeEngine(Engine):
             if said.startswith(start):
                 return 1, "", message
         if words[:2] == ["image", "inspect"]:
-            found = self.images.get(words[2])
-            return (0, json.dumps([{"Id": found, "RootFS": {}}]), "") if found else (1, "[]", "No such image")
+            found = self.images.get(words[2]) or (words[2] if words[2] in self.images.values() else None)
+            named = [name for name, one in self.images.items() if one == found and "@" in name]
+            about = {"Id": found, "RootFS": {}, "RepoDigests": named}
+            return (0, json.dumps([about]), "") if found else (1, "[]", "No such image")
         if words[:2] == ["image", "ls"] or (words[0] == "ps" and "--format" in words):
             return 0, "", ""
         if words[:2] == ["image", "rm"]:
@@ -105,6 +135,10 @@ class FakeEngine(Engine):
             self.images[words[2]] = self.images[words[1]]
         elif words[0] == "rm":
             self.made = [c for c in self.made if c["Id"] != words[1]]
+        elif words[0] == "stop":
+            for found in self.made:
+                if found["Id"] == words[1]:
+                    found["State"].update(Status="exited", ExitCode=0)
         elif words[0] == "start":
             next(c for c in self.made if c["Id"] == words[1])["State"].update(Status="running")
         elif words[0] == "logs":
@@ -139,14 +173,13 @@ class FakeEngine(Engine):
             document: dict[str, Any] = {}
             for file in files:
                 text = stdin if file == "-" else Path(file).read_text(encoding="utf-8")
+                place = str(Path(file).parent)
                 try:
                     part = json.loads(text)
                 except ValueError:
                     return 15, "", "yaml: mapping values are not allowed in this context"
-                for name, spec in part.pop("services").items():
-                    document.setdefault("services", {}).setdefault(name, {}).update(spec)
-                document.update(part)
-            return 0, json.dumps(document), ""
+                _merge(document, _absolute(part, place))
+            return 0, json.dumps(document), "".join(self.warnings)
         verb = next(v for v in ("stop", "up") if v in words)
         rest, project = iter(words[words.index(verb) + 1 :]), words[2]
         options: dict[str, str] = {}
@@ -166,17 +199,27 @@ class FakeEngine(Engine):
                 found["State"].update(Status="exited", ExitCode=0)
             return 0, "", ""
         scale = int(options["--scale"].partition("=")[2]) if "--scale" in options else 0
-        how = "recreate" if "--force-recreate" in options else f"beside {scale - 1}" if scale else "create"
+        beside = f"beside {len(mine)}" + (f", {scale - len(mine)} more" if scale - len(mine) > 1 else "")
+        how = "recreate" if "--force-recreate" in options else beside if scale else "create"
         self.calls.append(f"up {' '.join(services)} {how}")
         for service in services:
             if f"up {service}" in self.fail:
                 return 1, "", self.fail[f"up {service}"]
         document = json.loads(self._compose([*words[: words.index("up")], "config"], "", {})[1])
         self.calls.pop()
-        if not scale:
+        if how == "create":
+            # What is there is started as it is.
+            for found in mine:
+                found["State"].update(Status="running")
+            there = {self._label(c, "service") for c in mine}
+            services = [service for service in services if service not in there]
+        elif not scale:
             self.made = [c for c in self.made if c not in mine]
         # As `docker ps` has them: the newest first.
-        for service in services:
+        for found in mine if scale else []:
+            if found["State"]["Status"] in ("created", "exited"):
+                found["State"].update(Status="running")
+        for service in [name for name in services for _more in range(max(0, scale - len(mine)) if scale else 1)]:
             self.add(project, service, document["services"][service], **self.broken.get(service, {}))
             self.made[-1]["Config"]["Labels"]["com.docker.compose.project.working_dir"] = words[4]
             if scale:
@@ -189,6 +232,8 @@ class FakeEngine(Engine):
         image = spec["image"]
         repository, _at, pinned = image.partition("@")
         found = self.images.get(f"{compose.repository(image)}@{pinned}") or self.images.get(repository)
+        # An image that no registry knows runs by its id.
+        found = found or (image if image in self.images.values() else None)
         if not found:
             raise RolloutError(f"the test started {image}, which is not here")
         self.made.append(

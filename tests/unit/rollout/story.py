@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from typing import Any, Callable, Iterator, Mapping
+from typing import Any, Callable, Iterable, Iterator, Mapping
 
 import pytest
 from ansible.module_utils.rollout.domain import lock
+from ansible.module_utils.rollout.domain.bundle import Bundle, File
 from ansible.module_utils.rollout.errors import RolloutError
 from ansible.module_utils.rollout.io import machine, masking
 from ansible.module_utils.rollout.io.images import Login
@@ -18,6 +19,8 @@ from ansible.module_utils.rollout.verbs.deployment import Deployment, Policy
 from fake_engine import FakeEngine, digest
 
 WEB, JOB = "r/web", "r/job"
+# The compose file of stack core, in a release's directory.
+FILE = "core/docker-compose.core.yml"
 URL = "http://127.0.0.1:8000/health"
 # What holds a card.
 OLD = {"pid": 4711, "name": "python3", "memory_mib": 9000}
@@ -46,19 +49,47 @@ def stack(tag: str, services: tuple[str, ...] = ("web", "job"), database: bool =
     return json.dumps({"services": specs, "x-rollout": {name: gate for name in services}})
 
 
+def source(text: str, stack_name: str = "core", **facts: Any) -> Bundle:
+    """The source of a stack with that one Compose file."""
+    file = f"docker-compose.{stack_name}.yml"
+    return Bundle({file: File(text.encode())}, (file,), **facts)
+
+
+def references(text: str) -> set[str]:
+    """The images in a compose file; of one that is no JSON the usual ones."""
+    try:
+        return {str(spec["image"]) for spec in json.loads(text)["services"].values() if spec.get("image")}
+    except (ValueError, KeyError):
+        return set()
+
+
+def resolved(letter: str, texts: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """What the registry says of the images in these compose files: those of the release have digests of that letter."""
+    found: dict[str, dict[str, Any]] = {}
+    for image in sorted(set().union(*map(references, texts))):
+        own = image.startswith("r/")
+        platforms = {"linux/amd64": [{"diff_id": letter + image.partition(":")[0], "size": 1000 if own else 0}]}
+        known = {"now": True, "follows": True} if own else {}
+        found[image] = {
+            "digest": digest(letter if own else "d" if image == "postgres:17" else "e"),
+            "platforms": platforms,
+            **known,
+        }
+    return found
+
+
 def order(letter: str, text: str | None = None, **facts: Any) -> stage.Order:
     """The release sha-LLLLLLL, whose images have digests of that letter."""
     release = "sha-" + letter * 7
-    images = {
-        r: {"digest": digest(letter), "platforms": {"linux/amd64": [{"diff_id": letter + r, "size": 1000}]}} for r in (WEB, JOB)
-    }
+    texts = facts.pop("stacks", {"core": text or stack(release)})
+    environment, secrets = facts.pop("environment", {}), facts.pop("secrets", {"PW": "canary-" + letter})
+    more = facts.pop("source", {})
     values = {
         "application": "app",
         "release": release,
         "run": "run-" + letter,
-        "images": images,
-        "stacks": {"core": text or stack(release)},
-        "secrets": {"PW": "canary-" + letter},
+        "images": resolved(letter, texts.values()),
+        "stacks": {name: source(one, name, environment=environment, secrets=secrets, **more) for name, one in texts.items()},
         **facts,
     }
     return stage.Order(**values)
@@ -171,9 +202,9 @@ class Host:
         """Damage the directory of a release."""
         directory = self.store.directory(name)
         if how == "edited":
-            (directory / "docker-compose.core.yml").write_text("services: {}")
+            (directory / FILE).write_text("services: {}")
         elif how == "gone":
-            (directory / "docker-compose.core.yml").unlink()
+            (directory / FILE).unlink()
         elif how == "torn":
             (directory / "release.json").write_text("{")
         else:

@@ -5,18 +5,12 @@ from __future__ import annotations
 import re
 from typing import Any, Mapping, Optional, Sequence
 
+from ansible.module_utils.rollout.controller import waves
 from ansible.module_utils.rollout.controller.screens import last
 from ansible.module_utils.rollout.domain import verdict
 
-# The names of the plays that are waves of a run.
-WAVES = {
-    "Stage on every host": "stage",
-    "Switch the backend": "backend",
-    "Switch the CPU workers": "cpu_workers",
-    "Switch the GPU workers": "gpu_workers",
-    "Settle": "settle",
-    "Revert": "revert",
-}
+# The names of the plays that are waves of a run, beside those that switch.
+WAVES = {"Stage on every host": "stage", "Settle": "settle", "Revert": "revert"}
 # The id of a run: when it began (UTC), and a few digits of chance; `none` where it ended before it had them.
 _RUN = re.compile(r"[0-9]{8}T[0-9]{6}Z-(?:[0-9a-f]{4}|none)")
 # The plays that a run begins with.
@@ -32,7 +26,7 @@ def document(
     Args:
         results: host -> its result, as `results` has it.
         lost: hosts that were lost without a word.
-        run: as `last.screen` takes it, and who (user@machine), images (repository -> digest, platforms).
+        run: as `last.screen` takes it, and who (user@machine), images (reference -> digest, platforms).
         previews: host -> what the module `release` returned in check mode.
     """
     word = verdict.of_run(list(results.values()), lost)
@@ -52,12 +46,18 @@ def document(
         "faults": _faults(results),
         "notes": [str(note) for note in run.get("notes") or []],
         "back": screen[-1].partition("To go back: ")[2],
-        "images": [_image(r, image) for r, image in (run.get("images") or {}).items()],
+        # What a tag that stays behind means by now is no image of this run.
+        "images": [_image(r, image) for r, image in (run.get("images") or {}).items() if "platforms" in image],
         "hosts": [
             _host(host, result, now[host], release, word, check, previews.get(host) or {}) for host, result in results.items()
         ]
         + [{"name": host, "old": None, "new": None, "state": "lost", "services": [], "diff": []} for host in lost],
     }
+
+
+def wave_of(play: str) -> Optional[str]:
+    """The wave that a play of this name is, as a report has it; None if it is none."""
+    return WAVES.get(play) or waves.of_play(play) or None
 
 
 def is_run(name: Any) -> bool:

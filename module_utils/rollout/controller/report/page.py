@@ -27,7 +27,14 @@ _TEMPLATES = Path(__file__).parent / "templates"
 # Verdict -> tone of the band: all is well, the old release was kept, somebody must look.
 _TONES = {SUCCEEDED: "good", UNCHANGED: "good", REFUSED: "held", REVERTED: "held", INTERRUPTED: "held"}
 _ICONS = {"good": "#17653a", "held": "#b07a1a", "bad-end": "#a11d1d"}
-_CHANGES = {"keep": "unchanged", "create": "new", "recreate": "recreated", "replace": "replaced", "remove": "removed"}
+_CHANGES = {
+    "keep": "unchanged",
+    "create": "new",
+    "recreate": "recreated",
+    "replace": "replaced",
+    "scale": "scaled",
+    "remove": "removed",
+}
 # What a run's line in the list of runs needs of its document.
 _SUMMARY = ("run", "action", "check", "verdict", "good", "release", "started", "seconds")
 

@@ -71,7 +71,7 @@ def in_service(events: Iterable[Mapping[str, Any]], action: str, end: float) -> 
     for event in events:
         phase, good = event.get("phase"), event.get("good", True)
         # Replaced, the new container comes before the old one goes.
-        if phase in ("stop", "start", "revert") and state == "in" and action != "replace":
+        if phase in ("stop", "start", "revert") and state == "in" and action not in ("replace", "scale"):
             turn("" if action == "remove" else "out", event["from"])
         elif phase == "health" and good and state != "in":
             turn("in", event["to"])

@@ -28,7 +28,7 @@ class Times:
     def play(self, name: str) -> None:
         """A play begins, and the wave before it has ended."""
         now = self.now()
-        self.wave = document.WAVES.get(name)
+        self.wave = document.wave_of(name)
         if self._waves and self._waves[-1]["to"] is None:
             self._waves[-1]["to"] = now
         if self.wave:

@@ -9,6 +9,7 @@ from ansible.module_utils.rollout.controller.results import Result, failed
 from ansible.module_utils.rollout.controller.screens.notes import pairs
 from ansible.module_utils.rollout.controller.screens.tables import table
 from ansible.module_utils.rollout.domain import verdict
+from ansible.module_utils.rollout.domain.changes import KEPT
 from ansible.module_utils.rollout.domain.printable import inline, printable
 from ansible.module_utils.rollout.domain.reference import choice
 from ansible.module_utils.rollout.domain.torch.verdict import torch_column
@@ -66,6 +67,12 @@ BEHIND = Refusal(
     "A host is down",
     "Behind: {hosts} took no part in this run and may run another release; the next run brings it up to date.",
     "run again with that host: it was optional and down, or left out by `--limit`",
+)
+STAYS = Refusal(
+    "Notes",
+    "{service} ({host}) is kept, and not as the release has it: {what}. To bring it: ansible-playbook rollout.yml -e {choice} -e "
+    "replace={service}",
+    "type it when a restart of that service suits you",
 )
 SICK = Refusal(
     "A gate did not hold",
@@ -243,9 +250,14 @@ def _services(results: Mapping[str, Result], release: str) -> list[str]:
                 notes.append(f"{service['service']} ({host}): {service['drain']}.")
             gap = f"{service['gap']:.1f} s" if service.get("gap") is not None else ""
             old = result.get("stable") or "-"
-            what = {"keep": "unchanged", "create": "started", "recreate": f"{old} -> {release}", "remove": "removed"}
+            why = str(service.get("why") or "")
+            kept = why if service["action"] == "keep" and why.startswith(KEPT) else ""
+            if kept:
+                notes.append(STAYS.text(service=service["service"], host=host, what=kept[len(KEPT) :], choice=choice(release)))
+            what = {"keep": kept or "unchanged", "create": "started", "recreate": f"{old} -> {release}", "remove": "removed"}
             if old == release:
                 what["recreate"] = f"restarted ({service['why']})"
+            what["scale"] = f"scaled ({service['why']})"
             what["replace"] = what["recreate"].replace("restarted", "replaced")
             torch = service.get("torch") or {}
             rows.append([host, service["service"], what[service["action"]], gap, torch_column(torch) if torch else ""])

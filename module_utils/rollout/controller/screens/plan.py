@@ -12,7 +12,7 @@ from ansible.module_utils.rollout.domain.printable import inline
 from ansible.module_utils.rollout.domain.units import human
 from ansible.module_utils.rollout.domain.variants import label
 
-_WORDS = {"keep": "stays", "create": "start", "recreate": "restart", "replace": "replace", "remove": "remove"}
+_WORDS = {"keep": "stays", "create": "start", "recreate": "restart", "replace": "replace", "scale": "scale", "remove": "remove"}
 
 
 def screen(hosts: Mapping[str, Mapping[str, Any]], diff: bool, tag: str = "") -> str:
@@ -43,12 +43,9 @@ def screen(hosts: Mapping[str, Mapping[str, Any]], diff: bool, tag: str = "") ->
         if preview.get("variables") and (run["action"] == "rollback" or old == release):
             leaves.append(f"{host}: other than now: {', '.join(preview['variables'])}")
         leaves += notes.left(host, preview.get("left") or {})
+        leaves += [f"{host}: {note}" for note in preview.get("notes") or []]
         for row in preview.get("services") or []:
-            why = (
-                f" ({row['why']})"
-                if row["action"] in ("recreate", "replace", "create") and row["why"] not in ("image", "absent")
-                else ""
-            )
+            why = f" ({row['why']})" if row["why"] and row["why"] not in ("image", "absent") else ""
             gap = f"~{row['gap']:.1f} s" if row["gap"] is not None else ""
             cells.append([host, row["service"], _WORDS[row["action"]] + why, _digests(row), gap])
     asked = f" (tag {tag})" if tag and not tag.startswith("sha-") and tag != release else ""
@@ -86,7 +83,7 @@ def _changed(before: str, after: str) -> int:
 
 def _digests(row: Mapping[str, Any]) -> str:
     old, new = _short(row["old"]), _short(row["new"])
-    if row["action"] in ("keep", "remove") or not new or old == new:
+    if row["action"] in ("keep", "scale", "remove") or not new or old == new:
         return old or ""
     return f"{old} -> {new}" if old else new
 

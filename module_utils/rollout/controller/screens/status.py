@@ -14,6 +14,10 @@ from ansible.module_utils.rollout.domain.reference import choice
 from ansible.module_utils.rollout.domain.units import age
 from ansible.module_utils.rollout.errors import Refusal
 
+# The beginnings of sentences that say what to do themselves.
+_ADVISED = ("torch: ", "belongs to a stack", "kept, ")
+# Of a directory with the state of another application.
+_ELSEWHERE = " (rollout_dir) holds the state of application "
 Hosts = Mapping[str, Mapping[str, Any]]
 DOCUMENT = 1
 SHOWN = 5
@@ -123,8 +127,7 @@ def advice(hosts: Hosts) -> list[str]:
                 said[SEE_LOG.text()] = None
             elif not stable:
                 said[NOTHING_STABLE.text(again=again)] = None
-            # Of a stack that left the inventory the sentence has the command itself.
-            elif not sentence.startswith(("torch: ", "belongs to a stack")):
+            elif not sentence.startswith(_ADVISED) and _ELSEWHERE not in sentence:
                 said[CHANGED_BY_HAND.text(again=again)] = None
     return list(said)
 
@@ -238,4 +241,4 @@ def _apart(hosts: Hosts) -> list[str]:
 
 
 def _short(health: str) -> str:
-    return health if len(health) <= 12 else "unhealthy"
+    return health if len(health) <= 12 or health.endswith(" healthy") else "unhealthy"

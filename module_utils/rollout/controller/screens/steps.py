@@ -101,8 +101,8 @@ def _release(result: Mapping[str, Any]) -> str:
 
 
 def _service(service: Mapping[str, Any]) -> str:
-    word = {"create": "started", "recreate": "restarted", "replace": "replaced", "remove": "removed"}[service["action"]]
-    return f"{service['service']} {word}"
+    words = {"create": "started", "recreate": "restarted", "replace": "replaced", "scale": "scaled", "remove": "removed"}
+    return f"{service['service']} {words[service['action']]}"
 
 
 def wrapped(text: str, columns: int) -> str:

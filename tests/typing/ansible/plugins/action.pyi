@@ -5,6 +5,7 @@ class ActionBase:
     _connection: Any
     _display: Any
     _templar: Any
+    _loader: Any
     _discovered_interpreter_key: str | None
     _discovered_interpreter: str
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]: ...

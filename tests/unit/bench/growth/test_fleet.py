@@ -11,7 +11,7 @@ import threading
 import time
 
 import pytest
-from ansible.module_utils.rollout.controller import inventory
+from ansible.module_utils.rollout.controller import inventory, waves
 
 from bench.growth import fleet
 
@@ -26,7 +26,8 @@ def test_the_inventory_is_one_that_a_rollout_takes(written, hosts):
     found = written(hosts)
     groups = {name: list(group["hosts"]) for name, group in found["children"].items()}
     assert inventory.problems(found["vars"]["rollout_stacks"], groups) == []
-    assert inventory.fleet(groups) == fleet.names(hosts) == list(found["hosts"])
+    assert waves.problems(groups) == []
+    assert waves.fleet(groups) == fleet.names(hosts) == list(found["hosts"])
     assert groups["backend"] == [fleet.names(hosts)[0]]
     assert found["vars"]["rollout_serial"] == 16
 

@@ -11,16 +11,20 @@ from dataclasses import replace
 import jinja2
 import pytest
 import yaml
-from ansible.module_utils.rollout.domain import compose
+from ansible.module_utils.rollout.domain import compose, pins
+from ansible.module_utils.rollout.domain import manifest as manifests
 from ansible.module_utils.rollout.errors import RolloutError
 from ansible.module_utils.rollout.io.compose_project import Stack
 from ansible.module_utils.rollout.io.engine import Engine
+from ansible.module_utils.rollout.verbs import reading
 from ansible.plugins.filter.core import to_bool
 from hypothesis import given
 from hypothesis import strategies as st
 
 BACKEND = "http://192.168.1.10:8000"
 NAMES = ("core", "workers", "gpu-worker")
+# Where the files lie when a host reads them.
+PLACE = f"/srv/x{pins.DEEP}/core"
 docker = pytest.mark.skipif(
     not shutil.which("docker") or subprocess.run(["docker", "compose", "version"], capture_output=True).returncode != 0,
     reason="docker compose is absent",
@@ -53,7 +57,7 @@ def render(root, variables):
 
 
 def read(text):
-    """What Compose makes of it, as `validate` asks."""
+    """What Compose makes of it, as the step `read` asks."""
     environment = {
         "PATH": os.environ["PATH"],
         "HOME": "/nonexistent",
@@ -69,7 +73,7 @@ def read(text):
                 "--project-name",
                 "check",
                 "--project-directory",
-                compose.NOWHERE,
+                PLACE,
                 "--file",
                 "-",
                 "config",
@@ -85,27 +89,49 @@ def read(text):
     )
 
 
+def services_of(config, name):
+    """The services of a stack with no inventory's keys, on a host that had no release before."""
+    keys, images = compose.keys(config, name), reading.references(config)
+    part = {"compose": ["f.yml"], "services": keys, "kept": pins.kept(images, keys, {}), "references": images}
+    return compose.services(config, name, manifests.part({"parts": {name: part}}, name))
+
+
 @docker
 @pytest.mark.parametrize(
-    "part",
+    ("part", "kind", "path"),
     [
-        "services: {db: {image: x, volumes: ['./data:/d']}}",
-        "services: {db: {image: x, volumes: ['../data:/d']}}",
-        "services: {db: {image: x, configs: [c]}}\nconfigs: {c: {file: c.conf}}",
-        "services: {db: {image: x, secrets: [s]}}\nsecrets: {s: {file: ./s.txt}}",
-        "services: {db: {image: x, volumes: ['vol:/d']}}\nvolumes: {vol: {driver: local, driver_opts: {o: bind, device: ./v}}}",
-        "services: {db: {image: x, volumes: ['vol:/d']}}\nvolumes: {vol: {driver_opts: {type: none, o: bind, device: ./v}}}",
+        ("services: {db: {image: x, volumes: ['./data:/d']}}", "bind", "data"),
+        ("services: {db: {image: x, volumes: ['../data:/d']}}", "bind", "../data"),
+        ("services: {db: {image: x, configs: [c]}}\nconfigs: {c: {file: c.conf}}", "config", "c.conf"),
+        ("services: {db: {image: x, secrets: [s]}}\nsecrets: {s: {file: ./s.txt}}", "secret", "s.txt"),
+        (
+            "services: {db: {image: x, volumes: ['vol:/d']}}\nvolumes: {vol: {driver: local, driver_opts: {o: bind, device: ./v}}}",
+            *("volume", "v"),
+        ),
+        (
+            "services: {db: {image: x, volumes: ['vol:/d']}}\nvolumes: {vol: {driver_opts: {type: none, o: bind, device: ./v}}}",
+            *("volume", "v"),
+        ),
     ],
 )
-def test_what_compose_makes_of_a_relative_path_is_refused(part):
-    with pytest.raises(RolloutError, match=r"has the relative path '(\.\./data|data|c\.conf|s\.txt|v)'"):
-        compose.rooted(read(part), "f.yml")
+def test_what_compose_makes_of_a_relative_path_is_found(part, kind, path):
+    config = read(part)
+    assert [(mount["kind"], mount["path"]) for mount in pins.mounts(config, PLACE)] == [(kind, path)]
+    if path.startswith("../"):
+        with pytest.raises(RolloutError, match=r"\.\./data"):
+            pins.rebased(config, PLACE, {}, "/data", "f.yml")
+    else:
+        moved, _document = pins.rebased(config, PLACE, {}, "/data", "f.yml")
+        assert f"/data/{path}" in json.dumps(moved)
+        assert pins.mounts(moved, PLACE) == []
 
 
 @docker
-def test_what_compose_makes_of_other_paths_is_accepted():
+def test_what_compose_makes_of_other_paths_is_none_of_them():
     volumes = "['named:/n', '/srv/data:/d', '~/data:/h', '/anonymous']"
-    compose.rooted(read(f"services: {{db: {{image: x, build: ., volumes: {volumes}}}}}\nvolumes: {{named: }}"), "f.yml")
+    config = read(f"services: {{db: {{image: x, build: ., volumes: {volumes}}}}}\nvolumes: {{named: }}")
+    assert pins.mounts(config, PLACE) == []
+    assert pins.rebased(config, PLACE, {}, "/data", "f.yml") == (config, {})
 
 
 COUNTS = [
@@ -124,8 +150,8 @@ COUNTS = [
 @pytest.mark.parametrize(("name", "facts"), COUNTS)
 def test_compose_and_the_rollout_accept_every_rendering(render, variables, name, facts):
     text = render(name, **facts)
-    compose.rooted(read(text), name)
-    services = {s.name: s for s in compose.services(read(text), name)}
+    assert pins.mounts(read(text), PLACE) == []
+    services = {s.name: s for s in services_of(read(text), name)}
     released = [s for s in services.values() if s.released]
     assert len(released) == (
         1 if name != "workers" else sum({**variables, **facts}[k] for k in ("ktrdr_backtest_workers", "ktrdr_training_workers"))
@@ -141,24 +167,29 @@ def test_compose_and_the_rollout_accept_every_rendering(render, variables, name,
         assert service.torch.on_gpu == (name == "gpu-worker" and facts["ktrdr_gpu"])
         reserved = read(text)["services"][service.name].get("deploy", {}).get("resources", {}).get("reservations")
         assert bool(reserved) == service.torch.on_gpu
-    assert ("db" in services) == (name == "core")
+    # Without a key of theirs.
+    kept = {s.name: s.kept for s in services.values() if not s.released}
+    proxy = {"proxy": "proxy"} if facts.get("rollout_strategy") == "start_first" else {}
+    assert kept == ({"db": "image", **proxy} if name == "core" else {})
 
 
 @docker
 @pytest.mark.parametrize(("name", "facts"), COUNTS)
 def test_the_pins_change_the_images_and_nothing_else(render, tmp_path, name, facts):
     text = render(name, **facts)
-    config = read(text)
-    wanted = compose.services(config, name)
-    images = {compose.repository(s.image): {"digest": "sha256:" + "1" * 64} for s in wanted if s.released}
-    pins = compose.pins(wanted, images, "sha-abc1234")
+    wanted = services_of(read(text), name)
+    images = {s.image: {"digest": f"sha256:{n:064x}"} for n, s in enumerate(wanted)}
     (tmp_path / "f.yml").write_text(text)
-    (tmp_path / "p.json").write_text(pins)
+    (tmp_path / "p.json").write_text(pins.pins(wanted, images, "sha-abc1234"))
     (tmp_path / ".env").write_text("IMAGE_TAG=sha-abc1234\nKTRDR_HOST=h1\nKTRDR_DATABASE_PASSWORD=p\n")
-    made = compose.services(Stack(Engine(), "check", tmp_path, "f.yml", "p.json").config(), name)
+    config = Stack(Engine(), "check", tmp_path, ["f.yml", "p.json"]).config()
+    made = services_of(config, name)
     assert [replace(s, image="", config_hash="") for s in made] == [replace(s, image="", config_hash="") for s in wanted]
-    assert {s.image for s in made if s.released} == {f"{r}:sha-abc1234@{i['digest']}" for r, i in images.items()}
-    assert [s.image for s in made if not s.released] == [s.image for s in wanted if not s.released]
+    assert [s.image for s in made] == [f"{s.image}@{images[s.image]['digest']}" for s in wanted]
+    labels = {name: spec["labels"] for name, spec in config["services"].items()}
+    assert labels == {
+        s.name: {**({"rollout.release": "sha-abc1234"} if s.released else {}), "rollout.config": s.config_hash} for s in wanted
+    }
 
 
 @pytest.mark.parametrize(("name", "facts"), COUNTS)
@@ -175,7 +206,7 @@ def test_the_tag_and_secrets_stay_variables(render, name, facts):
 @docker
 def test_each_kind_of_worker_may_be_drained_in_its_own_way(render):
     facts = {"ktrdr_training_drain": {"timeout": 600, "mode": "wait"}, "ktrdr_gpu_drain": {"mode": "force"}}
-    found = {s.name: s.drain for n in NAMES[1:] for s in compose.services(read(render(n, **facts)), n)}
+    found = {s.name: s.drain for n in NAMES[1:] for s in services_of(read(render(n, **facts)), n)}
     assert {name: (asked.mode, asked.timeout) for name, asked in found.items()} == {
         "backtest-worker-1": ("", None),
         "training-worker-1": ("wait", 600),

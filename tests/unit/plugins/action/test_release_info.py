@@ -8,6 +8,7 @@ import pytest
 from ansible.errors import AnsibleActionFail
 
 DIGEST = "sha256:" + "1" * 64
+HERE = "rollout-00-the-tag-of-the-release"
 REVISION = "abc1234def5678abc1234def5678abc1234def56"
 
 
@@ -55,12 +56,12 @@ def test_a_rollout_asks_the_registry(find, monkeypatch):
     from ansible.module_utils.rollout.controller.registry import Registry
 
     resolved = {"digest": DIGEST, "revision": REVISION, "platforms": {}}
-    monkeypatch.setattr(Registry, "resolve", lambda self, path, tag, platforms: {"tag": tag, **resolved})
-    assert find(sha="abc1234", registry="localhost:5000", images=["web"]) == {
+    monkeypatch.setattr(Registry, "resolve", lambda self, path, tag, platforms, before, after: {"tag": tag, **resolved})
+    assert find(sha="abc1234", following=[f"localhost:5000/web:{HERE}"]) == {
         "changed": False,
         "release": "sha-abc1234",
         "tag": "sha-abc1234",
-        "images": {"localhost:5000/web": resolved},
+        "images": {"localhost:5000/web:sha-abc1234": {**resolved, "now": True, "follows": True}},
         "names": {},
     }
 
@@ -76,19 +77,22 @@ def docker_login(tmp_path, monkeypatch):
     ("args", "login"),
     [
         ({}, ("app", "canary-docker")),
-        ({"username": "ada", "password": "canary-inventory"}, ("ada", "canary-inventory")),
-        ({"registry": "localhost:5001"}, ("", "")),
+        ({"registry": "localhost:5000", "username": "ada", "password": "canary-inventory"}, ("ada", "canary-inventory")),
+        ({"registries": {"localhost:5000": {"username": "bob", "password": "canary-bob"}}}, ("bob", "canary-bob")),
+        # A login for another registry is not sent to this one.
+        ({"registry": "localhost:5001", "username": "ada", "password": "canary-inventory"}, ("app", "canary-docker")),
+        ({"following": [f"localhost:5001/web:{HERE}"]}, ("", "")),
     ],
 )
 def test_the_registry_is_asked_as_docker_is_logged_in_here(find, monkeypatch, docker_login, args, login):
     from ansible.module_utils.rollout.controller.registry import Registry
     from ansible.module_utils.rollout.errors import RolloutError
 
-    def resolve(self, path, tag, platforms):
+    def resolve(self, path, tag, platforms, before="", after=""):
         raise RolloutError(f"{self.session.username} {self.session.password}")
 
     monkeypatch.setattr(Registry, "resolve", resolve)
-    said = find(**{"sha": "abc1234", "registry": "localhost:5000", "images": ["web"], **args})["msg"]
+    said = find(**{"sha": "abc1234", "following": [f"localhost:5000/web:{HERE}"], **args})["msg"]
     assert said.partition(" ")[0] == login[0]
     assert "canary" not in said, "and its password is hidden"
     assert bool(said.strip()) is bool(login[0])
@@ -101,7 +105,7 @@ def test_a_rollback_asks_nobody_for_a_login(find, monkeypatch):
 
 @pytest.mark.parametrize("planned", ["rollout", "rollback"])
 def test_a_refusal_that_was_found_before_is_the_answer(find, planned):
-    said = find(action=planned, refusal="Hosts disagree.", registry="localhost:1", images=["web"], ledgers=LEDGERS, first="h1")
+    said = find(action=planned, refusal="Hosts disagree.", following=[f"localhost:1/web:{HERE}"], ledgers=LEDGERS, first="h1")
     assert said == {"failed": True, "msg": "Hosts disagree."}
 
 
@@ -126,4 +130,6 @@ def test_a_wrong_argument_of_release_info_is_refused_as_ansible_does(find, args,
 
 
 def test_the_controllers_own_answer_hides_the_password(find):
-    assert find(refusal="bad canary", password="canary")["msg"] == "bad ********"
+    logins = {"r.io": {"password": "pigeon"}, "s.io": {"username": "x"}}
+    found = find(refusal="bad canary, bad pigeon", password="canary", registries=logins)
+    assert found["msg"] == "bad ********, bad ********"

@@ -8,12 +8,14 @@ from collections import defaultdict
 import pytest
 from ansible import constants
 from ansible.module_utils.rollout.controller.inventory import LEAST
+from ansible.module_utils.rollout.domain import reference
 
 SETTINGS = {
     **LEAST,
     "rollout_application": "app",
     "rollout_allow_short_secrets": False,
     "rollout_registry_password": 0,
+    "rollout_registries": {},
     "rollout_dir": "/var/lib/rollout/app",
     "rollout_confirm_timeout": 900,
     "rollout_drain": "checkpoint",
@@ -93,6 +95,15 @@ def test_problem(filters, stacks, sha, tag, sentence):
     found = filters["rollout_problem"](stacks, GROUPS, sha, tag, SETTINGS, NO_FACTS)
     assert found.startswith(sentence)
     assert bool(found) is bool(sentence)
+
+
+def test_a_problem_of_the_waves(filters):
+    stacks, hostvars = {"core": {"wave": "web", "template": "x"}}, {"h1": {"rollout_waves": ["web"]}, "h2": {}}
+    groups = {"web": ["h1", "h2"]}
+    assert filters["rollout_problem"](stacks, groups, "", "", SETTINGS, hostvars, ["h1"], ["web"]) == ""
+    assert filters["rollout_problem"](stacks, groups, "", "", SETTINGS, hostvars, ["h1", "h2"], ["web"]) == (
+        "rollout_waves is web on host h1, and backend, cpu_workers, gpu_workers on host h2: a fleet has one list."
+    )
 
 
 FACTS = {
@@ -241,6 +252,25 @@ def test_status_knows_a_dead_run_of_this_controller(filters, monkeypatch, proces
         ),
         ({"rollout_registry_password": 3, "rollout_allow_short_secrets": True}, ""),
         ({"rollout_registry_password": 4}, ""),
+        ({"rollout_registries": {"nas:5000": {"username": "ada", "password": "pigeon", "insecure": True, "ca": "/x.pem"}}}, ""),
+        ({"rollout_registries": {"nas:5000": {}, "docker.io": {"username": "ada"}}}, ""),
+        (
+            {
+                "rollout_registries": {
+                    "https://nas": {"user": "ada"},
+                    "r.io": {"password": "abc", "insecure": "no"},
+                    "password": "pigeon",
+                }
+            },
+            "rollout_registries has 'https://nas', which is not the name of a registry: expected a host, perhaps with a port, for "
+            "example ghcr.io or nas:5000.\n"
+            "rollout_registries.https://nas has 'user'; known are username, password, insecure, ca.\n"
+            "rollout_registries.r.io.insecure is 'no': expected true or false.\n"
+            "rollout_registries.r.io.password has fewer than 4 characters: a password that short cannot be masked without garbling "
+            "everything else. Give the user a longer one, or set rollout_allow_short_secrets: then it is printed unmasked.\n"
+            "rollout_registries.password is a text: expected a mapping with username and password.",
+        ),
+        ({"rollout_registries": {"r.io": {"password": "abc"}}, "rollout_allow_short_secrets": True}, ""),
     ],
 )
 def test_a_setting_that_is_refused(filters, setting, said):
@@ -248,6 +278,73 @@ def test_a_setting_that_is_refused(filters, setting, said):
     found = filters["rollout_problem"](stacks, {"backend": ["h"]}, "", "", {**SETTINGS, **setting}, NO_FACTS)
     assert found.startswith(said)
     assert bool(found) is bool(said)
+
+
+# What is typed, and what was read.
+
+
+@pytest.mark.parametrize(
+    ("typed", "names"),
+    [
+        (None, []),
+        ("", []),
+        ("db", ["db"]),
+        ("db, cache,", ["db", "cache"]),
+        (["db", "cache"], ["db", "cache"]),
+        (True, ["*"]),
+        ("true", ["*"]),
+        ("All", ["*"]),
+        ("yes,db", ["*", "db"]),
+    ],
+)
+def test_names_that_were_typed(filters, typed, names):
+    assert filters["rollout_names"](typed) == names
+
+
+def test_what_was_typed_is_what_it_is(filters, monkeypatch):
+    plugin = filters["rollout_typed"].__globals__
+    monkeypatch.setitem(plugin, "load_extra_vars", lambda loader: {"environment": "present", "replace": ["db"]})
+    found = [filters["rollout_typed"](name) for name in ("environment", "replace", "refresh")]
+    assert found == ["present", ["db"], None]
+
+
+def test_nobodys_tag_looks_like_the_placeholder(filters):
+    held = filters["rollout_placeholder"]("tag")
+    assert held == "rollout-00-the-tag-of-the-release"
+    # Compose reads the files with it, and the images are parsed: also where it is a part of a path.
+    assert reference.parse(f"r.io/{held}/web:x-{held}-cuda").tag == f"x-{held}-cuda"
+
+
+READ = {
+    "stacks": {"core": {"images": {"web": "r/web:rollout-00-the-tag-of-the-release", "db": "postgres:17"}}},
+    "here": ["postgres:17"],
+}
+
+
+@pytest.mark.parametrize(
+    ("typed", "fixed", "refusal"),
+    [
+        ({}, [], ""),
+        ({"refresh": True}, ["postgres:17"], ""),
+        ({"refresh": "db", "replace": "db,web"}, ["postgres:17"], ""),
+        ({"replace": True}, [], ""),
+        ({"replace": ["dbb"]}, [], "replace=dbb names no service of this fleet. Services: db, web."),
+        (
+            {"refresh": "web"},
+            [],
+            "refresh=web names no service or image of this fleet whose tag can move. Those that can: db (postgres:17).",
+        ),
+    ],
+)
+def test_what_the_registries_are_asked(filters, monkeypatch, typed, fixed, refusal):
+    plugin = filters["rollout_asked_of"].__globals__
+    monkeypatch.setitem(plugin, "load_extra_vars", lambda loader: typed)
+    # One was not read, and one has failed.
+    hostvars = {"h1": {"rollout_read": READ}, "h2": {}, "h3": {"rollout_read": {"failed": True, "msg": "no"}}}
+    found = filters["rollout_asked_of"](list(hostvars), hostvars)
+    assert found["following"] == ["r/web:rollout-00-the-tag-of-the-release"]
+    assert (found["fixed"], found["refresh"], found["refusal"]) == (fixed, fixed, refusal)
+    assert found["floating"] == ([] if fixed else ["postgres:17"])
 
 
 def test_what_an_earlier_run_left(filters):
@@ -299,11 +396,14 @@ def asked(load, monkeypatch):
     """Ask for the hosts of a playbook's first play, with what was typed."""
     plugin = load("plugins/filter/rollout.py")
 
-    def ask(playbook="rollout.yml", typed=None, hosts=("h1",), stdout="progress", **arguments):
+    groups, hostvars = {"web": ["h2"], "all": ["h1", "h2"]}, {}
+
+    def ask(playbook="rollout.yml", typed=None, hosts=("h1",), stdout="progress", waves=None, **arguments):
+        hostvars.update({"h2": {"rollout_waves": waves}} if waves else {})
         monkeypatch.setattr(plugin.context, "CLIARGS", {"args": [playbook], **arguments})
         monkeypatch.setattr(plugin, "load_extra_vars", lambda loader: typed or {})
         monkeypatch.setattr(plugin.constants, "DEFAULT_STDOUT_CALLBACK", stdout)
-        return plugin.rollout_asked("backend:cpu_workers", playbook, {"backend": ["h1"], "others": ["h2"]}, hosts)
+        return plugin.rollout_asked({"backend": ["h1"], "cpu_workers": [], **groups}, playbook, hostvars, hosts)
 
     return ask
 
@@ -319,8 +419,9 @@ def test_a_terminal_breaks_a_refusal_between_words(asked, monkeypatch, capsys):
 
 
 def test_what_may_begin_has_its_hosts(asked):
-    assert asked(typed={"rollout_keep": 3, "sha": "abc1234"}) == "backend:cpu_workers"
-    assert asked("status.yml", typed={"format": "json"}) == "backend:cpu_workers"
+    assert asked(typed={"rollout_keep": 3, "sha": "abc1234"}) == "backend"
+    assert asked("status.yml", typed={"format": "json"}) == "backend"
+    assert asked(waves=["web", "backend"], hosts=("h2",)) == "web:backend"
 
 
 @pytest.mark.parametrize(
@@ -332,6 +433,8 @@ def test_what_may_begin_has_its_hosts(asked):
         ({"typed": {"rollout_kep": 3}}, "rollout_kep is not known: is it rollout_keep that you mean?"),
         # --limit leaves a host of no wave.
         ({"hosts": ["h2"]}, "has no host in the groups backend, cpu_workers, gpu_workers"),
+        ({"waves": ["webb", "workers"], "hosts": ["h2"]}, "has no host in the groups webb, workers:"),
+        ({"waves": ["all"], "hosts": ["h2"]}, "rollout_waves is all: expected the names of one to six groups"),
     ],
 )
 @pytest.mark.parametrize("stdout", ["progress", "ansible.posix.json"])

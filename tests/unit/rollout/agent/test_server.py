@@ -544,13 +544,14 @@ def test_an_agent_whose_step_gave_the_lock_back_ends(listener, path, state, monk
 def test_an_answer_is_masked_with_the_secrets_of_every_release_and_of_the_step(listener, path, state, monkeypatch):
     store = Store(str(state))
     manifest = {"release": "v1", "name": "v1", "application": "app", "images": {}, "stacks": [], "secrets": ["PW"]}
-    store.write_release("v1", {".env": 'PW="canary-old"\n'}, manifest)
+    store.write_release("v1", {"core/.env": 'PW="canary-old"\n'}, manifest)
     said = "canary-old, canary-new, canary-login: cannot be reached"
 
     def act(*_given):
         raise RolloutError(said, log=said, service="canary-new", stack="core")
 
-    known = request(state, "release", state="staged", secrets={"A": "canary-new"}, password="canary-login")
+    stacks = {"core": {"secrets": {"A": "canary-new"}}}
+    known = request(state, "release", state="staged", stacks=stacks, password="canary-login")
     monkeypatch.setattr(server, "ACTS", {"release": act})
     served = server.Agent(idle_s=1000.0)
     serving = threading.Thread(target=served.serve, args=(listener,), daemon=True)

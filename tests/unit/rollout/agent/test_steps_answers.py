@@ -49,13 +49,26 @@ def do(host):
 def given(letter, **facts):
     """The parameters of the step that stages that release."""
     asked = order(letter, **facts)
-    return {key: getattr(asked, key) for key in ("release", "run", "images", "stacks", "secrets")}
+    return {"release": asked.release, "run": asked.run, "images": asked.images, "stacks": sources(asked)}
+
+
+def sources(asked):
+    """The stacks of an order, as the controller says them."""
+    return {
+        stack: {
+            "files": {path: {"text": file.text, "mode": file.mode} for path, file in one.files.items()},
+            "compose": list(one.compose),
+            "secrets": dict(one.secrets),
+        }
+        for stack, one in asked.stacks.items()
+    }
 
 
 def rollout(do, letter, text):
     run = {"run": f"run-{letter}"}
     do("lock", **run, observe=True)
     asked = given(letter, stacks={"core": text})
+    do("release", release=asked["release"], run=asked["run"], stacks=asked["stacks"], state="read")
     do("release", True, **asked)
     name = do("release", **asked)["name"]
     switched = do("stack", **run, name=name, stack=["core"], confirm_timeout=60.0)
@@ -85,7 +98,7 @@ def test_every_answer_of_a_run_is_taken_whole(do, host):
     assert interrupted["event"] == "switching"
     do("stack", run="run-c", name="sha-bbbbbbb", stack=["core"], wait=False)
     do("release", run="run-c", state="abandoned", name="sha-bbbbbbb")
-    do("release", run="run-c", name="sha-bbbbbbb", stacks={"core": ""})
+    do("release", run="run-c", name="sha-bbbbbbb", stacks={"core": {}})
     do("stack", True, run="run-c", name="sha-bbbbbbb", stack=["core"])
     do("stack", run="run-c", name="sha-bbbbbbb", stack=["core"], state="absent")
     do("lock", fails=True, run="run-d")

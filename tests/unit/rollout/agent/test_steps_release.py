@@ -1,11 +1,17 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 from ansible.module_utils.rollout.errors import RolloutError
 from ansible.module_utils.rollout.io.images import Login
 from ansible.module_utils.rollout.io.store import Store
 from ansible.module_utils.rollout.verbs import locking, settle, stage
 from story import held
+
+# An engine with nothing on it, and Compose that reads whatever it gets as a stack without services.
+NOTHING = '{"services": {}}'
+COMPOSE = f"'image inspect'*) echo no such image >&2; exit 1;;\ncompose*config*) echo '{NOTHING}';;\n"
 
 
 @pytest.fixture
@@ -18,6 +24,11 @@ def locked(base):
     """The arguments of a step whose run holds the lock of the host."""
     held(Store(base["root"]), "r1")
     return base
+
+
+def stack(text="services: {}", **facts):
+    """What a run says of a stack: its source."""
+    return {"core": {"files": {"docker-compose.yml": {"text": text}}, "compose": ["docker-compose.yml"], **facts}}
 
 
 def test_without_the_lock_nothing_is_done(run, docker, base):
@@ -34,7 +45,7 @@ def test_without_the_lock_nothing_is_done(run, docker, base):
 
 def test_a_missing_secret_is_refused(run, docker, locked):
     docker()
-    result = run("release", **locked, release="sha-abc1234", secrets={"PW": ""})
+    result = run("release", **locked, release="sha-abc1234", stacks=stack(secrets={"PW": ""}))
     assert result["failed"]
     assert result["msg"].startswith("Secret PW is missing: define the variable")
     assert not Store(locked["root"]).path.exists()
@@ -180,20 +191,73 @@ def test_a_preview_says_which_run_it_belongs_to(run, docker, locked, name, verb)
 
 @pytest.mark.parametrize("check", [True, False])
 def test_a_release_that_is_there_comes_back_with_the_environment_of_today(run, docker, locked, check):
-    docker()
+    docker(COMPOSE)
+    text = "services: {} # ${IMAGE_TAG}"
+    first = stack(text, secrets={"PW": "canary-1"}, profiles=["gpu"], services={})
     for state in ("staged", "stable"):
-        run("release", **locked, state=state, release="v1", name="" if state == "staged" else "v1", secrets={"PW": "canary-1"})
-    found = run("release", check, **locked, name="v1", present=True, environment={"PORT": 1}, secrets={"PW": "canary-2"})
+        run("release", **locked, state=state, release="v1", name="" if state == "staged" else "v1", stacks=first)
+    # The files are those of v1, whatever they are today.
+    today = stack("services: {web: {}}", environment={"PORT": 1}, secrets={"PW": "canary-2"})
+    found = run("release", check, **locked, name="v1", present=True, stacks=today)
     assert (found["name"], found["changed"], found["ready"]) == ("v1.2", True, False)
     store = Store(locked["root"])
     if check:
         assert (found["preview"]["action"], found["preview"]["variables"]) == ("rollback", ["PORT", "PW"])
         assert store.names() == ["v1"]
     else:
-        assert store.read("v1.2", ".env") == 'IMAGE_TAG="v1"\nPORT="1"\nPW="canary-2"\n'
+        assert store.read("v1.2", "core/.env") == 'IMAGE_TAG="v1"\nPORT="1"\nPW="canary-2"\n'
+        assert store.read("v1.2", "core/docker-compose.yml") == text
         # Today's environment is that of v1: nothing is staged anew.
-        again = run("release", **locked, name="v1", present=True, secrets={"PW": "canary-1"})
+        again = run("release", **locked, name="v1", present=True, stacks=first)
         assert (again["name"], again["ready"]) == ("v1", True)
+
+
+def test_with_the_environment_of_today_a_release_that_is_not_whole_is_refused(run, docker, locked):
+    docker(COMPOSE)
+    run("release", **locked, release="v1", stacks=stack())
+    (Store(locked["root"]).directory("v1") / "core/docker-compose.yml").write_text("services: {x: {}}")
+    said = run("release", **locked, name="v1", present=True, stacks=stack())
+    assert said["msg"].startswith("Release v1 was edited by hand (core/docker-compose.yml in ")
+
+
+READ = {
+    "files": {"docker-compose.yml": {"text": "services: {}"}, "conf/a": {"text": "x", "mode": "0755"}},
+    "compose": ["docker-compose.yml"],
+    "profiles": ["gpu"],
+}
+PRINTED = {
+    "services": {
+        "web": {"image": "r/web:v1", "volumes": [{"type": "bind", "source": "./conf/a", "target": "/a", "read_only": True}]}
+    },
+    "configs": {"c": {"file": "./conf/c"}},
+}
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_stacks_are_read_before_a_lock_is_taken_and_nothing_is_written(run, docker, base, tmp_path, check):
+    docker(COMPOSE.replace(NOTHING, json.dumps(PRINTED)))
+    found = run("release", check, **base, state="read", release="v1", stacks={"core": READ, "none": {}})
+    assert found == {
+        "changed": False,
+        "stacks": {
+            "core": {
+                "images": {"web": "r/web:v1"},
+                "mounts": [
+                    {"path": "conf/a", "kind": "bind", "service": "web", "target": "/a", "read_only": True},
+                    {"path": "conf/c", "kind": "config", "service": "c", "target": "", "read_only": True},
+                ],
+                "warnings": [],
+            }
+        },
+        "here": [],
+    }
+    assert not (tmp_path / "state").exists()
+
+
+def test_a_path_that_leaves_its_source_is_refused(run, docker, base):
+    docker(COMPOSE)
+    for stacks in (stack(files={"../x": {"text": ""}}), stack(paths=["/etc"])):
+        assert "which leaves its folder" in run("release", **base, state="read", release="v1", stacks=stacks)["msg"]
 
 
 def test_the_login_arrives_and_is_never_said(run, locked, monkeypatch):

@@ -7,10 +7,6 @@ import yaml
 from ansible.module_utils.rollout.controller import inventory
 from ansible.module_utils.rollout.controller.inventory import (
     empty_waves,
-    fleet,
-    images_of,
-    merged,
-    pick_images,
     problems,
     same_machine,
     stacks_of,
@@ -144,7 +140,7 @@ def test_everything_wrong_with_an_inventory_is_said_at_once():
         "rollout_stacks.gpu.wave is missing: expected one of the groups backend, cpu_workers, gpu_workers.",
         "rollout_stacks.cpu is a number: expected a mapping with wave and compose.",
         "The inventory has a group 'cpu-workers': the groups of a rollout are spelt backend, cpu_workers, gpu_workers.",
-        "The inventory's group backend has no host: one host must run the backend.",
+        "The inventory's group backend has no host: one host must run the backend. Where waves have other names, rollout_waves has them.",
     ]
     assert inventory.misplaced("", "") == inventory.misplaced("", "/x") + inventory.misplaced("ktrdr", "")
     assert len(inventory.too_small(dict.fromkeys(inventory.LEAST, -1))) == len(inventory.LEAST)
@@ -187,18 +183,6 @@ def test_what_was_accepted_of_a_stack_is_accepted_still_and_nothing_else(one):
     assert (problems({"core": one}, GROUPS) == []) is accepted(one)
 
 
-@pytest.mark.parametrize("group", ["backends", "cpu-workers", "cpu_worker", "gpu-worker"])
-def test_a_misspelt_group(group):
-    assert problems(STACKS, {**GROUPS, group: ["x"]}) == [
-        f"The inventory has a group '{group}': the groups of a rollout are spelt backend, cpu_workers, gpu_workers."
-    ]
-
-
-@pytest.mark.parametrize("groups", [{}, {"backend": []}])
-def test_no_backend(groups):
-    assert problems(STACKS, groups) == ["The inventory's group backend has no host: one host must run the backend."]
-
-
 @pytest.mark.parametrize(
     ("groups", "names"),
     [
@@ -210,21 +194,6 @@ def test_no_backend(groups):
 )
 def test_stacks_in_the_order_of_the_waves(groups, names):
     assert stacks_of(STACKS, groups) == names
-
-
-def test_images_of_waves_that_have_hosts():
-    assert images_of(STACKS, GROUPS) == ["backend", "cpu"]
-
-
-def test_pick_images():
-    images = {"r/backend": 1, "r/cpu": 2, "r/gpu": 3}
-    assert pick_images(images, "r", STACKS, ["core", "extra"]) == {"r/backend": 1}
-    assert pick_images(images, "other", STACKS, ["core"]) == {}
-
-
-def test_merged():
-    assert merged(STACKS, ["core", "cpu", "gpu", "extra"], "environment") == {"A": "2", "B": "1"}
-    assert merged(STACKS, ["core", "cpu"], "secrets") == {"PW": "s"}
 
 
 @pytest.mark.parametrize(
@@ -253,18 +222,6 @@ def test_empty_waves():
         "Wave gpu_workers has no host, so it is skipped: gpu is rolled out nowhere.",
     ]
     assert empty_waves({"core": STACKS["core"]}, {"backend": ["h"]}) == []
-
-
-@pytest.mark.parametrize(
-    ("groups", "hosts"),
-    [
-        ({}, []),
-        ({"gpu_workers": ["g", "c"], "backend": ["c"], "cpu_workers": None, "nas": ["n"]}, ["c", "g"]),
-        ({"cpu_workers": ["b", "a"], "backend": ["a"]}, ["a", "b"]),
-    ],
-)
-def test_fleet(groups, hosts):
-    assert fleet(groups) == hosts
 
 
 CHANGED = "@@@@@@@@@\n@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @\n@@@@@@@@@\r\nHost key verification failed."
@@ -352,6 +309,31 @@ def test_a_wave_that_brings_nothing_is_idle(groups, together, idle):
     assert [wave for wave in inventory.WAVES if inventory.is_idle(STACKS, groups, wave, together)] == idle
 
 
+OWN = ["web", "workers", "reports"]
+MINE = {"r": {"wave": "reports"}, "w": {"wave": "workers"}, "a": {"wave": "web"}, "b": {"wave": "web"}}
+
+
+def test_stacks_in_the_order_of_waves_of_ones_own():
+    assert stacks_of(MINE, ["all", "reports", "web"], OWN) == ["a", "b", "r"]
+    assert stacks_of(MINE, ["backend"], OWN) == []
+    assert problems({name: {**stack, "template": "x"} for name, stack in MINE.items()}, {"web": ["h"]}, OWN) == []
+    (said,) = problems({"core": {"wave": "backend", "template": "x"}}, {"web": ["h"]}, OWN)
+    assert said == "rollout_stacks.core.wave is 'backend': expected one of the groups web, workers, reports."
+    assert empty_waves(MINE, {"web": ["h"], "workers": []}, OWN) == [
+        "Wave workers has no host, so it is skipped: w is rolled out nowhere.",
+        "Wave reports has no host, so it is skipped: r is rolled out nowhere.",
+    ]
+
+
+def test_waves_of_ones_own_keep_their_order_on_one_host():
+    groups = {name: ["h"] for name in OWN}
+    assert [stacks_of_wave(MINE, groups, "h", wave, True, OWN) for wave in OWN] == [["a", "b"], ["w"], ["r"]]
+    assert not any(inventory.is_idle(MINE, groups, wave, True, OWN) for wave in OWN)
+    # Not even the two that go together by default: another order may be meant.
+    turned = [*reversed(inventory.WAVES)]
+    assert [stacks_of_wave(STACKS, ONE, "h", wave, True, turned) for wave in turned] == [["gpu"], ["cpu"], ["core", "extra"]]
+
+
 SETTINGS = ["rollout_keep", "rollout_strategy", "rollout_dir"]
 
 
@@ -424,8 +406,3 @@ def test_what_is_known_is_never_mistyped(typed):
 )
 def test_misplaced(application, directory, said):
     assert inventory.misplaced(application, directory) == ([said] if said else [])
-
-
-def test_templates_are_those_of_the_named_stacks_in_their_order():
-    stacks = {"core": {"template": "core.j2"}, "workers": {"template": "workers.j2"}, "gpu": {"template": "gpu.j2"}}
-    assert inventory.templates(stacks, ["gpu", "core"]) == ["gpu.j2", "core.j2"]

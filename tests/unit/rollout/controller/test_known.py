@@ -25,6 +25,12 @@ HOSTVARS = {
     ),
     "h2": {"rollout_stacks": "canary-text", "rollout_notify_urls": ["ntfy://canary-url/x"]},
     "h3": {},
+    "h4": {
+        "rollout_registries": {"r.io": {"username": "ada", "password": "canary-login"}, "password": "canary-flat"},
+        "rollout_read": {
+            "sources": {"core": {"secrets": {"PW": "canary-read"}, "hidden": ["canary-hidden"], "files": {"a": "no"}}}
+        },
+    },
 }
 DOCUMENT = {
     "verdict": "refused",
@@ -44,6 +50,13 @@ def test_what_ansible_says_is_looked_through_for_all_secrets_of_the_inventory():
     assert found["seconds"] == 4711
 
 
-@pytest.mark.parametrize("value", ["canary-pw", "canary-indent", "canary-registry", "canary-text", "ntfy://canary-url/x", "4711"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("canary-pw", "canary-indent", "canary-registry", "canary-text", "ntfy://canary-url/x", "4711"),
+        # Of other registries, and of what was found beside the Compose files.
+        *("canary-login", "canary-flat", "canary-read", "canary-hidden"),
+    ],
+)
 def test_each_secret_is_known(value):
     assert known.mask(list(HOSTVARS), HOSTVARS, {"web"}).text(f"a {value} b web") == f"a {MASK} b web"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 
 import pytest
-from ansible.module_utils.rollout.controller.mounts import with_mounts
+from ansible.module_utils.rollout.controller.mounts import unnamed, with_mounts
 from ansible.module_utils.rollout.errors import RolloutError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -269,3 +269,50 @@ def test_no_mount_ever_leaves_the_source(root, found):
         return
     assert all(below(path) for path in [*made["files"], *made["paths"]])
     assert "canary-outside" not in str(made)
+
+
+NAMING = """
+x-common: &common
+  volumes: ["./shared:/shared:ro"]
+services:
+  web:
+    <<: *common
+    image: app
+    volumes:
+      - ./prometheus.yml:/etc/p.yml:ro
+      - {type: bind, source: "${CONF}/nested", target: /n}
+      - "${UNKNOWN}/certs:/certs:ro"
+configs:
+  c: {file: "./sub/../c.txt"}
+"""
+
+
+@pytest.mark.parametrize(
+    ("path", "named"),
+    [
+        ("prometheus.yml", True),
+        ("shared", True),
+        ("conf.d/nested", True),
+        ("c.txt", True),
+        ("whatever/certs", True),
+        ("group_vars/all/vault.yml", False),
+        ("prometheus.yml.bak", False),
+        (".git", False),
+        ("conf.d", False),
+        ("certs/../group_vars", False),
+        ("nested", False),
+    ],
+)
+def test_a_host_gets_no_file_that_no_compose_file_names(path, named):
+    source = {
+        "files": {"docker-compose.yml": {"text": NAMING}},
+        "compose": ["docker-compose.yml"],
+        "environment": {"CONF": "./conf.d"},
+    }
+    assert unnamed(source, [mount(path)]) == ([] if named else [path])
+
+
+def test_paths_begin_in_the_folder_of_an_included_file():
+    files = {"compose.yml": {"text": "include: [sub/compose.yml]"}, "sub/compose.yml": {"text": "configs: {c: {file: ./c}}"}}
+    source = {"files": files, "compose": ["compose.yml"]}
+    assert unnamed(source, [mount("sub/c"), mount("c"), mount("other/c")]) == ["other/c"]

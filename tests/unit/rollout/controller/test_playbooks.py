@@ -94,7 +94,7 @@ def test_what_seems_mistyped(name, typed, sentence):
 def test_an_inventory_without_hosts_is_no_success(name, head):
     assert refusal(name, hosts=(), inventory=("inventory/homelba",)) == (
         f"{head}The inventory inventory/homelba has no host in the groups backend, cpu_workers, gpu_workers: "
-        "ansible-inventory --graph, with the same -i, shows what it has."
+        "ansible-inventory --graph, with the same -i, shows what it has. Other groups are named with rollout_waves."
     )
     assert "The inventory that ansible.cfg names has no host" in refusal(name, hosts=())
 

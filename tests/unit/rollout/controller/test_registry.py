@@ -10,6 +10,7 @@ import time
 import pytest
 from ansible.module_utils.rollout.controller import registry, registry_session
 from ansible.module_utils.rollout.controller.registry import Registry
+from ansible.module_utils.rollout.controller.registry_session import MissingError
 from ansible.module_utils.rollout.errors import RolloutError, outcome
 from ansible.module_utils.rollout.io import http_request
 from ansible.module_utils.rollout.io.http_request import NoAnswerError
@@ -89,7 +90,8 @@ def test_an_image_that_is_not_there(server, tags):
     if tags:
         server.answers["/v2/k/app/tags/list"] = tags
     assert refused(Registry(server.host)) == (
-        f"Registry {server.host} has no image k/app (asked for {server.host}/k/app:v1): build and push it (make images)."
+        f"Registry {server.host} has no image k/app (asked for {server.host}/k/app:v1). Correct its name in the "
+        "Compose file, or build and push it (make images)."
     )
 
 
@@ -118,6 +120,42 @@ def test_another_form_of_a_commit_that_is_absent(server, tags, asked, found):
         server.image(tag)
     server.answers["/v2/k/app/tags/list"] = (200, {}, {"tags": tags})
     assert Registry(server.host).resolve("k/app", asked)["tag"] == found
+
+
+@pytest.mark.parametrize(
+    ("tags", "asked", "found"),
+    [
+        (["x-sha-abc1234-cuda"], "sha-abc1234", "sha-abc1234"),
+        ([f"x-sha-{COMMIT}-cuda", "x-sha-abc1234"], "sha-abc1234", f"sha-{COMMIT}"),
+        (["x-sha-abc1234-cuda", f"sha-{COMMIT}-cuda"], f"sha-{COMMIT}", "sha-abc1234"),
+    ],
+)
+def test_a_tag_between_a_prefix_and_a_suffix(server, tags, asked, found):
+    for tag in tags:
+        server.image(tag)
+    server.answers["/v2/k/app/tags/list"] = (200, {}, {"tags": tags})
+    resolved = Registry(server.host).resolve("k/app", asked, (), "x-", "-cuda")
+    assert (resolved["tag"], resolved["revision"]) == (found, REVISION)
+
+
+@pytest.mark.parametrize("tags", [["sha-abc1234"], ["x-sha-abc1234", "sha-abc1234-cuda"], ["x-cuda", "x--cuda"]])
+def test_what_has_not_both_is_another_image(server, tags):
+    server.answers["/v2/k/app/tags/list"] = (200, {}, {"tags": tags})
+    with pytest.raises(RolloutError, match=r"has no tag x-sha-abc1234-cuda of image k/app\. Tags there that are nearest: "):
+        Registry(server.host).resolve("k/app", "sha-abc1234", (), "x-", "-cuda")
+
+
+def test_what_a_tag_means_now(server):
+    digest = server.image("17")
+    assert Registry(server.host).digest("k/app", "17") == digest
+    with pytest.raises(MissingError):
+        Registry(server.host).digest("k/app", "18")
+
+
+@pytest.mark.parametrize("headers", [{}, {"Docker-Content-Digest": "sha256:no"}])
+def test_a_registry_that_does_not_say_what_a_tag_means(server, headers):
+    server.answers["/v2/k/app/manifests/17"] = (200, headers, "{}")
+    assert Registry(server.host).digest("k/app", "17") == ""
 
 
 def test_a_commit_that_means_several_tags_is_refused(server):

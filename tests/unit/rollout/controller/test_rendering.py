@@ -55,18 +55,48 @@ def test_a_template_that_is_none_is_named_with_its_line():
 
 
 BROKEN = "services:\n  web:\n    image: x\n   bad: [1\n"
-SAID = "Checking docker-compose.core.yml failed: yaml: line 1: did not find expected key."
+SAID = "Reading docker-compose.yml failed: yaml: line 1: did not find expected key."
+
+
+def source(*texts):
+    """A stack whose compose files have these texts."""
+    files = {f"docker-compose{n or ''}.yml": {"text": text, "mode": "0644"} for n, text in enumerate(texts)}
+    return {"compose": [*files], "files": files}
 
 
 @pytest.mark.parametrize(
     ("said", "stacks", "shown"),
     [
-        (SAID, {"core": BROKEN}, SAID.replace("line 1:", "line 4 of what its template renders:")),
-        (SAID.replace("yaml: ", "parsing: yaml: "), {"core": BROKEN}, None),
+        (SAID, {"core": source(BROKEN)}, SAID.replace("line 1:", "line 4 of docker-compose.yml:")),
+        (SAID.replace("yaml: ", "parsing: yaml: "), {"core": source(BROKEN)}, None),
+        # Several files, of which Compose names none.
+        (
+            SAID.replace("docker-compose.yml", "docker-compose.yml and docker-compose1.yml"),
+            {"core": source("a: 1", BROKEN)},
+            "Reading docker-compose.yml and docker-compose1.yml failed: yaml: line 4 of docker-compose1.yml: did not find expected "
+            "key.",
+        ),
         # Another one is meant, or another fault.
-        (SAID, {"core": "a: 1", "web": BROKEN}, SAID),
-        ("No space.", {"core": BROKEN}, "No space."),
+        (SAID, {"core": source("a: 1"), "web": {**source("", BROKEN), "compose": ["docker-compose1.yml"]}}, SAID),
+        ("No space.", {"core": source(BROKEN)}, "No space."),
+        # Of a rollback the names alone.
+        (SAID, {"core": {}}, SAID),
     ],
 )
 def test_the_line_of_a_compose_file_that_is_no_yaml(said, stacks, shown):
-    assert rendering.located(said, stacks) == (shown or said.replace("line 1:", "line 4 of what its template renders:"))
+    assert rendering.located(said, stacks, {}) == (shown or said.replace("line 1:", "line 4 of docker-compose.yml:"))
+
+
+@pytest.mark.parametrize(
+    ("spec", "rendered"),
+    [
+        ({"template": "x.j2"}, True),
+        ({"compose": "app/docker-compose.yml.j2"}, True),
+        ({"compose": ["base.yml", "docker-compose.yml.j2"]}, True),
+        ({"compose": ["docker-compose.yml", "other.yml.j2"]}, False),
+        ({"compose": "docker-compose.yml"}, False),
+    ],
+)
+def test_it_is_a_line_of_what_a_template_renders(spec, rendered):
+    where = "what its template renders" if rendered else "docker-compose.yml"
+    assert rendering.located(SAID, {"core": source(BROKEN)}, {"core": spec}) == SAID.replace("line 1:", f"line 4 of {where}:")

@@ -37,6 +37,7 @@ DONE = {
 PREVIEW = {
     **{"action": "rollout", "run": "r1", "release": "v1", "stable": "", "services": [], "to_pull": 0, "free": 15432000},
     **{"settled": False, "left": {}, "name": "v1", "stable_name": "", "variants": {}, "variables": [], "barred": []},
+    "notes": [],
 }
 
 
@@ -47,6 +48,11 @@ def said(code=0, stdout="", stderr=""):
 def answered(**answer):
     """What the door prints for an answer of the agent."""
     return said(stdout=json.dumps(answer) + "\n")
+
+
+def of(secrets):
+    """Stacks with these secrets."""
+    return {"core": {"secrets": secrets}}
 
 
 @pytest.fixture
@@ -109,7 +115,8 @@ def test_the_step_is_sent_with_every_parameter(action, step):
     assert run(made) == DONE[step]
     assert request(made) == {
         "step": step,
-        "params": {name: spec.get("default") for name, spec in KNOWN[step].arguments.items()} | STEPS[step],
+        # What the inventory says of stacks stays here.
+        "params": {n: spec.get("default") for n, spec in KNOWN[step].arguments.items() if n != "specs"} | STEPS[step],
         "check": False,
         "verbose": False,
     }
@@ -148,9 +155,10 @@ def test_check_mode_and_verbosity_are_sent(action, check, verbosity, verbose):
 
 def test_what_is_no_json_is_sent_as_text(action):
     # YAML makes a date of it.
-    made = action("release", [answered(**DONE["release"])], environment={"SINCE": datetime.date(2026, 1, 2)})
+    stacks = {"core": {"environment": {"SINCE": datetime.date(2026, 1, 2)}}}
+    made = action("release", [answered(**DONE["release"])], stacks=stacks, specs=stacks)
     run(made)
-    assert request(made)["params"]["environment"] == {"SINCE": "2026-01-02"}
+    assert request(made)["params"]["stacks"] == {"core": {"environment": {"SINCE": "2026-01-02"}}}
 
 
 @pytest.mark.parametrize(
@@ -203,27 +211,87 @@ def test_where_the_agent_is_gone_the_step_is_sent_again_with_the_package(action)
     assert sent(made).partition(b"\n")[2] == pack(AGENT, compiled=True)
 
 
-@pytest.mark.parametrize(
-    ("answer", "secrets", "texts"),
-    [
-        ({**STAGED, "preview": PREVIEW}, {"KEY": "canary"}, {"texts": ["b: 1", "a: 2"]}),
-        # It would be shown with -v.
-        ({**STAGED, "preview": PREVIEW}, {"KEY": "b: 1"}, {}),
-        ({"failed": True, "msg": "no"}, {}, {}),
-    ],
-)
-def test_what_was_previewed_is_handed_on_to_be_staged(action, answer, secrets, texts):
-    made = action("release", [answered(**answer)], check=True, stacks={"workers": "b: 1", "core": "a: 2"}, secrets=secrets)
-    assert run(made) == {**answer, **texts}
+# What was read.
+TEXT = "services: {web: {image: a, volumes: [./app.conf:/etc/app.conf:ro]}}\n"
 
 
-def test_what_was_no_preview_is_not_handed_on(action):
-    assert run(action("release", [answered(**STAGED)], stacks={"core": "a: 2"})) == STAGED
+@pytest.fixture
+def source(tmp_path):
+    """A stack in a folder of its own, as the inventory has it and as the lookup collected it; with what its host found mounted."""
+    for name, text in {"docker-compose.yml": TEXT, "app.conf": "level: info\n"}.items():
+        (tmp_path / name).write_text(text)
+    spec = {"compose": str(tmp_path / "docker-compose.yml"), "secrets": {"PW": "canary-pw"}, "wave": "backend"}
+    bundle = {
+        "files": {"docker-compose.yml": {"text": TEXT, "mode": "0644"}},
+        "compose": ["docker-compose.yml"],
+        "secrets": {"PW": "canary-pw"},
+        "hidden": [],
+        "paths": [],
+    }
+    mount = {"path": "app.conf", "kind": "bind", "service": "web", "target": "/etc/app.conf", "read_only": True}
+    answer = {
+        "changed": False,
+        "stacks": {"core": {"images": {"web": "a"}, "mounts": [mount], "warnings": []}},
+        "here": ["a"],
+    }
+    return spec, bundle, answer
 
 
-def test_a_preview_without_compose_files_has_none(action):
-    answer = {**STAGED, "preview": PREVIEW}
-    assert run(action("release", [answered(**answer)], check=True)) == answer
+def test_what_was_read_comes_with_all_that_a_release_is_made_of(action, source, monkeypatch):
+    spec, bundle, answer = source
+    made = action("release", [answered(**answer)], state="read", specs={"core": spec}, stacks={"core": bundle})
+    found = run(made)
+    assert found == {
+        **answer,
+        "sources": {
+            "core": {
+                **bundle,
+                "files": {**bundle["files"], "app.conf": {"text": "level: info\n", "mode": "0644"}},
+                "paths": ["app.conf"],
+            }
+        },
+        # It holds secrets.
+        "_ansible_no_log": True,
+    }
+    params = request(made)["params"]
+    assert params["stacks"] == {"core": bundle}, "the host gets it as it is"
+    assert "specs" not in params
+
+
+def test_files_that_cannot_be_meant_are_a_failure(action, source, tmp_path):
+    spec, bundle, answer = source
+    (tmp_path / "app.conf").unlink()
+    (tmp_path / "app.conf").symlink_to("/etc/hostname")
+    made = action("release", [answered(**answer)], state="read", specs={"core": spec}, stacks={"core": bundle})
+    found = run(made)
+    assert found["failed"]
+    assert found["msg"].startswith(f"Stack core ({tmp_path}): ")
+    assert "app.conf" in found["msg"]
+    assert "sources" not in found
+    assert "canary" not in found["msg"]
+
+
+def test_where_the_host_cannot_read_them_no_file_is_looked_at(action, source):
+    spec, bundle, _answer = source
+    spec["compose"] = "/nowhere/docker-compose.yml"
+    failure = {"failed": True, "msg": "Reading docker-compose.yml failed: no such service canary-pw."}
+    made = action("release", [answered(**failure)], state="read", specs={"core": spec}, stacks={"core": bundle})
+    assert run(made) == {"failed": True, "msg": "Reading docker-compose.yml failed: no such service ********."}
+
+
+def test_a_failure_names_the_line_that_is_meant(action, source):
+    spec, bundle, _answer = source
+    bundle["files"]["docker-compose.yml"]["text"] = "services:\n  web: [\n"
+    failure = {"failed": True, "msg": "Reading docker-compose.yml failed: yaml: line 1: did not find it."}
+    made = action("release", [answered(**failure)], state="read", specs={"core": spec}, stacks={"core": bundle})
+    assert run(made)["msg"] == "Reading docker-compose.yml failed: yaml: line 3 of docker-compose.yml: did not find it."
+
+
+@pytest.mark.parametrize("state", ["staged", "proven"])
+def test_other_states_have_no_sources(action, source, state):
+    _spec, bundle, _answer = source
+    done = DONE["release"] if state == "staged" else {"changed": False, "services": []}
+    assert run(action("release", [answered(**done)], state=state, name="v1", stacks={"core": bundle})) == done
 
 
 # On the controller itself.
@@ -378,29 +446,37 @@ def test_a_failed_step_is_told_as_it_is(action):
 
 def test_secrets_are_hidden_in_the_answer(action):
     facts = {"failed": True, "msg": "login as karl with canary-1 failed", "log": "canary-2 and canary-1, 90017"}
-    made = action("release", [answered(**facts)], username="karl", password="canary-1", secrets={"PW": "canary-2", "PIN": 90017})
+    stacks = {"core": {"secrets": {"PW": "canary-2", "PIN": 90017}}}
+    made = action("release", [answered(**facts)], username="karl", password="canary-1", stacks=stacks)
     assert run(made) == {"failed": True, "msg": "login as karl with ******** failed", "log": "******** and ********, ********"}
     # The host gets them as they are.
     params = request(made)["params"]
-    assert (params["password"], params["secrets"]) == ("canary-1", {"PW": "canary-2", "PIN": 90017})
+    assert (params["password"], params["stacks"]) == ("canary-1", stacks)
+
+
+def test_logins_of_further_registries_and_what_env_files_hold_are_hidden_too(action):
+    stacks = {"core": {"secrets": {}, "hidden": ["canary-1"]}, "web": {}}
+    logins = {"r.io": {"username": "karl", "password": "canary-2"}, "s.io": {"insecure": True}}
+    made = action("release", [answered(failed=True, msg="canary-1, canary-2")], stacks=stacks, registries=logins)
+    assert run(made)["msg"] == "********, ********"
 
 
 def test_a_short_secret_makes_no_other_name_or_number(action):
     row = {"stack": "core", "service": "db-5432", "action": "keep", "why": "", "old": None, "new": "sha256:5432", "gap": None}
     answer = {**STAGED, "name": "sha-abc1234", "to_pull": 15432000, "clock": 5432, "preview": {**PREVIEW, "services": [row]}}
-    made = action("release", [answered(**answer)], check=True, secrets={"PORT": 5432, "PIN": "1234"})
+    made = action("release", [answered(**answer)], check=True, stacks=of({"PORT": 5432, "PIN": "1234"}))
     assert run(made) == answer
 
 
 @pytest.mark.parametrize("secrets", [{}, {"EMPTY": ""}])
 def test_an_empty_secret_hides_nothing(action, secrets):
-    made = action("release", [answered(**STAGED)], password="", secrets=secrets)
+    made = action("release", [answered(**STAGED)], password="", stacks=of(secrets))
     assert run(made) == STAGED
 
 
 def test_no_secret_is_on_the_command_line(action):
     made = action(
-        "release", [answered(no_agent="there"), answered(**DONE["release"])], password="canary-1", secrets={"PW": "canary-2"}
+        "release", [answered(no_agent="there"), answered(**DONE["release"])], password="canary-1", stacks=of({"PW": "canary-2"})
     )
     run(made)
     assert not [command for command, _data in made.asked if "canary" in command]
@@ -473,12 +549,12 @@ def test_what_a_login_prints_around_the_answer_is_passed_over(action):
 
 
 def test_a_secret_that_is_none_or_a_truth_value_hides_nothing(action):
-    made = action("release", [answered(failed=True, msg="None is True")], secrets={"A": None, "B": True})
+    made = action("release", [answered(failed=True, msg="None is True")], stacks=of({"A": None, "B": True}))
     assert run(made)["msg"] == "None is True"
 
 
 def test_secrets_within_secrets_are_hidden(action):
-    made = action("release", [answered(failed=True, msg="x canary y 4711")], secrets={"A": {"deep": ["canary", 4711]}})
+    made = action("release", [answered(failed=True, msg="x canary y 4711")], stacks=of({"A": {"deep": ["canary", 4711]}}))
     assert run(made)["msg"] == "x ******** y ********"
 
 
@@ -494,3 +570,16 @@ def test_a_failure_is_looked_through_for_what_other_steps_told_the_host(action, 
 def test_what_a_failing_door_says_is_hidden_too(action):
     made = action("release", [said(1, "", "bad canary")], password="canary")
     assert run(made)["msg"] == "The step release did not end: bad ********."
+
+
+def test_a_host_that_asks_for_files_which_nothing_names_gets_none(action, source):
+    spec, bundle, answer = source
+    (mount,) = answer["stacks"]["core"]["mounts"]
+    mount["path"] = "group_vars/all/vault.yml"
+    answer["stacks"]["other"] = {"images": {}, "mounts": [mount], "warnings": []}
+    made = action("release", [answered(**answer)], state="read", specs={"core": spec, "other": spec}, stacks={"core": bundle})
+    found = run(made)
+    assert found["msg"].startswith(
+        "Stack core: the host says that its services mount group_vars/all/vault.yml, which no compose file"
+    )
+    assert "sources" not in found

@@ -60,7 +60,7 @@ def test_a_failure_has_its_facts_and_no_others():
         (
             "stack present",
             {"changed": True, "services": [{**KEPT, "action": "\x1b[2J"}]},
-            "its answer.services[0].action is '\\x1b[2J', expected one of keep, create, recreate, replace, remove",
+            "its answer.services[0].action is '\\x1b[2J', expected one of keep, create, recreate, replace, scale, remove",
         ),
         (
             "stack present",

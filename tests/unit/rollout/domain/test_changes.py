@@ -39,14 +39,78 @@ DATABASE = compose.Service("web", "postgres:17", False, config_hash="c")
         (RELEASED, [container(config_hash="")], "recreate", "configuration"),
         (RELEASED, [container(status="exited")], "recreate", "exited"),
         (RELEASED, [container(status="paused")], "recreate", "paused"),
-        (RELEASED, [container(), container(id="2")], "recreate", "2 containers"),
+        (RELEASED, [container(), container(id="2")], "scale", "2 containers"),
         (DATABASE, [], "create", "absent"),
-        (DATABASE, [container(image_id="sha256:other", config_hash="other")], "keep", ""),
+        (DATABASE, [container()], "keep", ""),
+        (DATABASE, [container(image_id="sha256:other", config_hash="other")], "keep", "kept: image"),
+        (DATABASE, [container(image_id="sha256:other", image="postgres:16@sha256:1")], "keep", "kept: image 16 -> 17"),
+        (DATABASE, [container(image_id="sha256:other", image="r:5000/postgres")], "keep", "kept: image"),
+        (DATABASE, [container(image_id="sha256:other", image="postgres:17@sha256:1")], "keep", "kept: image"),
+        # It was built there.
+        (DATABASE, [container(image_id="sha256:other", image="sha256:other")], "keep", "kept: image"),
+        (DATABASE, [container(config_hash="other")], "keep", "kept: configuration"),
+        (DATABASE, [container(config_hash="")], "keep", "kept: configuration"),
         (DATABASE, [container(status="exited")], "create", "exited"),
+        (DATABASE, [container(status="exited", config_hash="other")], "create", "exited"),
+        (DATABASE, [container(status="created", image_id="sha256:other")], "create", "created"),
     ],
 )
 def test_changes(service, running, action, why):
-    assert changes.compare([service], {"r/web": "sha256:new"}, running) == [changes.Change("web", action, why)]
+    known = {"r/web:1": "sha256:new", "postgres:17": "sha256:new"}
+    assert changes.compare([service], known, running) == [changes.Change("web", action, why)]
+
+
+@pytest.mark.parametrize("service", [RELEASED, DATABASE])
+@pytest.mark.parametrize(
+    ("former", "label", "same"), [("old", "old", True), ("old", "c", True), ("", "", True), ("old", "", False)]
+)
+def test_a_container_of_an_earlier_version_is_known_by_the_label_that_it_had(service, former, label, same):
+    known = {"r/web:1": "sha256:new", "postgres:17": "sha256:new"}
+    (change,) = changes.compare([replace(service, former=former)], known, [container(config_hash=label)])
+    assert (change.action, change.why == "") == ("keep" if same or not service.released else "recreate", same)
+
+
+class TestReplace:
+    known = {"postgres:17": "sha256:new"}
+
+    @pytest.mark.parametrize("replace", [("web",), ("*",), ("db", "web")])
+    @pytest.mark.parametrize(
+        ("running", "action", "why"),
+        [
+            (container(image_id="sha256:other", image="postgres:16"), "recreate", "image"),
+            (container(config_hash="other"), "recreate", "configuration"),
+            (container(), "keep", ""),
+            # To be started it is all the same.
+            (container(status="exited"), "create", "exited"),
+        ],
+    )
+    def test_a_kept_service_is_restarted_where_it_differs_and_somebody_said_so(self, replace, running, action, why):
+        assert changes.compare([DATABASE], self.known, [running], replace=replace) == [changes.Change("web", action, why)]
+
+    def test_of_another_one_that_was_not_said(self):
+        (change,) = changes.compare([DATABASE], self.known, [container(config_hash="other")], replace=("db",))
+        assert (change.action, change.why) == ("keep", "kept: configuration")
+
+
+class TestKeptByAnEarlierVersion:
+    """Such a release recorded no image of it, and put no label on it."""
+
+    service = replace(DATABASE, former="")
+
+    @pytest.mark.parametrize("image", ["postgres:17", "postgres:17@sha256:1"])
+    def test_it_is_what_its_reference_says(self, image):
+        found = changes.compare([self.service], {}, [container(image=image, config_hash="")])
+        assert found == [changes.Change("web", "keep", "")]
+
+    def test_another_reference_is_another_image(self):
+        found = changes.compare([self.service], {}, [container(image="postgres:16", config_hash="")])
+        assert found == [changes.Change("web", "keep", "kept: image 16 -> 17")]
+
+    def test_a_restart_that_was_asked_for_is_done_once(self):
+        one = container(image="postgres:16", config_hash="")
+        assert changes.compare([self.service], {}, [one], replace=("*",)) == [changes.Change("web", "recreate", "image")]
+        again = replace(one, image="postgres:17")
+        assert changes.compare([self.service], {}, [again], replace=("*",)) == [changes.Change("web", "keep", "")]
 
 
 def test_an_image_that_is_not_known_here_is_never_kept():
@@ -54,7 +118,7 @@ def test_an_image_that_is_not_known_here_is_never_kept():
 
 
 def test_what_is_no_longer_in_the_file_is_removed():
-    found = changes.compare([RELEASED], {"r/web": "sha256:new"}, [container(service="z"), container(service="b"), container()])
+    found = changes.compare([RELEASED], {"r/web:1": "sha256:new"}, [container(service="z"), container(service="b"), container()])
     assert [(c.service, c.action) for c in found] == [("b", "remove"), ("z", "remove"), ("web", "keep")]
 
 
@@ -85,7 +149,7 @@ def test_what_is_bound_to_another_one_goes_with_it(spec, vpn, action, why):
     assert [s.name for s in wanted] == ["vpn", "app"]
     assert wanted[1].bound == ("vpn",)
     running = [container(service="app", id="2"), *([replace(vpn, service="vpn")] if vpn else [])]
-    found = changes.compare(wanted, {"r/web": "sha256:new"}, running)
+    found = changes.compare(wanted, {"r/web:1": "sha256:new"}, running)
     assert found[1] == changes.Change("app", action, why)
     assert changes.tiers(["vpn", "app"], {s.name: s.after for s in wanted}, lambda name: False) == [["vpn"], ["app"]]
 
@@ -93,7 +157,7 @@ def test_what_is_bound_to_another_one_goes_with_it(spec, vpn, action, why):
 @pytest.mark.parametrize("spec", [{}, {"network_mode": "host"}, {"depends_on": {"vpn": {"condition": "service_started"}}}])
 def test_what_only_depends_on_another_one_stays(spec):
     wanted = [replace(s, config_hash="c") for s in bound(**spec)]
-    found = changes.compare(wanted, {"r/web": "sha256:new"}, [container(service="app")])
+    found = changes.compare(wanted, {"r/web:1": "sha256:new"}, [container(service="app")])
     assert {change.service: change.action for change in found} == {"vpn": "create", "app": "keep"}
 
 
@@ -101,7 +165,7 @@ def test_what_only_depends_on_another_one_stays(spec):
 def test_what_is_bound_to_a_container_that_is_gone_is_made_anew(joins, action):
     wanted = [replace(s, config_hash="c") for s in bound(network_mode="service:vpn")]
     running = [container(service="vpn"), container(service="app", id="2", joins=joins)]
-    assert changes.compare(wanted, {"r/web": "sha256:new"}, running)[1].action == action
+    assert changes.compare(wanted, {"r/web:1": "sha256:new"}, running)[1].action == action
 
 
 def test_container_of_inspect():
@@ -147,8 +211,11 @@ def test_container_of_a_foreign_one():
     assert (found.service, found.config_hash, found.health, found.oom) == ("", "", "none", False)
 
 
-IMAGES = {"r/web": {"digest": "sha256:" + "b" * 64, "id": "sha256:2b"}}
-BEFORE = {"r/web": {"digest": "sha256:" + "a" * 64, "id": "sha256:1a"}}
+IMAGES = {
+    "r/web:sha-bbbbbbb": {"digest": "sha256:" + "b" * 64, "id": "sha256:2b"},
+    "postgres:17": {"digest": "sha256:" + "d" * 64, "id": "sha256:d"},
+}
+BEFORE = {"r/web:sha-aaaaaaa": {"digest": "sha256:" + "a" * 64, "id": "sha256:1a"}}
 
 
 def service(name, released=True, image="r/web:sha-bbbbbbb", config_hash="c"):
@@ -171,7 +238,9 @@ def rows(wanted, running, images=IMAGES, took=None):
         ([service("web")], [running_one("web", "sha256:2b", "other")], "recreate", "configuration", None, "b"),
         ([service("web")], [], "create", "absent", None, "b"),
         ([], [running_one("web")], "remove", "no longer in the compose file", "a", None),
-        ([service("db", False, "postgres:17")], [running_one("db", "sha256:9")], "keep", "", None, None),
+        ([service("db", False, "postgres:17")], [running_one("db", "sha256:9")], "keep", "kept: image", None, "d"),
+        ([service("db", False, "postgres:17")], [running_one("db", "sha256:d", "x")], "keep", "kept: configuration", None, "d"),
+        ([service("db", False, "postgres:17")], [running_one("db", "sha256:d")], "keep", "", None, "d"),
     ],
 )
 def test_rows(wanted, running, action, why, old, new):
@@ -188,7 +257,7 @@ def test_how_often_a_releases_container_crashed():
 
 
 def test_an_image_that_is_not_here_yet_is_another_one():
-    images = {"r/web": {"digest": "sha256:" + "b" * 64}}
+    images = {"r/web:sha-bbbbbbb": {"digest": "sha256:" + "b" * 64}}
     assert rows([service("web")], [running_one("web", "")], images)[0]["action"] == "keep", "no id at all is no other id"
     assert rows([service("web")], [running_one("web")], images)[0]["action"] == "recreate"
 

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from ansible.module_utils.rollout.domain import compose
 from ansible.module_utils.rollout.domain.gate import GATE, Drain, Expectation
+from ansible.module_utils.rollout.domain.manifest import Part
 from ansible.module_utils.rollout.domain.ports import Port
 from ansible.module_utils.rollout.errors import RolloutError
 
@@ -153,25 +155,64 @@ def test_the_hash_follows_the_configuration_and_the_pinned_label_wins():
     assert compose.services(changed, FILE)[0].config_hash == first
 
 
-def shared(content="a", **more):
+def shared(content="a", place="/files/1/t", **more):
     document = config()
     document["services"]["web"] |= {"configs": [{"source": "c", "target": "/c"}], "secrets": [{"source": "s"}, "t"]}
     document["configs"] = {"c": {"name": "check_c", "content": content}, "other": {"content": more.pop("other", "")}}
-    document["secrets"] = {"s": {"environment": "PW"}, "t": {"file": "/etc/t"}}
-    return compose.services(document, FILE, {"PW": "x", **more})[0].config_hash
+    document["secrets"] = {"s": {"environment": "PW"}, "t": {"file": place}}
+    return compose.services(document, FILE, values={"PW": "x", **more})[0].config_hash
 
 
 def test_the_hash_follows_what_the_file_puts_into_the_container():
     assert shared() == shared(other="b", ELSE="y")
-    assert len({shared(), shared("b"), shared(PW="y")}) == 3
+    assert len({shared(), shared("b"), shared(PW="y"), shared(place="/files/2/t")}) == 4
 
 
-def test_the_hash_of_what_shares_nothing_is_what_it_was():
-    """Labels that are on containers already are compared with it."""
+def test_the_hash_of_what_shares_nothing_is_that_of_the_service_alone():
     document = config()
     document["configs"] = {"c": {"content": "x"}}
-    assert compose.services(document, FILE, {"PW": "x"})[0].config_hash == compose.services(config(), FILE)[0].config_hash
-    assert compose.services(config(), FILE)[0].config_hash == "b803077cef4b1c87"
+    assert compose.services(document, FILE, values={"PW": "x"})[0].config_hash == compose.services(config(), FILE)[0].config_hash
+
+
+@pytest.mark.parametrize(
+    ("more", "same"),
+    [
+        ({"image": "r/web:2"}, True),
+        ({"build": {"context": "/x"}}, True),
+        ({"develop": {"watch": []}}, True),
+        ({"pull_policy": "always"}, True),
+        ({"user": "1"}, False),
+        ({"labels": {"a": "b"}}, False),
+        ({"environment": {"A": "1"}}, False),
+    ],
+)
+def test_what_is_no_part_of_the_container_is_not_in_the_hash(more, same):
+    """An image is compared by itself, by its id."""
+    spec = {"image": "r/web:1"}
+    assert (compose.config_hash(spec) == compose.config_hash({**spec, **more})) is same
+
+
+class TestFormerHash:
+    """Labels that an earlier version put on containers are compared with it: these are what commit 6e677c5 computed."""
+
+    def test_it_is_of_the_whole_service(self):
+        assert compose.former_hash({"image": "r/web:1"}, {}, {}) == "b803077cef4b1c87"
+
+    def test_of_what_is_shared_the_files_are_left_out(self):
+        spec = {"image": "x", "configs": [{"source": "c"}], "secrets": [{"source": "s"}, "t"]}
+        document = {"configs": {"c": {"content": "a"}}, "secrets": {"s": {"environment": "PW"}, "t": {"file": "/etc/t"}}}
+        found = compose.former_hash(spec, document, {"PW": "x"})
+        assert found == "b9a11c1183abdfb5"
+        assert found != compose.former_hash(spec, document, {"PW": "y"})
+
+    def test_it_was_read_in_a_place_that_is_nowhere(self):
+        spec = {"image": "x", "build": {"context": "/far/core/app", "args": ["/far/core"]}, "command": ["/far/core"]}
+        found = compose.former_hash(spec, {}, {}, "/far/core")
+        former = {**spec, "build": {"context": f"{NOWHERE}/app", "args": [NOWHERE]}}
+        assert found == compose.former_hash(former, {}, {}) == "ff12822ee9b19d57"
+
+
+NOWHERE = "/.release/.release/.release"
 
 
 def test_the_order_of_keys_does_not_change_the_hash():
@@ -183,16 +224,14 @@ def test_the_order_of_keys_does_not_change_the_hash():
 @pytest.mark.parametrize(
     ("document", "sentence"),
     [
-        ({}, f"{FILE} has no x-rollout at its top: it must name the services of the release and their gates"),
-        ({"services": {"a": {"image": "x"}}, "x-rollout": {}}, "has no x-rollout at its top"),
-        ({"services": {"a": {"image": "x"}}, "x-rollout": ["a"]}, "has no x-rollout at its top"),
         (
             {"services": {}, "x-rollout": {"web": {}}},
-            f"{FILE}: x-rollout names service web, which the file does not have.",
+            f"{FILE}: x-rollout, or services in the inventory, names service web, which the file does not have.",
         ),
         (
             {"services": {"web": {}}, "x-rollout": {"web": {}}},
-            f"{FILE}: service web has no image; a rollout does not build.",
+            f"{FILE}: service web has no image; a rollout does not build. Build it, push it, and give the service image: with what "
+            "was pushed; build: may stay beside it.",
         ),
         (
             {"services": {"web": {"image": "x"}}, "x-rollout": {"web": [1]}},
@@ -201,14 +240,6 @@ def test_the_order_of_keys_does_not_change_the_hash():
         (
             config(dedline=1),
             f"{FILE}: x-rollout.web has 'dedline'; known are {', '.join(GATE)}.",
-        ),
-        (
-            {"services": {"web": {"image": "x", "scale": 2}}, "x-rollout": {"web": {}}},
-            f"{FILE}: service web is to have 2 containers; a rollout replaces one by one. Name a service for each of them.",
-        ),
-        (
-            {"services": {"web": {"image": "x", "deploy": {"replicas": 0}}}, "x-rollout": {"web": {}}},
-            f"{FILE}: service web is to have 0 containers;",
         ),
         (
             {
@@ -225,6 +256,8 @@ def test_the_order_of_keys_does_not_change_the_hash():
         (config(deadline=True), "x-rollout.web.deadline is True: expected a number of seconds."),
         (config(successes=1.5), "x-rollout.web.successes is 1.5: expected a whole number."),
         (config(window="x"), "x-rollout.web.window is 'x': expected a number of seconds."),
+        (config(keep="yes"), "x-rollout.web.keep is 'yes': expected true or false."),
+        (config(anonymous="new"), "x-rollout.web.anonymous is 'new': expected one of keep, renew."),
         (config(names_release="yes"), "x-rollout.web.names_release is 'yes': expected true or false."),
         (config(health=7), "x-rollout.web.health is 7: expected a list of URLs."),
         (
@@ -272,47 +305,108 @@ def test_refusals(document, sentence):
     assert sentence in str(error.value)
 
 
-RELATIVE = (
-    "Each release has a directory of its own, which goes when the release is old: write an absolute path, or use a named volume."
-)
-HERE = compose.NOWHERE
+def staged(services, kept=(), **facts):
+    """What a release says of a stack."""
+    return Part("core", (FILE,), services=services, kept=dict.fromkeys(kept, "image"), **facts)
+
+
+def test_every_service_is_of_the_release_but_for_the_kept():
+    document = {"services": {"web": {"image": "r/web:1"}, "job": {"image": "r/job:1"}, "db": {"image": "postgres:17"}}}
+    found = compose.services(document, FILE, staged({"web": {"deadline": 5}, "job": {}, "db": {}}, kept=["db"]))
+    assert [(s.name, s.released, s.kept, s.deadline) for s in found] == [
+        ("db", False, "image", 120),
+        ("web", True, "", 5),
+        ("job", True, "", 120),
+    ]
+
+
+def test_a_release_says_what_the_references_were_and_which_labels_are_as_good():
+    document = {
+        "services": {"web": {"image": "sha256:1", "labels": {compose.CONFIG_LABEL: "new"}}, "db": {"image": "p@sha256:2"}}
+    }
+    part = staged({}, kept=["db"], references={"web": "built:1", "db": "p:17@sha256:2"}, former={"web": "old", "db": ""})
+    db, web = compose.services(document, FILE, part)
+    assert (web.image, db.image) == ("built:1", "p:17@sha256:2")
+    assert [web.is_labelled(label) for label in ("new", "old", "", "other")] == [True, True, False, False]
+    assert db.is_labelled("")
+    assert not replace(db, former=None).is_labelled("")
+
+
+def test_in_a_release_of_an_earlier_version_x_rollout_says_which_are_of_it_and_the_others_have_no_label():
+    document = {"services": {"web": {"image": "r/web:1"}, "db": {"image": "mine:1"}}, "x-rollout": {"web": None}}
+    for part in (None, Part("", (FILE, "pins.json"))):
+        db, web = compose.services(document, FILE, part)
+        assert (db.kept, web.kept, db.former, web.former) == ("earlier", "", "", None)
 
 
 @pytest.mark.parametrize(
-    ("part", "said"),
+    ("written", "own", "keys"),
     [
-        ({"services": {"db": {"volumes": [{"type": "bind", "source": f"{HERE}/pgdata"}]}}}, "services.db.volumes|pgdata"),
-        ({"services": {"db": {"volumes": [{"type": "bind", "source": HERE}]}}}, "services.db.volumes|."),
-        ({"services": {"db": {"volumes": [{"type": "bind", "source": "/.release/.release/up"}]}}}, "services.db.volumes|../up"),
-        ({"configs": {"c": {"file": f"{HERE}/a/c.conf"}}}, "configs.c.file|a/c.conf"),
-        ({"secrets": {"s": {"file": f"{HERE}/s"}}}, "secrets.s.file|s"),
-        ({"volumes": {"v": {"driver_opts": {"device": f"{HERE}/v", "o": "bind"}}}}, "volumes.v.driver_opts.device|v"),
-        ({"volumes": {"v": {"driver_opts": {"device": "./v", "o": "bind"}}}}, "volumes.v.driver_opts.device|v"),
+        (None, {}, {"web": {}, "db": {}}),
+        ({"web": None}, {}, {"web": {}, "db": {}}),
+        ({"web": {"deadline": 1}}, {}, {"web": {"deadline": 1}, "db": {}}),
+        ({"web": {"deadline": 1, "successes": 2}}, {"web": {"deadline": 3}}, {"web": {"deadline": 3, "successes": 2}, "db": {}}),
+        ({"db": {"keep": True}}, {"db": {"keep": False}}, {"web": {}, "db": {"keep": False}}),
+        ({}, {"db": {"keep": True}, "web": None}, {"web": {}, "db": {"keep": True}}),
     ],
 )
-def test_a_relative_path_is_refused(part, said):
-    key, _bar, path = said.partition("|")
+def test_the_keys_of_a_service_stand_in_the_file_or_the_inventory_which_wins(written, own, keys):
+    document = {"services": {"web": {"image": "x"}, "db": {"image": "y"}}, "x-rollout": written}
+    assert compose.keys(document, FILE, own) == keys
+
+
+def test_everything_wrong_with_keys_is_said_at_once():
+    document = {"services": {"web": {}}, "x-rollout": {"web": {"dedline": 1}, "api": {}}}
     with pytest.raises(RolloutError) as error:
-        compose.rooted(part, FILE)
-    assert str(error.value) == f"{FILE}: {key} has the relative path '{path}'. {RELATIVE}"
-
-
-def test_other_paths_are_accepted():
-    volumes = [
-        {"type": "volume", "source": "data"},
-        {"type": "bind", "source": "/srv/.release/x"},
-        {"type": "tmpfs", "target": "/t"},
+        compose.keys(document, FILE, {"web": {"keep": 1}, "bd": {"keep": True}})
+    starts = [
+        f"{FILE}: x-rollout.web has 'dedline'; known are ",
+        "services.web.keep is 1: expected true or false.",
+        f"{FILE}: x-rollout, or services in the inventory, names service api, which the file does not have.",
+        f"{FILE}: x-rollout, or services in the inventory, names service bd, which the file does not have.",
     ]
-    compose.rooted(
-        {
-            "services": {"db": {"volumes": volumes, "build": {"context": HERE}}, "web": {"volumes": None}},
-            "volumes": {"data": None, "nfs": {"driver_opts": {"device": ":/export"}}},
-            "configs": {"c": {"content": "x"}},
-            "secrets": {"s": {"environment": "X"}},
-        },
-        FILE,
-    )
-    compose.rooted({}, FILE)
+    said = str(error.value).splitlines()
+    assert [line[: len(start)] for line, start in zip(said, starts, strict=True)] == starts
+
+
+@pytest.mark.parametrize("written", [["web"], "web", 1])
+def test_keys_are_a_mapping(written):
+    with pytest.raises(RolloutError) as error:
+        compose.keys({"services": {"web": {}}, "x-rollout": written}, FILE)
+    assert str(error.value) == f"{FILE}: x-rollout is {written!r}: expected a mapping of services."
+
+
+def test_anonymous_volumes_may_begin_empty():
+    assert compose.services(config(anonymous="renew"), FILE)[0].renew
+    assert not compose.services(config(anonymous="keep"), FILE)[0].renew
+
+
+BIND = {"type": "bind", "source": "/files/1/a", "target": "/a"}
+
+
+@pytest.mark.parametrize(
+    ("there", "same"),
+    [
+        ({"image": "r/web@sha256:1", "labels": {compose.CONFIG_LABEL: "c", compose.RELEASE_LABEL: "v", "own": "x"}}, True),
+        ({"build": {"context": "/elsewhere"}}, True),
+        ({"volumes": [{**BIND, "bind": {"create_host_path": False}}]}, True),
+        ({"volumes": [{**BIND, "bind": {"create_host_path": True}}]}, True),
+        ({"volumes": [{**BIND, "bind": {"selinux": "z"}}]}, False),
+        ({"volumes": [{**BIND, "source": "/files/2/a"}]}, False),
+        ({"labels": {"own": "y"}}, False),
+        ({"environment": {"A": "2"}}, False),
+    ],
+)
+def test_two_readings_of_a_stack_are_compared_without_what_its_pins_add(there, same):
+    spec = {"image": "r/web:1", "labels": {"own": "x"}, "environment": {"A": "1"}, "volumes": [{**BIND, "bind": {}}]}
+    here, other = ({"services": {"web": one}} for one in (spec, {**spec, **there}))
+    assert (compose.comparable(here) == compose.comparable(other)) is same
+
+
+@pytest.mark.parametrize("kind", ["configs", "networks", "secrets", "volumes"])
+def test_two_readings_of_a_stack_are_compared_with_what_stands_beside_its_services(kind):
+    assert compose.comparable({}) == compose.comparable({"name": "x", kind: {}, "x-rollout": {}})
+    assert compose.comparable({}) != compose.comparable({kind: {"a": None}})
 
 
 def test_none_is_started_before_what_it_depends_on():
@@ -323,55 +417,24 @@ def test_none_is_started_before_what_it_depends_on():
     assert [s.name for s in found] == ["db", "zoo", "model", "app", "other"]
 
 
-def test_unresolved_is_refused_for_released_services_alone():
-    images = {"localhost:5000/ktrdr-backend": {}, "localhost:5000/ktrdr-worker-gpu": {}}
-    compose.unresolved(CONFIG, images, FILE)
-    with pytest.raises(RolloutError) as error:
-        compose.unresolved(CONFIG, {"localhost:5000/ktrdr-backend": {}}, FILE)
-    assert str(error.value).startswith(
-        f"{FILE}: service trainer uses image localhost:5000/ktrdr-worker-gpu, which this run did not resolve "
-        "(resolved: localhost:5000/ktrdr-backend). Add it to rollout_stacks.<stack>.images"
-    )
-    with pytest.raises(RolloutError, match=r"\(resolved: none\)"):
-        compose.unresolved(CONFIG, {}, FILE)
-
-
-def test_everything_wrong_with_a_file_is_said_at_once():
+def test_everything_wrong_with_the_services_is_said_at_once():
     document = {
         "services": {
-            "web": {"image": "r/web:1", "scale": 2, "volumes": [{"source": "./data"}, {"source": "../x"}]},
+            "web": {"image": "r/web:1", "scale": 2, "container_name": "web"},
             "job": {"depends_on": {"web": {"condition": "service_completed_successfully"}}},
         },
-        "x-rollout": {"web": {"dedline": 1, "health": ["h:80"]}, "api": {}},
     }
     with pytest.raises(RolloutError) as error:
-        compose.read(document, FILE, {}, {})
+        compose.services(document, FILE, staged({"web": {"dedline": 1, "health": ["h:80"]}}))
     starts = [
-        f"{FILE}: services.web.volumes has the relative path '",
-        f"{FILE}: services.web.volumes has the relative path '../",
-        f"{FILE}: x-rollout names service api, which the file does not have.",
-        f"{FILE}: service web is to have 2 containers;",
+        f"{FILE}: service web is to have 2 containers, and it has container_name web",
         f"{FILE}: x-rollout.web has 'dedline'; known are ",
         f"{FILE}: x-rollout.web.health has 'h:80': expected an http:// or https:// URL, or tcp://NAME:PORT.",
         f"{FILE}: service job waits until web has ended",
         f"{FILE}: service job has no image;",
-        f"{FILE}: service web uses image r/web, which this run did not resolve (resolved: none).",
     ]
     said = str(error.value).splitlines()
     assert [line[: len(start)] for line, start in zip(said, starts, strict=True)] == starts
-
-
-def test_pins_name_tag_digest_and_labels_of_released_services():
-    wanted = compose.services(CONFIG, FILE)
-    digest = "sha256:" + "1" * 64
-    images = {r: {"digest": digest} for r in ("localhost:5000/ktrdr-backend", "localhost:5000/ktrdr-worker-gpu", "postgres")}
-    pinned = json.loads(compose.pins(wanted, images, "sha-abc1234"))["services"]
-    assert set(pinned) == {"backend", "trainer"}
-    assert pinned["backend"]["image"] == f"localhost:5000/ktrdr-backend:sha-abc1234@{digest}"
-    assert pinned["backend"]["labels"] == {
-        compose.RELEASE_LABEL: "sha-abc1234",
-        compose.CONFIG_LABEL: wanted[1].config_hash,
-    }
 
 
 @pytest.mark.parametrize(

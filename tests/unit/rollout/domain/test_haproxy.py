@@ -11,16 +11,16 @@ NAMES = st.from_regex(r"[a-z0-9][a-z0-9_.-]{0,40}", fullmatch=True)
 
 @given(NAMES, NAMES, st.integers(1, 65535))
 def test_the_active_container_is_the_one_that_was_written(service, name, port):
-    assert haproxy.active(haproxy.servers(service, port, name, "f" * 64)) == name
+    assert haproxy.active(haproxy.servers(service, port, [(name, "f" * 64)])) == (name,)
 
 
 @pytest.mark.parametrize("text", [None, "", "half a li", haproxy.servers("web", 8000)])
 def test_without_a_server_none_is_active(text):
-    assert haproxy.active(text) == ""
+    assert haproxy.active(text) == ()
 
 
 def test_what_haproxy_reads():
-    assert haproxy.servers("web", 8000, "app-core-web-2", "0123456789abcdef") == (
+    assert haproxy.servers("web", 8000, [("app-core-web-2", "0123456789abcdef")]) == (
         "# Written by the rollout, which then reloads HAProxy. Its next run writes it anew.\n"
         "resolvers web\n"
         "    nameserver docker 127.0.0.11:53\n"
@@ -29,6 +29,19 @@ def test_what_haproxy_reads():
         "    http-response set-header X-Rollout-Container 0123456789ab\n"
         "    server app-core-web-2 app-core-web-2:8000 resolvers web init-addr libc,none\n"
     )
+
+
+def test_several_get_requests_in_turn_and_each_says_who_it_is():
+    text = haproxy.servers("web", 80, [("app-web-2", "a" * 64), ("app-web-3", "b" * 64)])
+    assert text.partition("backend web\n")[2] == (
+        "    balance roundrobin\n"
+        "    option redispatch 1\n"
+        "    http-response set-header X-Rollout-Container aaaaaaaaaaaa if { srv_id 1 }\n"
+        "    server app-web-2 app-web-2:80 id 1 check resolvers web init-addr libc,none\n"
+        "    http-response set-header X-Rollout-Container bbbbbbbbbbbb if { srv_id 2 }\n"
+        "    server app-web-3 app-web-3:80 id 2 check resolvers web init-addr libc,none\n"
+    )
+    assert haproxy.active(text) == ("app-web-2", "app-web-3")
 
 
 def tcp(*numbers):

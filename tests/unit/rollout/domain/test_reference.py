@@ -201,6 +201,37 @@ def test_latest_without_a_label_is_refused():
         reference.release_name("latest", None, "r/a")
 
 
+def test_it_is_named_as_it_is_written():
+    with pytest.raises(RolloutError, match=r"r/a:latest-cuda does not say which commit it is"):
+        reference.release_name("latest", None, "r/a", "latest-cuda")
+    with pytest.raises(RolloutError, match=r"r/a:sha-abc1234-cuda was built from commit 0000000"):
+        reference.release_name("sha-abc1234", "0" * 40, "r/a", "sha-abc1234-cuda")
+
+
+@pytest.mark.parametrize(
+    ("names", "release"),
+    [
+        (["v1", "v1"], "v1"),
+        (["v1", "v12"], None),
+        (["sha-abc1234", f"sha-{SHA}", "sha-abc1234"], "sha-abc1234"),
+        ([f"sha-{SHA}", "sha-abc12345"], None),
+        (["sha-abc1234", "sha-abc1234-cuda"], None),
+    ],
+)
+def test_names_of_one_release(names, release):
+    assert reference.one_release(names) == release
+
+
+@pytest.mark.parametrize("name", ["docker.io", "ghcr.io", "nas:5000", "localhost", "127.0.0.1:5000", "[::1]:5000", "a.b-c.io"])
+def test_names_of_registries(name):
+    assert reference.is_registry(name)
+
+
+@pytest.mark.parametrize("name", ["nas", "https://ghcr.io", "ghcr.io/me", "", "nas:x", "a b.io"])
+def test_what_is_no_name_of_a_registry(name):
+    assert not reference.is_registry(name)
+
+
 def typed(choice):
     """The variables that Ansible reads from ``-e CHOICE`` on a shell's command line (`ansible.utils.vars.load_extra_vars`)."""
     _ansible, option, value = shlex.split(f"ansible-playbook -e {choice}")
@@ -230,3 +261,25 @@ def test_a_name_that_a_host_gave_runs_nothing_and_sets_nothing_else(release):
     found = typed(reference.choice(release))
     assert found in ({"tag": release}, {"sha": release.removeprefix("sha-")}, {"tag": "…"})
     assert "{{" not in str(found)
+
+
+@pytest.mark.parametrize(
+    ("image", "registry"),
+    [
+        ("postgres", "docker.io"),
+        ("postgres:17", "docker.io"),
+        ("postgres@sha256:" + "1" * 64, "docker.io"),
+        ("grafana/grafana:11.1.0", "docker.io"),
+        ("ghcr.io/immich-app/immich-server:v1", "ghcr.io"),
+        ("localhost:5000/web", "localhost:5000"),
+        ("localhost/web", "localhost"),
+        ("[::1]:5000/web:1", "[::1]:5000"),
+    ],
+)
+def test_the_registry_of_an_image(image, registry):
+    assert reference.registry_of_image(image) == registry
+
+
+@pytest.mark.parametrize("text", ["postgres:17", "library/postgres:17", "docker.io/postgres:17", "docker.io/library/postgres:17"])
+def test_an_official_image_is_the_same_whatever_one_calls_it(text):
+    assert reference.parse(text) == reference.Reference("docker.io", "library/postgres", "17", None)

@@ -227,7 +227,8 @@ PATHS = st.lists(st.sampled_from(["..", ".", "a", "b.yml", "", "~", "${X}", ".en
 def test_no_need_ever_leaves_the_source(first, second, third):
     text = f"include: [{{path: ['{first}'], project_directory: '{second}'}}]\nservices: {{a: {{env_file: ['{third}'], extends: {{file: '{first}', service: a}}}}}}"
     try:
-        found = Reading("s", lambda path: text, documents).needs([MAIN], {"X": ".."})
+        # A folder that holds itself is as deep as the system follows links.
+        found = Reading("s", lambda path: text if path.count("/") < 8 else None, documents).needs([MAIN], {"X": ".."})
     except RolloutError:
         return
     for need in found:

@@ -10,8 +10,9 @@ A = "sha-aaaaaaa"
 
 
 def one(name=A, run="20261130T202100Z-ff2d", services=("web",), env="", digest="a", compose="x"):
-    pins = json.dumps({"services": {name: {} for name in services}})
-    files = {".env": env, "docker-compose.core.yml": compose, "docker-compose.core.pins.json": pins}
+    # What is kept is of no release.
+    specs = {"db": {"labels": {"rollout.config": "c"}}, **{name: {"labels": {"rollout.release": A}} for name in services}}
+    files = {"core/.env": env, "core/docker-compose.core.yml": compose, "core/rollout.pins.json": json.dumps({"services": specs})}
     return Variant(name, A, run, files, {"r/web": digest, "r/job": "j"})
 
 

@@ -5,7 +5,7 @@ import os
 
 import pytest
 from ansible.module_utils.rollout.errors import RolloutError
-from ansible.module_utils.rollout.io.compose_project import Stack, composed, validate
+from ansible.module_utils.rollout.io.compose_project import Stack, composed
 from ansible.module_utils.rollout.io.engine import Engine
 
 
@@ -18,7 +18,7 @@ def refused(call, *arguments):
 @pytest.mark.parametrize(("recreate", "flag"), [(True, "--force-recreate"), (False, "--no-recreate")])
 def test_up_starts_one_service_from_the_releases_own_files(docker, tmp_path, recreate, flag):
     calls = docker("compose*) exit 0;;")
-    Stack(Engine(), "ktrdr-core", tmp_path, "f.yml", "p.json").up(["web"], recreate, 5)
+    Stack(Engine(), "ktrdr-core", tmp_path, ["f.yml", "p.json"]).up(["web"], recreate, 5)
     assert calls() == [
         f"compose --project-name ktrdr-core --project-directory {tmp_path} --env-file {tmp_path}/.env --file {tmp_path}/f.yml "
         f"--file {tmp_path}/p.json up --detach --no-deps --no-build --pull never {flag} web"
@@ -28,48 +28,101 @@ def test_up_starts_one_service_from_the_releases_own_files(docker, tmp_path, rec
 @pytest.mark.parametrize(("grace", "words"), [(None, "stop web"), (1, "stop --timeout 1 web")])
 def test_stop(docker, tmp_path, grace, words):
     calls = docker("compose*) ;;\n")
-    Stack(Engine(), "app-core", tmp_path, "docker-compose.core.yml").stop(["web"], 10, grace)
+    Stack(Engine(), "app-core", tmp_path, ["docker-compose.core.yml"]).stop(["web"], 10, grace)
     assert calls()[0].endswith(words)
 
 
 def test_config_and_its_failure(docker, tmp_path):
     docker("*f.yml*) echo '{\"services\": {}}';;\n*) echo 'yaml: line 3: mapping' >&2; exit 15;;")
-    assert Stack(Engine(), "p", tmp_path, "f.yml").config() == {"services": {}}
-    assert refused(Stack(Engine(), "p", tmp_path, "g.yml").config) == "Reading g.yml failed: yaml: line 3: mapping"
+    assert Stack(Engine(), "p", tmp_path, ["f.yml"]).config() == {"services": {}}
+    assert refused(Stack(Engine(), "p", tmp_path, ["g.yml"]).config) == "Reading g.yml failed: yaml: line 3: mapping"
 
 
-def test_compose_is_asked_once_for_the_same_content(docker):
-    calls = docker("x*) echo said;;")
+@pytest.mark.parametrize(
+    ("profiles", "words"), [((), ""), (("gpu",), " --profile gpu"), (("gpu", "scale-2"), " --profile gpu --profile scale-2")]
+)
+def test_every_call_has_the_files_in_their_order_and_the_profiles(docker, tmp_path, profiles, words):
+    calls = docker("compose*) echo '{}';;")
+    stack = Stack(Engine(), "app-core", tmp_path, ["base.yml", "sub/more.yml", "rollout.pins.json"], profiles)
+    stack.config()
+    stack.stop(["web"], 10)
+    files = " ".join(f"--file {tmp_path}/{name}" for name in ("base.yml", "sub/more.yml", "rollout.pins.json"))
+    start = f"compose --project-name app-core --project-directory {tmp_path} --env-file {tmp_path}/.env {files}{words} "
+    assert calls() == [f"{start}config --format json", f"{start}stop web"]
+
+
+def test_the_failure_names_all_files(docker, tmp_path):
+    docker("*) echo 'yaml: line 3: mapping' >&2; exit 15;;")
+    said = refused(Stack(Engine(), "p", tmp_path, ["f.yml", "sub/g.yml"]).config)
+    assert said == "Reading f.yml and sub/g.yml failed: yaml: line 3: mapping"
+
+
+UNSET = 'time="2026-01-01T00:00:00Z" level=warning msg="The \\"{}\\" variable is not set. Defaulting to a blank string."'
+OTHER = 'time="2026-01-01T00:00:00Z" level=warning msg="/x/f.yml: `version` is obsolete"'
+
+
+@pytest.mark.parametrize(
+    ("said", "unset", "others"),
+    [
+        ([], [], []),
+        ([UNSET.format("PW")], ["PW"], []),
+        ([UNSET.format("PW"), UNSET.format("A"), UNSET.format("PW")], ["A", "PW"], []),
+        ([OTHER, OTHER], [], ["/x/f.yml: `version` is obsolete"]),
+        ([UNSET.format("_a1"), OTHER, "something else"], ["_a1"], ["/x/f.yml: `version` is obsolete"]),
+        # Who writes that into a value sets nothing.
+        ([UNSET.format("no name")], [], ['The "no name" variable is not set. Defaulting to a blank string.']),
+    ],
+)
+def test_what_compose_says_beside_a_stack(docker, tmp_path, said, unset, others):
+    (tmp_path / "said").write_text("".join(f"{line}\n" for line in said))
+    calls = docker(f"compose*) cat {tmp_path}/said >&2; echo '{{}}';;")
+    stack = Stack(Engine(), "p", tmp_path, ["f.yml"])
+    assert stack.config() == {}
+    assert stack.unset() == (unset, others)
+    assert len(calls()) == 1, "it was said once"
+
+
+def asked(engine, tmp_path, text="{}", name="f.yml"):
+    (tmp_path / name).write_text(text)
+    return Stack(engine, "p", tmp_path, [name]).asked()
+
+
+def test_compose_is_asked_once_for_the_same_content(docker, tmp_path):
+    calls = docker("compose*) echo said;;")
     engine = Engine()
-    asked = [composed(engine, ["text"], ["x"], "Reading x") for _ in range(3)]
-    assert [one.result() for one in asked] == ["said\n"] * 3
-    assert composed(engine, ["text"], ["x"], "Reading x").result() == "said\n"
-    assert calls() == ["x"]
+    assert [asked(engine, tmp_path).result() for _ in range(3)] == [("said\n", "")] * 3
+    assert len(calls()) == 1
     # For another content, or asked otherwise, it is not the same; nor is it another engine's.
-    composed(engine, ["other"], ["x"], "Reading x").result()
-    composed(engine, ["text"], ["x", "y"], "Reading x").result()
-    composed(Engine(), ["text"], ["x"], "Reading x").result()
-    assert calls() == ["x", "x", "x y", "x"]
+    asked(engine, tmp_path, "other").result()
+    asked(engine, tmp_path, name="g.yml").result()
+    asked(Engine(), tmp_path).result()
+    assert len(calls()) == 4
 
 
 def test_compose_is_asked_again_after_a_failure(docker, tmp_path):
-    calls = docker(f"x) test -e {tmp_path}/repaired || {{ echo 'no space left' >&2; exit 1; }};;")
+    calls = docker(f"compose*) test -e {tmp_path}/repaired || {{ echo 'no space left' >&2; exit 1; }};;")
     engine = Engine()
     for _ in range(2):
-        assert refused(composed(engine, ["text"], ["x"], "Reading x").result) == "Reading x failed: no space left"
+        assert refused(asked(engine, tmp_path).result) == "Reading f.yml failed: no space left"
     (tmp_path / "repaired").touch()
     for _ in range(2):
-        assert composed(engine, ["text"], ["x"], "Reading x").result() == ""
-    assert calls() == ["x"] * 3
+        assert asked(engine, tmp_path).result() == ("", "")
+    assert len(calls()) == 3
 
 
 def test_two_questions_of_compose_are_asked_at_once(docker, tmp_path):
     os.mkfifo(tmp_path / "fifo")
     # The one ends when the other is there.
-    docker(f"writes) echo met > {tmp_path}/fifo;;\nreads) cat {tmp_path}/fifo;;")
+    docker(f"*writes*) echo met > {tmp_path}/fifo;;\n*reads*) cat {tmp_path}/fifo;;")
     engine = Engine(20.0)
-    reads, writes = (composed(engine, [], [word], "Meeting") for word in ("reads", "writes"))
-    assert (reads.result(), writes.result()) == ("met\n", "")
+    reads, writes = (asked(engine, tmp_path, name=word) for word in ("reads", "writes"))
+    assert (reads.result()[0], writes.result()[0]) == ("met\n", "")
+
+
+def test_the_words_of_a_failure_are_the_last_ones(docker):
+    docker("x) echo out; exit 1;;\ny) echo out; echo err >&2; exit 1;;")
+    assert refused(composed, Engine(), ["x"], "Reading x") == "Reading x failed: out"
+    assert refused(composed, Engine(), ["y"], "Reading y") == "Reading y failed: err"
 
 
 @pytest.mark.parametrize("changed", [".env", "f.yml", "p.json"])
@@ -83,7 +136,7 @@ def test_a_changed_file_is_noticed(docker, tmp_path, changed, change):
     if change == "come":
         file.unlink()
     calls = docker(f'compose*) printf \'{{"found": "%s"}}\' "$(cat {file} 2>&1 | head -c 3)";;')
-    stack = Stack(Engine(), "p", directory, "f.yml", "p.json")
+    stack = Stack(Engine(), "p", directory, ["f.yml", "p.json"])
     before = stack.config()
     assert stack.config() == before
     assert len(calls()) == 1
@@ -95,7 +148,7 @@ def test_a_changed_file_is_noticed(docker, tmp_path, changed, change):
     (directory / ("f.yml" if changed != "f.yml" else ".env")).write_text("{}")
     after = stack.config()
     assert after != before
-    assert stack.asked().result() == json.dumps(after)
+    assert stack.asked().result()[0] == json.dumps(after)
     assert len(calls()) == 2
 
 
@@ -103,36 +156,15 @@ def test_a_stack_without_pins_is_another_question(docker, tmp_path):
     calls = docker("compose*) echo '{}';;")
     (tmp_path / "f.yml").write_text("{}")
     engine = Engine()
-    Stack(engine, "p", tmp_path, "f.yml").config()
-    Stack(engine, "p", tmp_path, "f.yml", "p.json").config()
-    Stack(engine, "q", tmp_path, "f.yml").config()
-    Stack(engine, "p", tmp_path, "f.yml").config()
+    Stack(engine, "p", tmp_path, ["f.yml"]).config()
+    Stack(engine, "p", tmp_path, ["f.yml", "p.json"]).config()
+    Stack(engine, "q", tmp_path, ["f.yml"]).config()
+    Stack(engine, "p", tmp_path, ["f.yml"]).config()
     assert len(calls()) == 3
 
 
 def test_what_config_returns_may_be_changed(docker, tmp_path):
     docker('compose*) echo \'{"services": {"web": {}}}\';;')
-    stack = Stack(Engine(), "p", tmp_path, "f.yml")
+    stack = Stack(Engine(), "p", tmp_path, ["f.yml"])
     stack.config()["services"].clear()
     assert stack.config() == {"services": {"web": {}}}
-
-
-def test_a_text_is_checked_once_with_the_same_variables(docker):
-    calls = docker('compose*) echo "$IMAGE_TAG"; cat;;')
-    engine = Engine()
-
-    def check(text, **environment):
-        return validate(engine, text, environment, "f.yml").result()
-
-    assert [check("a", IMAGE_TAG="v1", X="1"), check("a", X="1", IMAGE_TAG="v1")] == ["v1\na"] * 2
-    assert len(calls()) == 1
-    assert [check("b", IMAGE_TAG="v1"), check("a", IMAGE_TAG="v2"), check("a")] == ["v1\nb", "v2\na", "\na"]
-    assert len(calls()) == 4
-
-
-def test_validate_feeds_the_text_and_the_environment(docker):
-    calls = docker('compose*) test "$IMAGE_TAG" = v1 && cat;;')
-    assert validate(Engine(), '{"services": {}}', {"IMAGE_TAG": "v1"}, "f.yml").result() == '{"services": {}}'
-    assert "--file - config --format json" in calls()[0]
-    with pytest.raises(RolloutError, match=r"Checking f\.yml failed"):
-        validate(Engine(), "", {}, "f.yml").result()

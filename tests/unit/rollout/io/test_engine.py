@@ -296,3 +296,17 @@ def test_networks_volumes_plugins_and_names(monkeypatch):
     assert engine.names() == {"web": exited, "other/alias": exited, "alone": ("", "", "running")}
     said.clear()
     assert (engine.networks(), engine.plugins(), engine.info(), engine.names()) == ([], [], {}, {})
+
+
+def test_what_containers_mount(monkeypatch):
+    asked = []
+
+    def get(path, **query):
+        asked.append((path, query))
+        mounts = [{"Type": "bind", "Source": "/state/files/1/a"}, {"Type": "tmpfs"}]
+        return 200, [{"Id": "1", "Mounts": mounts}, {"Id": "2", "Mounts": None}, {"Id": "3", "Mounts": mounts[:1]}]
+
+    engine = Engine()
+    monkeypatch.setattr(engine.api, "get", get)
+    assert engine.mounted("rollout.config") == {"/state/files/1/a"}
+    assert asked == [("/containers/json", {"all": "true", "filters": {"label": ["rollout.config"]}})]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import json
 import stat
 
@@ -49,8 +50,9 @@ def write(tmp_path):
     place = tmp_path / "login"
     place.mkdir()
 
-    def call(*others, registry="r.example"):
-        credentials = logins.write(place, registry, "app", "pass:word", others)
+    def call(*others, registry="r.example", **more):
+        credentials = logins.write(place, {registry: ("app", "pass:word"), **more}, others)
+        assert credentials.users == {registry: "app", **{name: user for name, (user, _password) in more.items()}}
         assert stat.S_IMODE((place / "config.json").stat().st_mode) == 0o600
         return json.loads((place / "config.json").read_text()), dict(credentials.left_out)
 
@@ -199,3 +201,19 @@ def test_the_login_of_a_helper(user, helper, settings, does, login):
 def test_a_helper_that_is_absent_knows_no_login(user):
     user(credsStore="absent")
     assert logins.found("r.example") == ("", "")
+
+
+@pytest.mark.usefixtures("user")
+def test_each_registry_has_a_login_of_its_own(write):
+    found, left_out = write("r.example", "db.example", **{"db.example": ("karl", "x")})
+    known = {name: base64.b64decode(one["auth"]).decode() for name, one in found["auths"].items()}
+    assert known == {"r.example": "app:pass:word", "db.example": "karl:x"}
+    assert left_out == {}
+
+
+def test_the_helper_of_a_registry_that_we_log_in_to_is_not_asked(user, write, helper):
+    asked = helper("store", "exit 1")
+    user(credsStore="store")
+    found, left_out = write("r.example", "db.example", **{"db.example": ("karl", "x")})
+    assert (found["credHelpers"], left_out) == ({"r.example": "", "db.example": ""}, {})
+    assert asked() == []

@@ -17,8 +17,8 @@ def store(tmp_path):
     return Store(str(tmp_path))
 
 
-def release(store, name, values, secret):
-    files = {".env": dotenv.render({"IMAGE_TAG": name, **values})}
+def release(store, name, values, secret, file="core/.env"):
+    files = {file: dotenv.render({"IMAGE_TAG": name, **values})}
     manifest = {"release": name, "name": name, "application": "app", "images": {}, "stacks": [], "secrets": secret}
     store.write_release(name, files, manifest)
     return store.directory(name)
@@ -33,8 +33,31 @@ def test_the_secrets_of_every_release_are_hidden_and_nothing_else(store):
     assert masking.masked(text) == f"{MASK} {MASK} {MASK} {MASK} debugging sha-aaaaaaa"
 
 
-def test_where_it_is_not_known_which_are_secret_all_are(store):
-    directory = release(store, "sha-aaaaaaa", {"PW": "canary-a", "LEVEL": "debugging"}, ["PW"])
+def test_each_stack_has_secrets_of_its_own(store):
+    files = {f"{stack}/.env": dotenv.render({"PW": f"canary-{stack}"}) for stack in ("core", "workers")}
+    manifest = {
+        "release": "v1",
+        "name": "v1",
+        "application": "app",
+        "images": {},
+        "stacks": ["core", "workers"],
+        "secrets": ["PW"],
+    }
+    store.write_release("v1", files, {**manifest, "parts": {stack: {"compose": []} for stack in ("core", "workers")}})
+    masking.learn_releases(store)
+    assert masking.masked("canary-core canary-workers") == f"{MASK} {MASK}"
+
+
+def test_those_of_an_earlier_version_are_hidden_too(store):
+    release(store, "sha-aaaaaaa", {"PW": "canary-old"}, ["PW"], ".env")
+    release(store, "sha-bbbbbbb", {"PW": "canary-new"}, ["PW"])
+    masking.learn_releases(store)
+    assert masking.masked("canary-old canary-new") == f"{MASK} {MASK}"
+
+
+@pytest.mark.parametrize("file", [".env", "core/.env"])
+def test_where_it_is_not_known_which_are_secret_all_are(store, file):
+    directory = release(store, "sha-aaaaaaa", {"PW": "canary-a", "LEVEL": "debugging"}, ["PW"], file)
     (directory / "release.json").write_text("{")
     masking.learn_releases(store)
     assert masking.masked("canary-a debugging sha-aaaaaaa") == f"{MASK} {MASK} sha-aaaaaaa"
@@ -45,7 +68,7 @@ def test_where_it_is_not_known_which_are_secret_all_are(store):
 )
 def test_of_a_file_that_was_edited_every_line_that_may_be_one_is_hidden(store, line):
     directory = release(store, "sha-aaaaaaa", {"LEVEL": "debugging", "OTHER": "canary-b"}, ["PW", "OTHER"])
-    with (directory / ".env").open("a") as file:
+    with (directory / "core/.env").open("a") as file:
         file.write(line + "\n")
     masking.learn_releases(store)
     shown = masking.masked(f"{line} debugging canary-b")

@@ -10,14 +10,15 @@ import shutil
 import stat
 import subprocess
 import sys
+import tempfile
 import threading
 from pathlib import Path
 
 import pytest
 from ansible.module_utils.rollout.domain import ledger as ledgers
+from ansible.module_utils.rollout.domain.bundle import File
 from ansible.module_utils.rollout.errors import RolloutError
 from ansible.module_utils.rollout.io import machine, reserve
-from ansible.module_utils.rollout.io import store as stores
 from ansible.module_utils.rollout.io.store import Store
 from story import held
 
@@ -139,102 +140,6 @@ def test_a_state_directory_that_cannot_be_is_refused(tmp_path):
 
 def test_require_writable_leaves_nothing(store):
     assert sorted(p.name for p in store.root.iterdir()) == [".agent", "releases"]
-
-
-def test_write_release_and_read_it_back(store):
-    store.write_release("a", {".env": 'X="é\r"\n', "f.yml": "a: 1\r\n"}, MANIFEST)
-    assert store.names() == ["a"]
-    assert store.read("a", "f.yml") == "a: 1\r\n"
-    assert store.read("a", "g.yml") is None
-    assert set(store.manifest("a")["files"]) == {".env", "f.yml"}
-    assert mode(store.directory("a") / ".env") == mode(store.directory("a") / "release.json") == 0o600
-    assert mode(store.directory("a")) == 0o700
-    assert store.edited("a") == []
-
-
-def test_edited_names_changed_and_lost_files(store):
-    store.write_release("a", {"x": "1", "y": "2", "z": "3"}, MANIFEST)
-    (store.directory("a") / "x").write_text("1\n")
-    (store.directory("a") / "z").unlink()
-    assert store.edited("a") == ["x", "z"]
-    (store.directory("a") / "y").write_bytes(b"gr\xfcn")
-    assert store.edited("a") == ["x", "y", "z"], "an editor wrote no UTF-8"
-
-
-def test_write_release_is_whole_or_not_at_all(store, monkeypatch):
-    def fail(path, text, mode=0o600):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(stores, "write_atomic", fail)
-    with pytest.raises(RolloutError) as error:
-        store.write_release("a", {"x": "1"}, MANIFEST)
-    assert str(error.value) == f"Release a cannot be written to {store.releases}: No space left on device."
-    assert list(store.releases.iterdir()) == []
-    assert store.names() == []
-
-
-def test_a_release_that_is_incomplete_does_not_count_and_is_a_sentence(store):
-    (store.releases / "a").mkdir()
-    assert store.names() == []
-    with pytest.raises(RolloutError, match=r"Release a is incomplete: .*/a/release.json cannot be read"):
-        store.manifest("a")
-
-
-@pytest.mark.parametrize(
-    ("text", "why"),
-    [
-        ("{", "it is not JSON: Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"),
-        ("[]", "it lacks release, name, application, images, stacks, files"),
-        ("{}", "it lacks release, name, application, images, stacks, files"),
-        (json.dumps({**MANIFEST, "files": []}), "it lacks files"),
-    ],
-)
-def test_a_release_whose_document_is_damaged_is_a_sentence_and_its_name_stays_taken(store, text, why):
-    store.write_release("a", {"x": "1"}, MANIFEST)
-    store.write_release("b", {"x": "1"}, MANIFEST)
-    (store.directory("a") / "release.json").write_text(text)
-    with pytest.raises(RolloutError) as error:
-        store.manifest("a")
-    assert str(error.value) == (
-        f"Release a is incomplete: {store.directory('a')}/release.json cannot be read ({why}). Roll that release out again, which "
-        "stages it anew beside this, or choose another one."
-    )
-    assert (store.names(), store.whole(), store.taken()) == (["a", "b"], ["b"], ["a", "b"])
-
-
-def test_a_release_that_is_incomplete_is_written_anew(store):
-    (store.releases / "a").mkdir()
-    (store.releases / "a" / "left").write_text("")
-    store.write_release("a", {"x": "1"}, MANIFEST)
-    assert store.edited("a") == []
-    assert store.read("a", "left") is None
-
-
-def test_a_release_is_removed_at_once_or_not_at_all(store, monkeypatch):
-    store.write_release("a", {"x": "1"}, MANIFEST)
-    monkeypatch.setattr(stores.shutil, "rmtree", lambda *a, **o: None)
-    store.remove("a")
-    assert store.names() == []
-    assert not store.directory("a").exists()
-
-
-def test_removed_is_gone(store):
-    store.write_release("a", {"x": "1"}, MANIFEST)
-    store.remove("a")
-    assert list(store.releases.iterdir()) == []
-
-
-def test_names_without_a_state_directory(tmp_path):
-    assert Store(str(tmp_path / "none")).names() == []
-
-
-def test_what_power_loss_left_is_no_release_and_goes_at_the_next_write(store):
-    left = store.releases / ".a.x7z"
-    left.mkdir()
-    (left / "release.json").write_text("{}")
-    assert store.names() == []
-    store.write_release("b", {}, MANIFEST)
-    assert [p.name for p in store.releases.iterdir()] == ["b"]
 
 
 def refused(call, *arguments, **options):
@@ -436,6 +341,36 @@ def test_a_temporary_directory_is_private_and_gone_afterwards(store):
     assert sorted(p.name for p in store.root.iterdir()) == [".agent", ".other", "releases"]
 
 
+def test_a_directory_to_read_in_lies_in_the_state_directory_or_without_one_among_temporary_files(store, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    for one, place in ((store, store.root), (Store(str(tmp_path / "none")), tmp_path)):
+        with one.aside() as directory:
+            assert directory.parent == place
+            assert mode(directory) == 0o700
+        assert not directory.exists()
+    assert not (tmp_path / "none").exists()
+
+
+def test_what_is_read_aside_by_a_run_that_is_no_step_outlasts_the_steps_of_another(store):
+    held(store, "r1")
+    with store.aside() as directory:
+        with store.step("r1"), store.temporary("login"):
+            assert directory.exists()
+        store.sweep()
+        assert directory.exists()
+
+
+def test_what_a_step_may_be_using_is_not_swept(store):
+    held(store, "r1")
+    (store.root / ".login.left").mkdir()
+    with store.step("r1"):
+        (store.root / ".reading.left").mkdir()
+        store.sweep()
+        assert (store.root / ".reading.left").exists()
+    store.sweep()
+    assert not (store.root / ".reading.left").exists()
+
+
 def _first(root, gate, out):
     gate.wait(20)
     try:
@@ -577,7 +512,8 @@ def test_whatever_the_umask_nobody_else_writes_to_anything_or_reads_a_secret(tmp
         with found.step("r1"):
             found.tell(step="pull", what="r/web")
             found.append("staged", "r1", name="a", release="a")
-            found.write_release("a", {".env": "KEY=canary", "f.yml": "a: 1"}, MANIFEST)
+            mounted = {"0a/x": {"": File(b"x")}, "0b/d": {"s/y": File(b"x", "0755"), "key": File(b"canary", "0600")}}
+            found.write_release("a", {"core/.env": "KEY=canary", "core/f.yml": "a: 1"}, MANIFEST, mounted)
             found.write_guard(b"program")
             found.trigger()
             found.write_servers("core", "web", "server")
@@ -589,6 +525,9 @@ def test_whatever_the_umask_nobody_else_writes_to_anything_or_reads_a_secret(tmp
     assert len(seen) >= 18
     assert {"progress.json", ".step", "guard.log", ".env", ".agent"} <= {Path(path).name for path in seen}
     public = {"a/b/state/proxy": 0o755, "a/b/state/proxy/core.web.cfg": 0o644}
+    # What a container's process is to read, whoever it is; the state directory around it is nobody else's.
+    public.update({f"a/b/state/files/{path}": 0o755 for path in ("0a", "0b", "0b/d", "0b/d/s", "0b/d/s/y")})
+    public.update({"a/b/state/files": 0o711, "a/b/state/files/0a/x": 0o644})
     assert {path: found for path, found in seen.items() if found & 0o077} == public
 
 

@@ -9,7 +9,6 @@ import pytest
 from ansible.module_utils.rollout.domain.answer import Answer
 from ansible.module_utils.rollout.io import clock, http, sockets
 from ansible.module_utils.rollout.verbs import observe, restage, stage
-from ansible.module_utils.rollout.verbs.stage import Order
 from story import failure, order
 from story import stack as text_of
 
@@ -200,17 +199,17 @@ def authority(tmp_path):
     return path
 
 
-def with_authorities(**paths) -> Order:
+def with_authorities(**paths) -> str:
     document = json.loads(text_of("sha-aaaaaaa", tuple(paths)))
     for service, path in paths.items():
         document["x-rollout"][service].update(health=["https://127.0.0.1/"], ca=str(path))
-    return order("a", text=json.dumps(document))
+    return json.dumps(document)
 
 
 @pytest.mark.parametrize("check", [True, False])
 def test_a_ca_that_is_not_there_is_refused_while_staging(host, tmp_path, check):
     (tmp_path / "text").write_text("no certificate")
-    asked = with_authorities(web=tmp_path / "none.pem", job=tmp_path / "text")
+    asked = order("a", with_authorities(web=tmp_path / "none.pem", job=tmp_path / "text"))
     sentence, _facts = failure(stage.stage, host.store, host.engine, asked, check)
     told = "Put the PEM file of the CA there, or correct the path."
     assert sorted(sentence.splitlines()) == [
@@ -221,7 +220,7 @@ def test_a_ca_that_is_not_there_is_refused_while_staging(host, tmp_path, check):
 
 
 def test_the_ca_of_a_release_to_go_back_to_is_looked_for_too(host, authority, asked):
-    host.rollout("a", **{"text": with_authorities(web=authority).stacks["core"]})
+    host.rollout("a", text=with_authorities(web=authority))
     assert asked[-1] == ("https://127.0.0.1/", {"ca": str(authority)})
     host.rollout("b")
     authority.unlink()

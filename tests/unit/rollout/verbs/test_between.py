@@ -43,7 +43,7 @@ def test_what_differs_is_said_by_name_and_never_by_value(host, put):
     assert (preview["variables"], preview["barred"]) == (["PORT", "PW"], [])
     found = back(host, "sha-aaaaaaa")
     assert (found["preview"]["variables"], found["preview"]["barred"]) == (["PORT", "PW"], [])
-    assert [part["after_header"] for part in found["diff"]] == ["sha-aaaaaaa/.env"]
+    assert [part["after_header"] for part in found["diff"]] == ["sha-aaaaaaa/core/.env"]
     assert "canary" not in json.dumps(found["diff"])
 
 

@@ -58,7 +58,7 @@ def test_of_a_secret_that_holds_another_one_nothing_is_left(host, monkeypatch):
 
 def test_where_it_is_not_known_what_is_secret_nothing_is_told(host, monkeypatch):
     name = host.staged("a")
-    (host.store.directory(name) / ".env").write_text("edited by hand\n")
+    (host.store.directory(name) / "core/.env").write_text("edited by hand\n")
     host.engine.broken = {"web": {"Status": "exited", "ExitCode": 3}}
     monkeypatch.setattr(host.engine, "logs", lambda container: "canary-a")
     sentence, facts = failure(host.bring, name)

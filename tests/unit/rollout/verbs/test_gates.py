@@ -96,7 +96,7 @@ def test_a_crash_fails_at_once(host, clock, state, what):
 
 def test_another_image_than_the_released_one_fails(host, monkeypatch):
     name = host.staged("a")
-    monkeypatch.setattr(deployment, "image_ids", lambda *_given: {"r/web": "sha256:" + "f" * 64})
+    monkeypatch.setattr(deployment, "image_ids", lambda *_given: {"r/web:sha-aaaaaaa": "sha256:" + "f" * 64})
     sentence, _facts = failure(host.bring, name)
     assert "it runs image sha256:1aaaaaaaaaaa, not the released sha256:ffffffffffff" in sentence
 

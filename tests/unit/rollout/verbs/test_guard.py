@@ -19,7 +19,7 @@ from ansible.module_utils.rollout.io import http, machine, package, processes
 from ansible.module_utils.rollout.io.store import Store
 from ansible.module_utils.rollout.verbs import guard, stage, switch
 from interpreter import bare_python
-from story import held, order
+from story import FILE, held, order
 from story import stack as text_of
 
 ROOT = Path(__file__).resolve().parents[4]
@@ -771,7 +771,7 @@ def emptied(host, name, file):
     (host.store.directory(name) / file).write_text("")
 
 
-@pytest.mark.parametrize("file", ["release.json", ".env", "docker-compose.core.yml"])
+@pytest.mark.parametrize("file", ["release.json", "core/.env", FILE])
 def test_damaged_files_of_the_release_that_it_leaves_do_not_matter(host, now, file):
     host.rollout("a")
     name = switched(host)
@@ -781,7 +781,7 @@ def test_damaged_files_of_the_release_that_it_leaves_do_not_matter(host, now, fi
     assert (last(host.store)["event"], last(host.store)["fault"]) == ("reverted", "")
 
 
-@pytest.mark.parametrize("file", ["release.json", ".env", "docker-compose.core.yml"])
+@pytest.mark.parametrize("file", ["release.json", "core/.env", FILE])
 def test_nor_do_they_before_the_first_stable_release(host, now, file):
     emptied(host, switched(host, "a"), file)
     guard.watch(host.store, host.engine)
@@ -789,7 +789,7 @@ def test_nor_do_they_before_the_first_stable_release(host, now, file):
     assert (last(host.store)["event"], last(host.store)["name"]) == ("reverted", "")
 
 
-@pytest.mark.parametrize("file", ["release.json", ".env", "docker-compose.core.yml"])
+@pytest.mark.parametrize("file", ["release.json", "core/.env", FILE])
 def test_without_the_files_of_the_stable_release_its_containers_are_started_as_they_are(host, now, file):
     host.rollout("a")
     before = host.engine.running()
@@ -811,13 +811,13 @@ def test_nor_with_files_of_it_that_compose_does_not_accept(host, now):
     host.rollout("a")
     before = host.engine.running()
     killed_once_stopped(host)
-    (host.store.directory(A) / "docker-compose.core.yml").write_text("services: {")
+    (host.store.directory(A) / FILE).write_text("services: {")
     guard.watch(host.store, host.engine)
     assert host.engine.running() == before
     assert {c["State"]["Status"] for c in host.engine.made} == {"running"}
     assert last(host.store)["fault"].startswith(
-        f"Release {A} cannot be brought back by its files: docker-compose.core.yml of it is not as it was staged, and: Reading "
-        "docker-compose.core.yml failed: yaml:"
+        f"Release {A} cannot be brought back by its files: {FILE} of it is not as it was staged, and: Reading "
+        "docker-compose.core.yml and rollout.pins.json failed: yaml:"
     )
 
 

@@ -5,9 +5,9 @@ import json
 import pytest
 from ansible.module_utils.rollout.domain.answer import Answer
 from ansible.module_utils.rollout.io import http, machine, masking, torch_check
-from ansible.module_utils.rollout.verbs import observe, stage
+from ansible.module_utils.rollout.verbs import observe, settle, stage
 from fake_engine import digest
-from story import held, order
+from story import FILE, held, order
 from story import stack as text_of
 
 URL = "http://127.0.0.1:8000/health"
@@ -92,7 +92,11 @@ def test_a_new_host(host):
         [],
         None,
     )
-    assert [(r["service"], r["drift"]) for r in rows(host).values()] == [("-", [])]
+    never = (
+        f"no release was ever confirmed here, and nothing runs: {host.store.root} has no ledger that says otherwise (rollout_dir "
+        "names it)"
+    )
+    assert [(r["service"], r["drift"]) for r in rows(host).values()] == [("-", [never])]
 
 
 def test_all_as_released(host):
@@ -221,10 +225,39 @@ def test_what_is_not_part_of_the_release(host):
 
 def test_files_edited_by_hand(host):
     host.rollout("a")
-    path = host.store.directory("sha-aaaaaaa") / "docker-compose.core.yml"
+    path = host.store.directory("sha-aaaaaaa") / FILE
     path.write_text(path.read_text() + "\n")
-    assert "docker-compose.core.yml was edited by hand" in drift_of(host)
+    assert f"{FILE} was edited by hand" in drift_of(host)
     assert drift_of(host, "db") == []
+
+
+@pytest.mark.parametrize(("spec", "why"), [({"image": "postgres:18"}, "image 17 -> 18"), ({"user": "1"}, "configuration")])
+def test_a_kept_service_that_is_not_as_the_release_has_it_is_drift_with_the_command_that_brings_it(host, spec, why):
+    host.rollout("a")
+    document = json.loads(text_of("sha-bbbbbbb"))
+    document["services"]["db"].update(spec)
+    host.rollout("b", text=json.dumps(document))
+    row = rows(host)["db"]
+    assert row["drift"] == [
+        f"kept, and not as the release has it: {why}. To bring it: ansible-playbook rollout.yml -e sha=bbbbbbb -e replace=db"
+    ]
+    assert (row["release"], row["health"]) == ("-", "healthy")
+    name = host.store.ledger().stable.name
+    host.bring(name, "run-c", replace=("db",))
+    settle.confirm(host.store, host.engine, name, "run-c", "rollout", 5, False)
+    assert drift_of(host, "db") == []
+
+
+def test_files_edited_by_hand_are_those_of_the_stack(host):
+    texts = {"core": text_of("v", ("web",)), "extra": text_of("v", ("job",), database=False)}
+    name = stage.stage(host.store, host.engine, order("a", stacks=texts), False)["name"]
+    for part in texts:
+        host.bring(name, "run-a", part)
+    settle.confirm(host.store, host.engine, name, "run-a", "rollout", 5, False)
+    (host.store.directory(name) / "extra/.env").write_text("A=1\n")
+    found = {row["service"]: row["drift"] for row in observe.services(host.store, host.engine, "app", [*texts])}
+    assert (found["web"], found["db"]) == ([], [])
+    assert "extra/.env was edited by hand" in found["job"]
 
 
 def test_without_a_stable_release_what_runs_is_drift(host):

@@ -49,7 +49,7 @@ def test_a_pull_that_brings_an_old_release_back_tells_its_bytes(host, told):
     host.engine.shown = [shown("300B/1kB")]
     told.clear()
     restage.restage(host.store, host.engine, "sha-aaaaaaa", False)
-    assert told == [{"step": "pull", "what": WEB, "done": 300, "total": None}]
+    assert told == [{"step": "pull", "what": f"{WEB}:sha-aaaaaaa", "done": 300, "total": None}]
 
 
 @pytest.mark.parametrize("check", [False, True])
@@ -62,11 +62,11 @@ def test_restage_fetches_an_image_that_vanished(host, check):
 
 def test_restage_refuses_what_was_edited(host):
     host.rollout("a")
-    (host.store.directory("sha-aaaaaaa") / ".env").write_text("")
+    (host.store.directory("sha-aaaaaaa") / "core/.env").write_text("")
     with pytest.raises(RolloutError) as error:
         restage.restage(host.store, host.engine, "sha-aaaaaaa", False)
     assert str(error.value) == (
-        f"Release sha-aaaaaaa was edited by hand (.env in {host.store.directory('sha-aaaaaaa')}), so it is not what was proven "
+        f"Release sha-aaaaaaa was edited by hand (core/.env in {host.store.directory('sha-aaaaaaa')}), so it is not what was proven "
         "stable. Restore the files, or choose another release."
     )
 

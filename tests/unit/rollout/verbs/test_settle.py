@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+
 import pytest
 from ansible.module_utils.rollout.domain.answer import Answer
+from ansible.module_utils.rollout.domain.bundle import File
 from ansible.module_utils.rollout.errors import RolloutError
 from ansible.module_utils.rollout.io import clock as clocks
 from ansible.module_utils.rollout.io import http
@@ -65,13 +69,82 @@ def test_keep(host, keep):
 
 
 def test_an_image_that_a_kept_release_shares_stays(host):
-    shared = {WEB: {"digest": digest("a"), "platforms": {}}}
     for letter in "abc":
-        images = {**order(letter).images, **shared}
+        known = order(letter).images
+        images = {
+            **known,
+            f"{WEB}:sha-{letter * 7}": {**known[f"{WEB}:sha-{letter * 7}"], "digest": digest("a"), "platforms": {}},
+        }
         host.rollout(letter, keep=1, images=images)
     assert "sha-aaaaaaa" not in host.store.names()
     assert f"{WEB}@{digest('a')}" in host.engine.images
     assert f"{JOB}@{digest('a')}" not in host.engine.images
+
+
+def mounting(letter, content):
+    """A release whose services web and db mount a file of that content."""
+    document = json.loads(text_of(f"sha-{letter * 7}"))
+    for service in ("web", "db"):
+        document["services"][service]["volumes"] = [
+            {"type": "bind", "source": "./a.conf", "target": "/a.conf", "read_only": True, "bind": {}}
+        ]
+    asked = order(letter, json.dumps(document))
+    bundle = asked.stacks["core"]
+    files = {**bundle.files, "a.conf": File(content)}
+    return replace(asked, stacks={"core": replace(bundle, files=files, paths=("a.conf",))})
+
+
+def rollout(host, asked, keep=1):
+    name = stage.stage(host.store, host.engine, asked, False)["name"]
+    host.bring(name, asked.run)
+    return settle.confirm(host.store, host.engine, name, asked.run, "rollout", keep, False)
+
+
+def contents(host):
+    """What the files say that lie below files/, each with its place."""
+    return {path.read_text(): path for path in host.store.content.root.rglob("*") if path.is_file()}
+
+
+def test_mounted_files_go_with_the_last_release_that_needs_them(host):
+    for letter, content in zip("abc", (b"1", b"2", b"2"), strict=True):
+        done = rollout(host, mounting(letter, content))
+    assert (done["removed"], done["left"]) == (["sha-aaaaaaa"], [])
+    assert set(contents(host)) == {"2"}
+    for letter in "de":
+        rollout(host, order(letter))
+    assert contents(host) == {}
+
+
+def test_what_a_container_mounts_stays(host, monkeypatch):
+    """A kept service runs on what the release had that started it."""
+    rollout(host, mounting("a", b"1"))
+    there = contents(host)["1"]
+    monkeypatch.setattr(host.engine, "mounted", lambda having: {str(there), "/srv/other", "/"})
+    for letter in "bcd":
+        rollout(host, mounting(letter, letter.encode()))
+    assert set(contents(host)) == {"1", "c", "d"}
+    assert host.engine.running()["db"] == "c1"
+    monkeypatch.setattr(host.engine, "mounted", lambda having: set())
+    rollout(host, order("e"))
+    assert set(contents(host)) == {"d"}
+
+
+def test_while_it_is_not_known_what_a_release_mounts_all_of_it_stays(host):
+    for letter in "ab":
+        rollout(host, mounting(letter, letter.encode()))
+    host.spoil("sha-aaaaaaa", "torn")
+    for letter in "cde":
+        done = rollout(host, order(letter))
+    assert len(done["left"]) == 1
+    assert set(contents(host)) == {"a", "b"}
+
+
+def test_an_image_of_a_service_beside_the_release_is_never_removed(host):
+    """It may be anybody's: only what follows the release is its own."""
+    for letter in "abc":
+        host.rollout(letter, keep=1)
+    assert f"postgres@{digest('d')}" in host.engine.images
+    assert not [call for call in host.engine.calls if call.startswith("image rm postgres")]
 
 
 def test_an_image_that_is_in_use_is_left(host):

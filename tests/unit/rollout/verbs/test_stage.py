@@ -5,7 +5,6 @@ import json
 from dataclasses import replace
 
 import pytest
-from ansible.module_utils.rollout.domain.compose import NOWHERE
 from ansible.module_utils.rollout.domain.gate import Expectation
 from ansible.module_utils.rollout.domain.ports import Port
 from ansible.module_utils.rollout.domain.torch import reasons
@@ -13,13 +12,19 @@ from ansible.module_utils.rollout.errors import RolloutError
 from ansible.module_utils.rollout.io import gpu, machine, sockets, torch_check
 from ansible.module_utils.rollout.io.images import Login
 from ansible.module_utils.rollout.verbs import candidate, observe, restage, settle, stage
-from fake_engine import digest
-from story import EXTRA, JOB, LOGIN, WEB, order, ports_of, shown
+from fake_engine import digest, image_id
+from story import EXTRA, FILE, JOB, LOGIN, WEB, order, ports_of, shown
 from story import stack as text_of
 
 
 def put(host, asked, check=False):
     return stage.stage(host.store, host.engine, asked, check)
+
+
+def of(platforms):
+    """What a registry says of the images of release a: ``platforms`` of each reference."""
+    references = ("postgres:17", f"{WEB}:sha-aaaaaaa", f"{JOB}:sha-aaaaaaa")
+    return {r: {"digest": digest("d" if ":17" in r else "a"), "platforms": platforms(r)} for r in references}
 
 
 def refused(host, asked, check=False):
@@ -39,11 +44,15 @@ def test_staging_writes_the_release_and_touches_nothing_that_runs(host):
     assert result["to_pull"] == 2000
     assert host.events()[-1] == ("staged", "sha-bbbbbbb")
     manifest = host.store.manifest("sha-bbbbbbb")
-    assert manifest["images"][WEB]["digest"] == digest("b")
+    assert manifest["images"] == {
+        f"{WEB}:sha-bbbbbbb": {"digest": digest("b"), "id": image_id("b"), "follows": True},
+        f"{JOB}:sha-bbbbbbb": {"digest": digest("b"), "id": image_id("b"), "follows": True},
+        "postgres:17": {"digest": digest("d"), "id": image_id("d")},
+    }
     assert manifest["stacks"] == ["core"]
     assert manifest["secrets"] == ["PW"]
     assert manifest["run"] == "run-b"
-    assert set(manifest["files"]) == {".env", "docker-compose.core.yml", "docker-compose.core.pins.json"}
+    assert set(manifest["files"]) == {"core/.env", FILE, "core/rollout.pins.json"}
     assert f"{JOB}:sha-bbbbbbb" in host.engine.images, "what has a tag survives docker image prune"
     assert "canary" not in json.dumps(result) + host.store.path.read_text() + json.dumps(manifest)
 
@@ -83,19 +92,18 @@ def test_an_image_that_vanished_is_pulled_again(host):
 def test_images_outside_the_release_are_pulled_where_absent_and_never_anew(host):
     put(host, order("a"))
     put(host, order("b"))
-    assert host.engine.calls.count("pull postgres:17") == 1
+    assert [call for call in host.engine.calls if call.startswith("pull postgres")] == [f"pull postgres@{digest('d')}"]
 
 
 def test_pulls_tell_how_far_they_are(host, told):
     host.engine.shown = [shown("300B/1kB"), shown("1kB/1kB")]
     put(host, order("a"))
     assert told == [
-        {"step": "pull", "what": WEB, "done": 300, "total": 1000},
-        {"step": "pull", "what": WEB, "done": 1000, "total": 1000},
-        {"step": "pull", "what": JOB, "done": 300, "total": 1000},
-        {"step": "pull", "what": JOB, "done": 1000, "total": 1000},
-        # How large it is, no registry was asked.
-        {"step": "pull", "what": "postgres:17"},
+        *(
+            {"step": "pull", "what": what, "done": done, "total": total}
+            for what, total in (("postgres:17", 0), (f"{WEB}:sha-aaaaaaa", 1000), (f"{JOB}:sha-aaaaaaa", 1000))
+            for done in (300, 1000)
+        ),
     ]
 
 
@@ -118,12 +126,14 @@ def test_only_what_is_done_is_told(host, told):
 
 def test_a_layer_of_two_images_comes_with_the_first(host, told):
     layers = [{"diff_id": "shared", "size": 900}]
-    images = {
-        r: {"digest": digest("a"), "platforms": {"linux/amd64": [*layers, {"diff_id": r, "size": 100}]}} for r in (WEB, JOB)
-    }
+    images = of(lambda reference: {"linux/amd64": [*layers, {"diff_id": reference, "size": 100}]})
     host.engine.shown = [shown("1B/2B")]
     put(host, order("a", images=images))
-    assert [(t["what"], t["total"]) for t in told if "total" in t] == [(WEB, 1000), (JOB, 100)]
+    assert [(t["what"], t["total"]) for t in told if "total" in t] == [
+        ("postgres:17", 1000),
+        (f"{WEB}:sha-aaaaaaa", 100),
+        (f"{JOB}:sha-aaaaaaa", 100),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -134,29 +144,39 @@ def test_a_layer_of_two_images_comes_with_the_first(host, told):
         (order("a", environment={"A": True}), "The value of A is of type bool"),
         (
             order("a", "a: b: c"),
-            "Checking docker-compose.core.yml failed: yaml: mapping values are not allowed",
-        ),
-        (order("a", '{"services": {}}'), "docker-compose.core.yml has no x-rollout at its top"),
-        (
-            order("a", json.dumps({"services": {"db": {"volumes": [{"type": "bind", "source": f"{NOWHERE}/data"}]}}})),
-            "docker-compose.core.yml: services.db.volumes has the relative path 'data'. Each release has a directory of its own",
+            "Reading docker-compose.core.yml failed: yaml: mapping values are not allowed",
         ),
         (
-            order("a", text_of("v", ("web", "cron"))),
-            "docker-compose.core.yml: service cron uses image r/cron, which this run did not resolve (resolved: r/job, r/web).",
+            order("a", json.dumps({"services": {}, "x-rollout": {"web": {}}})),
+            "docker-compose.core.yml: x-rollout, or services in the inventory, names service web, which the file does not have.",
         ),
         (
-            order("a", images={r: {"digest": digest("a"), "platforms": {"linux/arm64": []}} for r in (WEB, JOB)}),
-            "Image r/web:sha-aaaaaaa is for linux/arm64, but this host is linux/amd64: build it for linux/amd64 too.",
+            order("a", json.dumps({"services": {"web": {"image": "x", "volumes": [{"type": "bind", "source": "../x"}]}}})),
+            "docker-compose.core.yml: services.web has the path '../x', which leaves the folder of the Compose file.",
         ),
         (
             order(
                 "a",
-                images={
-                    r: {"digest": digest("a"), "platforms": {"linux/amd64": [{"diff_id": r, "size": 10**15}]}} for r in (WEB, JOB)
-                },
+                text_of("v", ("web", "cron")),
+                images={"r/web:v": {"digest": digest("a")}, "postgres:17": {"digest": digest("d")}},
             ),
-            "Not enough disk in /: needed 80000",
+            "Service cron uses image r/cron:v, which is neither on this host nor was it found in its registry (found: postgres:17, "
+            "r/web:v).",
+        ),
+        (
+            order("a", text_of("v"), images={}),
+            "Service db uses image postgres:17, which is neither on this host nor was it found in its registry (found: none).\n"
+            "Service web uses image r/web:v, which is neither on this host nor was it found in its registry (found: none).\n"
+            "Service job uses image r/job:v, which is neither",
+        ),
+        (
+            order("a", images=of(lambda reference: {"linux/arm64": []})),
+            "Image postgres:17 is for linux/arm64, but this host is linux/amd64: build it for linux/amd64 too.\n"
+            "Image r/web:sha-aaaaaaa is for linux/arm64, but this host is linux/amd64: build it for linux/amd64 too.\n",
+        ),
+        (
+            order("a", images=of(lambda reference: {"linux/amd64": [{"diff_id": reference, "size": 10**15}]})),
+            "Not enough disk in /: needed 120000",
         ),
     ],
 )
@@ -196,17 +216,25 @@ def test_what_is_here_needs_no_disk(host, monkeypatch):
 def test_an_image_for_another_processor_is_refused_though_it_is_here(host):
     put(host, order("a"))
     host.engine.calls = []
-    images = {r: {"digest": digest("a"), "platforms": {"linux/arm64": []}} for r in (WEB, JOB)}
-    assert refused(host, order("a", images=images)).startswith("Image r/web:sha-aaaaaaa is for linux/arm64, but this host is")
+    images = of(lambda reference: {"linux/arm64": []})
+    assert refused(host, order("a", images=images)).splitlines() == [
+        f"Image {image} is for linux/arm64, but this host is linux/amd64: build it for linux/amd64 too." for image in images
+    ]
     assert host.engine.touched == []
 
 
 def test_what_compose_says_of_a_relative_path_names_it_as_it_was_written(host, monkeypatch):
     run = host.engine.run
-    words = f"env file {NOWHERE}/web.env not found: stat {NOWHERE}/web.env: no such file or directory"
-    monkeypatch.setattr(host.engine, "run", lambda call, *rest, **o: (1, "", words) if "-" in call else run(call, *rest, **o))
+
+    def fails(words, *rest, **options):
+        place = words[4]
+        said = f"env file {place}/web.env not found: stat {place}/web.env: no such file or directory; {place} is read"
+        return (1, "", said) if "config" in words else run(words, *rest, **options)
+
+    monkeypatch.setattr(host.engine, "run", fails)
     assert refused(host, order("a")) == (
-        "Checking docker-compose.core.yml failed: env file web.env not found: stat web.env: no such file or directory"
+        "Reading docker-compose.core.yml failed: env file web.env not found: stat web.env: no such file or directory; its folder is "
+        "read"
     )
 
 
@@ -237,7 +265,7 @@ def test_a_port_of_another_protocol_or_address_is_nobodys_business(host, monkeyp
 
 
 def test_a_failed_pull_leaves_no_release(host):
-    host.engine.fail = {"pull": "manifest unknown"}
+    host.engine.fail = {f"pull {WEB}": "manifest unknown"}
     assert refused(host, order("a")) == f"Image {WEB}@{digest('a')} could not be pulled: manifest unknown"
     assert host.store.names() == []
     assert not host.store.path.exists()
@@ -477,7 +505,7 @@ def test_the_login_is_gone_even_where_the_pull_fails(host, fail):
 
 def test_a_refused_login_is_a_sentence_and_nothing_is_recorded(host):
     host.engine.fail = {"pull": "Error response from daemon: unauthorized"}
-    image = f"{WEB}@{digest('a')}"
+    image = f"postgres@{digest('d')}"
     assert refused(host, order("a", login=Login("r", "karl", "canary-pw"))) == (
         f"Registry docker.io does not let user karl pull {image} on this host: Error response from daemon: unauthorized. Check "
         "rollout_registry_username and rollout_registry_password (vaulted), and whether that user may read the image."

@@ -15,14 +15,14 @@ from story import Host, order
 FRONT = "http://127.0.0.1:8000/health"
 
 
-def text_of(letter, **keys):
+def text_of(letter, number=1, **keys):
     release = "sha-" + letter * 7
     gate = {"successes": 1, "window": 0, "deadline": 5, "health": [FRONT], "names_release": True}
     return json.dumps(
         {
             "services": {
                 "proxy": {"image": "haproxy:lts", "ports": [{"published": "8000"}]},
-                "web": {"image": f"r/web:{release}"},
+                "web": {"image": f"r/web:{release}", "scale": number},
             },
             "x-rollout": {"web": {**gate, "start_first": {"proxy": "proxy", "port": 80, "drain": 30}, **keys}},
         }
@@ -39,6 +39,8 @@ class World:
         self.loaded = ""
         self.deaf = False
         self.sick = set()
+        # Requests to the proxy; the calls behind which it would have asked one that is gone.
+        self.asked, self.lost = 0, []
         # Where the process is killed: the number of the change at which it happens.
         self.dies_at = None
         self.most = 0
@@ -51,6 +53,9 @@ class World:
             if "kill -USR2 1" in arguments and not self.deaf:
                 self.loaded = self.store.servers("core", "web")
                 self.engine.top = [{1: 0, 7: 1, 8: 1}, {1: 0, 8: 1}]
+            up = {c["Name"][1:] for c in self.mine() if c["State"]["Status"] == "running"}
+            if not up.issuperset(haproxy.active(self.loaded)):
+                self.lost.append(self.engine.calls[-1])
             if self.dies_at is not None and len(self.engine.touched) > before:
                 self.dies_at -= 1
                 if self.dies_at < 0:
@@ -77,21 +82,25 @@ class World:
                 None,
             )
         else:
-            found = next((c for c in self.mine() if c["Name"] == "/" + haproxy.active(self.loaded)), None)
+            # Each in its turn.
+            names = haproxy.active(self.loaded)
+            self.asked += 1
+            serving = [c for c in self.mine() if c["Name"][1:] in names]
+            found = serving[self.asked % len(serving)] if serving else None
         if found is None:
             return Answer(url, None, reason="connection refused")
         release = self.release(found)
         return Answer(url, 503 if release in self.sick else 200, release, container=found["Id"][:12] if url == FRONT else "")
 
-    def rollout(self, letter, **keys):
-        asked = order(letter, text=text_of(letter, **keys))
+    def rollout(self, letter, number=1, **keys):
+        asked = order(letter, text=text_of(letter, number, **keys))
         name = stage.stage(self.store, self.engine, asked, False)["name"]
         self.engine.calls = []
         self.engine.top = [{1: 0, 7: 1}]
         return self.host.bring(name, "run-" + letter)
 
     def active(self):
-        return haproxy.active(self.store.servers("core", "web"))
+        return " ".join(haproxy.active(self.store.servers("core", "web")))
 
 
 @pytest.fixture
@@ -250,8 +259,17 @@ def test_killed_anywhere_there_is_one_beside_at_most_and_the_next_run_cleans_up(
     [
         ({}, {"torch": "cuda"}, "a GPU service is stop-first always, because one card holds one model"),
         ({}, {"drain": {"stop": "http://h/drain"}}, "its key drain speaks to one container, and there are two for a while"),
-        ({}, {"start_first": {"proxy": "nginx", "port": 80}}, "proxy 'nginx' is not a service of this file outside the release"),
-        ({}, {"start_first": {"proxy": "web", "port": 80}}, "proxy 'web' is not a service of this file outside the release"),
+        (
+            {},
+            {"start_first": {"proxy": "nginx", "port": 80}},
+            "proxy 'nginx' is not a service of this file that is kept (keep: true)",
+        ),
+        (
+            {},
+            {"start_first": {"proxy": "web", "port": 80}},
+            "proxy 'web' is not a service of this file that is kept (keep: true)",
+        ),
+        ({"scale": 0}, {}, "it is to have no container"),
         ({"ports": [{"published": "80"}]}, {}, "it publishes port 80 itself, which two containers cannot; let proxy publish it"),
         ({"container_name": "web"}, {}, "it has container_name web, which two containers cannot have"),
         ({"network_mode": "host"}, {}, "it has network_mode host, and no address of its own"),
@@ -285,3 +303,94 @@ def test_killed_between_the_proxys_file_and_its_reload_the_next_run_reloads_befo
     world.rollout("b")
     assert world.engine.touched == ["exec c1 sh -c kill -USR2 1", "stop c2", "rm c2"]
     assert [world.release(c) for c in world.mine()] == ["sha-bbbbbbb"]
+
+
+class TestSeveral:
+    """One after the other, none of those that get requests goes before its successor gets them."""
+
+    def test_they_all_get_requests(self, world):
+        result = world.rollout("a", 3)
+        assert row(result)["action"] == "create"
+        reload = "exec c1 sh -c kill -USR2 1"
+        assert world.engine.touched == ["up proxy create", reload, *(c for n in range(3) for c in (f"up web beside {n}", reload))]
+        assert world.active() == "app-core-web-2 app-core-web-3 app-core-web-4"
+        assert not world.host.bring("sha-aaaaaaa")["changed"]
+
+    def test_each_is_replaced_behind_its_gate(self, world):
+        world.rollout("a", 3)
+        world.most = 0
+        result = world.rollout("b", 3)
+        assert (row(result)["action"], row(result)["why"], row(result)["gap"]) == ("replace", "image", 0.0)
+        assert [world.release(c) for c in world.mine()] == ["sha-bbbbbbb"] * 3
+        assert (world.most, world.lost) == (4, [])
+        assert [call for call in world.engine.touched if not call.startswith("exec")] == [
+            *("up web beside 3", "stop c4", "rm c4"),
+            *("up web beside 3", "stop c3", "rm c3"),
+            *("up web beside 3", "stop c2", "rm c2"),
+        ]
+
+    def test_a_broken_release_gets_no_request_and_goes_away_alone(self, world):
+        world.rollout("a", 3)
+        world.sick = {"sha-bbbbbbb"}
+        with pytest.raises(RolloutError, match="container app-core-web-5: after 5 s"):
+            world.rollout("b", 3)
+        world.host.bring_back("sha-aaaaaaa")
+        assert sorted(c["Id"] for c in world.mine()) == ["c2", "c3", "c4"]
+        assert world.lost == []
+
+    @pytest.mark.parametrize(("before", "after"), [(1, 3), (3, 1), (3, 2), (2, 3)])
+    @pytest.mark.parametrize("letter", ["a", "b"])
+    def test_more_or_fewer(self, world, before, after, letter):
+        world.rollout("a", before)
+        kept = {c["Id"] for c in world.mine()}
+        result = world.rollout(letter, after)
+        assert row(result)["action"] == ("replace" if letter == "b" or after == 1 else "scale")
+        assert [world.release(c) for c in world.mine()] == ["sha-" + letter * 7] * after
+        assert len(world.active().split()) == after
+        if letter == "a":
+            now = {c["Id"] for c in world.mine()}
+            assert now <= kept or kept <= now
+        assert world.lost == []
+
+    @pytest.mark.parametrize("back", [False, True])
+    @pytest.mark.parametrize("step", range(22))
+    def test_killed_anywhere_no_request_is_lost_and_the_next_run_goes_on(self, world, passing, step, back):
+        world.rollout("a", 3)
+        world.most, world.dies_at = 0, step
+        try:
+            world.rollout("b", 3)
+        except KeyboardInterrupt:
+            pass
+        world.dies_at = None
+        if back:
+            world.host.bring_back("sha-aaaaaaa")
+        else:
+            world.rollout("b", 3)
+        assert [world.release(c) for c in world.mine()] == ["sha-aaaaaaa" if back else "sha-bbbbbbb"] * 3
+        assert sorted(world.active().split()) == sorted(c["Name"][1:] for c in world.mine())
+        assert world.most <= 4
+        assert world.lost == []
+
+    def test_killed_between_the_file_and_the_reload_no_request_is_lost(self, world, passing, monkeypatch):
+        world.rollout("a", 2)
+        write, left = world.store.write_servers, [1]
+
+        def killed(*arguments):
+            write(*arguments)
+            left[0] -= 1
+            if left[0] < 0:
+                raise KeyboardInterrupt
+
+        monkeypatch.setattr(world.store, "write_servers", killed)
+        with pytest.raises(KeyboardInterrupt):
+            world.rollout("b", 2)
+        monkeypatch.setattr(world.store, "write_servers", write)
+        world.rollout("b", 2)
+        assert [world.release(c) for c in world.mine()] == ["sha-bbbbbbb"] * 2
+        assert world.lost == []
+
+    def test_a_proxy_that_is_several_itself_is_refused(self, world):
+        document = json.loads(text_of("a", 2))
+        document["services"]["proxy"].update(scale=2, ports=[{"published": "8000-8001"}])
+        with pytest.raises(RolloutError, match="proxy 'proxy' is to have 2 containers"):
+            stage.stage(world.store, world.engine, order("a", text=json.dumps(document)), False)

@@ -52,6 +52,76 @@ def test_the_database_is_never_recreated(host):
     assert "up db recreate" not in host.engine.calls
 
 
+def with_database(letter, image="postgres:17", **spec):
+    document = json.loads(text_of(f"sha-{letter * 7}"))
+    document["services"]["db"].update(image=image, **spec)
+    return json.dumps(document)
+
+
+DIFFERENT = [({"image": "postgres:18"}, "image 17 -> 18"), ({"user": "1"}, "configuration")]
+
+
+@pytest.mark.parametrize(("spec", "why"), DIFFERENT)
+def test_what_differs_of_a_kept_service_is_told_and_not_brought(host, spec, why):
+    host.rollout("a")
+    before = host.engine.running()["db"]
+    name = host.staged("b", text=with_database("b", **spec))
+    assert {s["service"]: (s["action"], s["why"]) for s in host.look(name)["services"]}["db"] == ("keep", f"kept: {why}")
+    done = host.bring(name, "run-b")
+    assert {s["service"]: (s["action"], s["why"]) for s in done["services"]} == {
+        "db": ("keep", f"kept: {why}"),
+        "web": ("recreate", "image"),
+        "job": ("recreate", "image"),
+    }
+    assert host.engine.running()["db"] == before
+    assert host.look(name)["changed"] is False
+
+
+@pytest.mark.parametrize("replaced", [("db",), ("*",), ("db", "web")])
+@pytest.mark.parametrize(("spec", "why"), DIFFERENT)
+def test_it_is_restarted_where_that_is_asked_for_before_the_others_and_comes_back_on_the_way_back(host, spec, why, replaced):
+    host.rollout("a")
+    before = host.engine.running()["db"]
+    name = host.staged("b", text=with_database("b", **spec))
+    done = host.bring(name, "run-b", replace=replaced)
+    assert actions(done) == {"db": "recreate", "web": "recreate", "job": "recreate"}
+    assert done["services"][0]["service"] == "db"
+    assert host.engine.running()["db"] != before
+    assert host.bring(name, "run-b", replace=replaced)["changed"] is False
+    back = host.bring_back("sha-aaaaaaa", "run-b")
+    assert actions(back)["db"] == "recreate"
+    one = next(c for c in host.engine.made if c["Id"] == host.engine.running()["db"])
+    assert one["Config"]["Image"] == f"postgres:17@{digest('d')}"
+    assert not host.bring_back("sha-aaaaaaa", "run-b")["changed"]
+
+
+def test_on_the_way_back_it_stays_where_no_run_has_begun_to_restart_it(host):
+    host.rollout("a")
+    name = host.staged("b", text=with_database("b", user="1"))
+    host.engine.broken = {"web": {"Status": "exited", "ExitCode": 1}}
+    failure(host.bring, name, "run-b")
+    host.engine.broken, before = {}, host.engine.running()["db"]
+    assert actions(host.bring_back("sha-aaaaaaa", "run-b"))["db"] == "keep"
+    assert host.engine.running()["db"] == before
+
+
+def test_a_replace_of_a_kept_service_that_does_not_differ_restarts_nothing(host):
+    host.rollout("a")
+    name = host.staged("b")
+    assert actions(host.bring(name, "run-b", replace=("*",)))["db"] == "keep"
+
+
+def test_a_kept_service_that_was_stopped_is_started_as_it_was(host):
+    host.rollout("a")
+    before = host.engine.running()["db"]
+    host.edit("db", State={"Status": "exited"})
+    name = host.staged("b", text=with_database("b", "postgres:18"))
+    host.engine.calls = []
+    done = host.bring(name, "run-b")
+    assert {s["service"]: (s["action"], s["why"]) for s in done["services"]}["db"] == ("create", "exited")
+    assert host.engine.running()["db"] == before, "it was started, and is no other container"
+
+
 def test_only_what_changed_is_recreated(host):
     host.rollout("a")
     before = host.engine.running()
@@ -269,7 +339,7 @@ def test_back_to_the_release_before(host):
     failure(host.bring, name, "run-b")
     host.engine.broken = {}
     host.bring("sha-aaaaaaa", "run-b")
-    assert {c["Config"]["Image"][-6:] for c in host.engine.made} == {"aaaaaa", "res:17"}
+    assert {c["Config"]["Image"][-6:] for c in host.engine.made} == {"aaaaaa", "dddddd"}
     assert not host.look("sha-aaaaaaa", "run-b")["changed"]
 
 

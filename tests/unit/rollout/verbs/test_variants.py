@@ -33,5 +33,5 @@ def test_they_are_in_the_order_of_their_numbers(host):
 def test_what_was_edited_by_hand_costs_the_words_and_nothing_else(host):
     host.rollout("a")
     host.rollout("a", environment={"PORT": 1})
-    (host.store.directory("sha-aaaaaaa") / "docker-compose.core.pins.json").write_text("[")
+    (host.store.directory("sha-aaaaaaa") / "core/rollout.pins.json").write_text("[")
     assert variants.said(host.store) == {}

@@ -4,6 +4,8 @@ import json
 
 import jsonschema
 import pytest
+import yaml
+from ansible.module_utils.rollout.controller import playbooks, waves
 from ansible.module_utils.rollout.controller.report import document as run_document
 from ansible.module_utils.rollout.controller.report import page
 from ansible.module_utils.rollout.verbs.phases import Phases
@@ -21,7 +23,9 @@ RUN = {
             "digest": "sha256:b",
             "platforms": {"linux/amd64": [{"diff_id": "1", "size": 5}, {"diff_id": "1", "size": 5}, {"diff_id": "2", "size": 2}]},
         },
-        "r/old": {"digest": "sha256:c"},
+        "r/old": {"digest": "sha256:c", "platforms": {}},
+        # Its tag has moved on; what runs stays.
+        "r/behind": {"digest": "sha256:d"},
     },
 }
 TORCH = {"verdict": "pass", "reason": "ok"}
@@ -135,22 +139,27 @@ def test_each_document_fits_the_schema_and_makes_a_page(schema, document):
     [
         ("Stage on every host", "stage"),
         ("Switch the GPU workers", "gpu_workers"),
+        ("Switch wave web", "web"),
+        ("Switch nothing", None),
+        ("Know the inventory", None),
         ("Settle", "settle"),
         ("Revert", "revert"),
         ("Report", None),
     ],
 )
 def test_waves(play, wave):
-    assert run_document.WAVES.get(play) == wave
+    assert run_document.wave_of(play) == wave
 
 
 def test_every_play_of_the_flow_is_known(root):
     text = (root / "playbooks" / "flow.yml").read_text() + (root / "playbooks" / "revert.yml").read_text()
     names = [line.removeprefix("- name: ") for line in text.splitlines() if line.startswith("- name: ")]
-    assert [n for n in names if n not in run_document.WAVES] == ["Report"]
+    switch = [f"Switch wave {n}" for n in range(1, waves.MOST + 1)]
+    assert [n for n in names if n not in run_document.WAVES] == [*switch, "Report"]
     assert set(run_document.WAVES) <= set(names)
-    begins = [(root / f"playbooks/{verb}.yml").read_text().splitlines()[1] for verb in ("rollout", "rollback")]
-    assert begins == [f"- name: {name}" for name in run_document.FIRST]
+    for verb, name in zip(("rollout", "rollback"), run_document.FIRST, strict=True):
+        know, first, _flow = yaml.safe_load((root / f"playbooks/{verb}.yml").read_text())
+        assert (know["name"], first["name"]) == (playbooks.KNOW, name)
 
 
 PHASE = {"phase": "start", "service": "web", "detail": "", "from": 1.0, "to": 3.0, "good": True}

@@ -62,6 +62,9 @@ BACK, WELL = event("h", "s", "revert", 16, 18), event("h", "s", "health", 18, 19
         ("recreate", [BACK | {"good": False}], [("in", 0, 16), ("out", 16, 20)]),
         ("create", [START, HEALTHY], [("in", 15, 20)]),
         ("remove", [STOP], [("in", 0, 10)]),
+        # Of several containers others answer meanwhile.
+        ("replace", [STOP, START, HEALTHY], [("in", 0, 20)]),
+        ("scale", [STOP], [("in", 0, 20)]),
     ],
 )
 def test_when_a_service_was_in_service(action, events, wanted):

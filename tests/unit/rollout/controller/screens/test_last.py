@@ -284,8 +284,10 @@ def test_screen(results, lost, run, texts):
     ("service", "text"),
     [
         ({"action": "keep", "seconds": 0.0, "gap": None}, "unchanged"),
+        ({"action": "keep", "why": "kept: image 16 -> 17"}, "web      kept: image 16 -> 17"),
         ({"action": "create"}, "started"),
         ({"action": "remove"}, "removed"),
+        ({"action": "scale", "why": "2 containers instead of 3"}, "scaled (2 containers instead of 3)"),
         ({"torch": {"verdict": "pass", "torch": {"version": "2.5.1+cpu"}}}, "2.5.1+cpu"),
     ],
 )
@@ -298,6 +300,16 @@ def test_what_was_waited_for_stands_below_the_table():
     screen = last.screen({"h1": {**OK, "services": rows}}, [], RUN)
     assert "\n\nweb (h1): waited 12 s for 1 operation.\n\n" in screen
     assert "job (h1)" not in screen
+
+
+def test_what_differs_of_a_kept_service_is_said_with_the_command_that_brings_it():
+    rows = [WEB, {**WEB, "service": "db", "action": "keep", "why": "kept: image 16 -> 17; configuration"}]
+    screen = last.screen({"h1": {**OK, "services": rows}}, [], RUN)
+    assert (
+        "\ndb (h1) is kept, and not as the release has it: image 16 -> 17; configuration. To bring it: ansible-playbook rollout.yml -e "
+        "sha=bbbbbbb -e replace=db\n"
+    ) in screen
+    assert "web (h1) is kept" not in screen
 
 
 def test_the_same_release_with_another_configuration():

@@ -30,6 +30,12 @@ def test_the_first_lines_of_a_run():
     )
 
 
+def test_a_service_with_another_number_of_containers():
+    host = found()
+    host["preview"]["services"][0].update(action="scale", why="2 containers instead of 3", gap=None)
+    assert "  web      scale (2 containers instead of 3)  aaaaaaa\n" in plan.screen({"h1": host}, False)
+
+
 @pytest.mark.parametrize(
     ("tag", "said"), [("latest", "sha-bbbbbbb (tag latest),"), ("sha-bbbbbbb1", "sha-bbbbbbb,"), ("", "sha-bbbbbbb,")]
 )
@@ -72,3 +78,25 @@ def test_the_differences_themselves():
 )
 def test_what_is_said_of_a_host(host, part):
     assert part in plan.screen({"h1": host}, False)
+
+
+def test_what_an_operator_should_know_the_first_time():
+    notes = ["db is kept (postgres:17 is a database or a broker).", "./data is data: it lies in /srv/data/core."]
+    said = plan.screen({"h1": found(notes=notes), "h2": found()}, False)
+    assert "nothing to pull\nh1: db is kept (postgres:17 is a database or a broker).\nh1: ./data is data: it lies in" in said
+    assert "h2: db" not in said
+
+
+def test_what_differs_of_a_kept_service_is_shown():
+    host = found()
+    host["preview"]["services"][1]["why"] = "kept: image 16 -> 17"
+    assert "  db       stays (kept: image 16 -> 17)\n" in plan.screen({"h1": host}, False)
+
+
+@pytest.mark.parametrize(
+    ("why", "shown"), [("image", "restart "), ("absent", "restart "), ("network back", "restart (network back) ")]
+)
+def test_why_a_service_is_restarted(why, shown):
+    host = found()
+    host["preview"]["services"][0]["why"] = why
+    assert f"  web      {shown}" in plan.screen({"h1": host}, False)

@@ -4,6 +4,7 @@ import json
 
 import pytest
 from ansible.module_utils.rollout.controller.screens import status
+from ansible.module_utils.rollout.verbs import refusals
 
 
 @pytest.mark.parametrize(
@@ -59,6 +60,7 @@ def test_status_of_a_fleet_that_is_well():
         (info(["runs another image"]), "h1, web: runs another image."),
         (info(["torch: no device. Recreate it."]), "\nh1, web: torch: no device. Recreate it."),
         (info(health="http://x: HTTP 503 no database"), "unhealthy"),
+        (info(health="10 of 12 healthy"), "10 of 12 healthy"),
         (
             info(interrupted={"run": "r9", "event": "switching", "service": "web", "release": "sha-b"}),
             "h1: Interrupted switching web, by run r9 on its way to sha-b. Roll out or roll back again.",
@@ -202,11 +204,17 @@ def test_status_of_an_unreachable_host_is_never_well():
     assert "Everything runs" not in status.screen({"h1": info(), "h2": {"info": None, "fault": "lost"}}, 0)
 
 
+NEVER = refusals.NEVER_RELEASED.text(path="/srv/app")
+ANOTHER = refusals.OF_ANOTHER.text(path="/srv/app", owner="other", application="app")
+KEPT = refusals.KEPT_DIFFERS.text(what="image 16 -> 17", service="db", choice="sha=aaaaaaa")
 FINDINGS = [
     # What is found, whether that is drift.
     (info(), False),
     (info(["runs another image"]), True),
     (info(["torch: found no torch. Build it."]), True),
+    (info([NEVER], stable=None), True),
+    (info([ANOTHER]), True),
+    (info([KEPT]), True),
     ({"info": None, "fault": "no docker"}, True),
     (info(interrupted={"run": "r9", "event": "switching", "service": "web"}), True),
     (info(behind=["nas"]), True),
@@ -227,6 +235,38 @@ def test_what_is_drift(found, drift):
     assert sorted(sentence for _drift, sentence in status.findings({"h1": found})) == sorted(said)
     for sentence in [*said, *document["advice"]]:
         assert sentence in status.screen({"h1": found}, 0)
+
+
+@pytest.mark.parametrize(
+    ("sentence", "stable", "said", "advice"),
+    [
+        (
+            NEVER,
+            None,
+            "h1, web: no release was ever confirmed here, and nothing runs: /srv/app has no ledger that says otherwise (rollout_dir "
+            "names it).",
+            ["No release is stable here yet: ansible-playbook rollout.yml"],
+        ),
+        (
+            ANOTHER,
+            {"release": "v9"},
+            "h1, web: /srv/app (rollout_dir) holds the state of application other, not of app: nothing is known of app here.",
+            # What another application released is not rolled out again.
+            [],
+        ),
+        (
+            KEPT,
+            {"release": "sha-aaaaaaa"},
+            "h1, web: kept, and not as the release has it: image 16 -> 17. To bring it: ansible-playbook rollout.yml -e sha=aaaaaaa -e "
+            "replace=db.",
+            [],
+        ),
+    ],
+)
+def test_what_is_said_of_what_is_not_as_it_was_released(sentence, stable, said, advice):
+    hosts = {"h1": info([sentence], stable=stable)}
+    assert said in status.screen(hosts, 0).splitlines()
+    assert status.advice(hosts) == advice
 
 
 def test_hosts_on_different_releases_are_drift():
