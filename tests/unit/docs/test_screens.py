@@ -33,8 +33,8 @@ def plan(host: str, services: list[tuple], shown: bool) -> str:
     for name, old, new, gap, _now, _torch in services:
         rows.append({"service": name, "action": "recreate", "why": "image", "old": old, "new": new, "gap": gap})
     part = {
-        "before_header": f"{OLD}/.env",
-        "after_header": f"{NEW}/.env",
+        "before_header": f"{OLD}/core/.env",
+        "after_header": f"{NEW}/core/.env",
         "before": ENV.format(OLD),
         "after": ENV.format(NEW),
     }
