@@ -33,7 +33,7 @@ ABOVE = Refusal(
 )
 ABSENT = Refusal(
     _SECTION,
-    "{where}: {kind} {path} of service {service} is not a file of that folder. Add the file, or correct its path.",
+    "{where}: {kind} {service} needs the file {path}, which that folder does not have. Add it, or correct the path.",
     "add the file beside the compose file, or correct its path",
 )
 TRACKED = Refusal(

@@ -266,7 +266,7 @@ OF_SOMEBODY_ELSE = Refusal(
 )
 UNSET = Refusal(
     "Compose file and environment",
-    "{files}: {names} is set nowhere, and Compose would take it for empty. Set it in rollout_stacks.{stack}.environment or "
+    "{files}: not set: {names}. Compose would use an empty value. Set it in rollout_stacks.{stack}.environment or "
     ".secrets, give it a default in the file (${{NAME:-}}), or name it in rollout_stacks.{stack}.allow_unset.",
     "set the variable; a default in the file, or `allow_unset`, says that empty is meant",
 )

@@ -266,7 +266,7 @@ def cases(app: Application) -> None:
     said = app.run("rollout.yml", f"sha={SECOND}", "cases_asks=lacking.yml", "--check", rc=2).said
     assert [kind for kind in KINDS if kind not in said] == []
     said = app.run("rollout.yml", f"sha={SECOND}", "cases_asks=unset.yml", rc=2).said
-    assert "PASSWORD is set nowhere" in said
+    assert "not set: PASSWORD." in said
     assert not recreated(first, app.containers())
 
     # What a Compose left that was killed while it recreated a container.

@@ -131,7 +131,7 @@ def test_an_encrypted_secret(root):
 @pytest.mark.parametrize("kind", ["config", "secret"])
 def test_one_that_is_not_there_is_refused(root, kind):
     assert refused(root, mount("gone.yml", kind)) == (
-        f"Stack core ({root}): {kind} gone.yml of service web is not a file of that folder. Add the file, or correct its path."
+        f"Stack core ({root}): {kind} web needs the file gone.yml, which that folder does not have. Add it, or correct the path."
     )
 
 

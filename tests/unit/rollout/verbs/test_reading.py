@@ -122,13 +122,11 @@ def test_the_release_is_in_the_variables_where_a_file_asks_for_it(file, variable
 def test_a_variable_without_a_value_is_refused(host):
     host.engine.warnings = [UNSET.format("PW"), OBSOLETE, UNSET.format("ADDRESS"), UNSET.format("PW")]
     assert refused(host, source(stack("v1"))) == [
-        "docker-compose.core.yml: ADDRESS, PW is set nowhere, and Compose would take it for empty. Set it in "
+        "docker-compose.core.yml: not set: ADDRESS, PW. Compose would use an empty value. Set it in "
         "rollout_stacks.core.environment or .secrets, give it a default in the file (${NAME:-}), or name it in "
         "rollout_stacks.core.allow_unset."
     ]
-    assert refused(host, source(stack("v1"), allow_unset=("PW",)))[0].startswith(
-        "docker-compose.core.yml: ADDRESS is set nowhere"
-    )
+    assert refused(host, source(stack("v1"), allow_unset=("PW",)))[0].startswith("docker-compose.core.yml: not set: ADDRESS.")
     found = read(host, source(stack("v1"), allow_unset=("PW", "ADDRESS", "OTHER")))
     assert found["stacks"]["core"]["warnings"] == ["`version` is obsolete"], "what is meant to be empty is no warning"
 
@@ -137,7 +135,7 @@ def test_all_that_is_wrong_with_all_stacks_is_said_at_once(host):
     host.engine.warnings = [UNSET.format("PW")]
     said = refused(host, source("a: b: c"), source(stack("v1"), "workers"))
     assert said[0] == "Reading docker-compose.core.yml failed: yaml: mapping values are not allowed in this context"
-    assert said[1].startswith("docker-compose.workers.yml: PW is set nowhere, and Compose would take it for empty. Set it in ")
+    assert said[1].startswith("docker-compose.workers.yml: not set: PW. Compose would use an empty value. Set it in ")
     assert "rollout_stacks.workers.allow_unset" in said[1]
     assert len(said) == 2
 
