@@ -113,7 +113,7 @@ reason:
   type: str
   returned: always
 fault:
-  description: Whose fault it is - C(image) (roll back), C(stack) (mend the compose file) or C(host) (rolling back is in vain).
+  description: Whose fault it is - C(image) (roll back), C(stack) (fix the compose file) or C(host) (rolling back is in vain).
   type: str
   returned: always
 remedy:

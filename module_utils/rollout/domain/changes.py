@@ -92,7 +92,7 @@ def container(inspected: dict[str, Any]) -> Container:
 WITH = "with "
 
 
-# What is said of a kept service that is not as the release has it begins so.
+# The reason begins so if a kept service is not as the release has it.
 KEPT = "kept: "
 
 

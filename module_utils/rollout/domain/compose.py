@@ -23,7 +23,7 @@ from ansible.module_utils.rollout.errors import Refusal
 
 CONFIG_LABEL = "rollout.config"
 RELEASE_LABEL = "rollout.release"
-# Keys of a service that are no part of its container.
+# Keys of a service that do not belong to its container.
 _BESIDE = ("image", "build", "develop", "pull_policy")
 # Where an earlier version of this tool had Compose read a file: in a directory that is nowhere.
 _FORMER_PLACE = "/.release/.release/.release"
@@ -202,6 +202,8 @@ def _two_at_once(service: Service, specs: Mapping[str, Any], kept: Mapping[str, 
     reason = ""
     if service.torch and service.torch.on_gpu:
         reason = "a GPU service is stop-first always, because one card holds one model"
+    elif not service.released:
+        reason = "it is kept, so that no rollout replaces it; keep: false makes it a part of the release"
     elif service.drain:
         reason = "its key drain speaks to one container, and there are two for a while"
     elif not service.replicas:
@@ -223,7 +225,7 @@ def _two_at_once(service: Service, specs: Mapping[str, Any], kept: Mapping[str, 
 
 
 def _shared(spec: Mapping[str, Any], config: Mapping[str, Any], values: Mapping[str, str]) -> list[list[str]]:
-    """What a service gets of the file's configs and secrets: that is no part of its own configuration, and Compose puts it into
+    """What a service gets of the file's configs and secrets: its own configuration does not say it, and Compose puts it into
     the container when that is made. The place of a file is that of its content."""
     found = []
     for kind in ("configs", "secrets"):

@@ -154,7 +154,7 @@ _EXPECTED = Key(
     lambda value: not isinstance(value, str) or value in FLAVOURS,
     _torch,
 )
-# What becomes of the files in volumes that an image has and nobody mounts: they are carried over, or not.
+# Files in anonymous volumes are carried over to the next container, unless the service has this word.
 RENEW = "renew"
 GATE = {
     "anonymous": choice(("keep", RENEW)),

@@ -46,7 +46,7 @@ def differing(
 ) -> list[str]:
     """What of a network that exists is not what the file says, as "internal: false -> true".
 
-    What the file leaves open is as Compose fills it in. Addresses and options that the engine chose itself are no difference.
+    What the file leaves open is as Compose fills it in. Addresses and options that the engine chose itself do not count.
 
     Args:
         definition: of the file, as Compose prints it.
@@ -183,7 +183,7 @@ def addresses(
     for file, key, definition in new:
         sharing = _driver(definition) in _SHARING
         for subnet in subnets(definition):
-            # A wider route over a gateway is no hindrance: the narrower one wins.
+            # A wider route over a gateway is allowed: the narrower one wins.
             linked = [
                 (other, f"the network of interface {route.interface}") for other, route in apart if route.linked and not sharing
             ]

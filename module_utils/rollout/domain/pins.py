@@ -100,7 +100,7 @@ def rebased(
             raise OUTSIDE(file=file, where=f"{'services.' if kind == 'bind' else f'{kind}s.'}{name}", path=path)
         entry[key] = where.get(path) or _inside(path, where) or posixpath.join(data, path)
         if kind == "bind":
-            # What is missing of the release is an error, not an empty folder; data begins with one.
+            # A missing file of the release is an error, not an empty folder; data begins with one.
             fixed = {"create_host_path": False} if path in where or _inside(path, where) else {}
             entry["bind"] = {"create_host_path": True, **(entry.get("bind") or {}), **fixed}
             document.setdefault("services", {}).setdefault(name, {}).setdefault("volumes", []).append(entry)
@@ -126,7 +126,7 @@ def pins(wanted: Sequence[Service], images: Mapping[str, Mapping[str, Any]], tag
     for service in wanted:
         entry = document.setdefault("services", {}).setdefault(service.name, {})
         entry["image"] = pinned(service.image, images[service.image])
-        # What is kept is of no release.
+        # A kept service belongs to no release.
         entry["labels"] = {**({RELEASE_LABEL: tag} if service.released else {}), CONFIG_LABEL: service.config_hash}
     return json.dumps(document, indent=2, sort_keys=True) + "\n"
 

@@ -72,7 +72,7 @@ def require(store: Store, engine: Engine, candidate: Candidate) -> Optional[dict
     """
     wrong, cards = shape.Faults(), None
     for reference, image in candidate.images.items():
-        # What is on the host is for it.
+        # An image that is on the host already is for its processor.
         if "platforms" in image:
             with wrong.gather():
                 capacity.require_platform(reference, image["platforms"], candidate.platform)

@@ -269,6 +269,7 @@ def test_killed_anywhere_there_is_one_beside_at_most_and_the_next_run_cleans_up(
             {"start_first": {"proxy": "web", "port": 80}},
             "proxy 'web' is not a service of this file that is kept (keep: true)",
         ),
+        ({}, {"keep": True}, "it is kept, so that no rollout replaces it; keep: false makes it a part of the release"),
         ({"scale": 0}, {}, "it is to have no container"),
         ({"ports": [{"published": "80"}]}, {}, "it publishes port 80 itself, which two containers cannot; let proxy publish it"),
         ({"container_name": "web"}, {}, "it has container_name web, which two containers cannot have"),
