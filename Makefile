@@ -127,6 +127,7 @@ test-molecule: test-images ## Scenarios on real Docker engines (24 minutes)
 test-homelab: test-images ## The scenario with four hosts over SSH alone
 	@$(DOCKED) scripts/molecule.sh homelab
 
+test-nightly: export NIGHTLY := 1
 test-nightly: test-images $(AUDIT) ## What CI leaves out, part by part; an interrupted run goes on (PART=name; docs/nightly.md)
 	@$(DOCKED) .venv/bin/python scripts/nightly.py $(PART)
 

@@ -121,9 +121,9 @@ class Rollout:
         """The command of a rollout."""
         return self.play("rollout.yml", new)
 
-    def play(self, playbook: str, release: str) -> Tool:
-        """One of the commands."""
-        argv = ["ansible-playbook", playbook, *self.options, "-e", f"sha={release.removeprefix('sha-')}"]
+    def play(self, playbook: str, release: str, *more: str) -> Tool:
+        """One of the commands, perhaps with ``more`` options."""
+        argv = ["ansible-playbook", playbook, *self.options, "-e", f"sha={release.removeprefix('sha-')}", *more]
         return Tool(argv, stack.ROOT, {"ROLLOUT_REPORTS": str(self.reports)})
 
     def document(self) -> dict[str, Any]:

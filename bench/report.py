@@ -22,6 +22,7 @@ ALSO = {
     "rollout-again": "this project, nothing to do",
     "rollback": "this project, `rollback.yml`",
     "revert": "this project, a broken release until the old one is whole again",
+    "rehearsal": "this project, the same broken release with `rehearse: true`, until it is refused",
     "cold-pull": "`docker compose pull`, nothing of the image there",
     "cold-rollout": "this project, nothing of the image there",
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any, Callable, Iterator
 
@@ -68,6 +69,7 @@ def _steps(contestant: Contestant) -> Iterator[Step]:
         back = ROLLOUT.play("rollback.yml", stack.OLD)
         yield "rollback", lambda log: measure(back, stack.OLD, mine, log)
         yield "revert", _revert
+        yield "rehearsal", _rehearsal
 
 
 def _again(contestant: Contestant, log: Path) -> Record:
@@ -88,6 +90,17 @@ def _revert(log: Path) -> Record:
     seen = next(event["to"] for event in document["events"] if not event["good"])
     # The document's clock begins a moment after the command's: this is rather too much than too little.
     return {**record, "after_fault": round(record["tool"] - seen, 3)}
+
+
+def _rehearsal(log: Path) -> Record:
+    """The same broken release, tried beside the old one, which goes on."""
+    before = {one["Id"] for one in engine.containers(ROLLOUT.projects)}
+    tool = ROLLOUT.play("rollout.yml", stack.BROKEN, "-e", json.dumps({"bench_rehearse": True}))
+    record = measure(tool, stack.OLD, ROLLOUT.projects, log, changes=False, rc=2)
+    found = ROLLOUT.document()["verdict"]
+    if found != "refused" or before != {one["Id"] for one in engine.containers(ROLLOUT.projects)}:
+        raise stack.BenchError(f"The broken release was not refused with nothing touched: {found}, see {log}")
+    return record
 
 
 def _cold(contestant: Contestant) -> Iterator[Step]:

@@ -54,6 +54,7 @@ TARGETS = (
     Target("controller CPU of rollout, to plain-ansible", "rollout", "cpu", 0.6, "plain-ansible", "cpu"),
     Target("outage of rollout, to the floor", "rollout", "outage", 1.15, "floor", "outage"),
     Target("failed requests of start-first", "start-first", "failed", 0),
+    Target("outage of a broken release that is rehearsed", "rehearsal", "outage", 0),
 )
 
 

@@ -1,4 +1,4 @@
-"""The environment variables of the application: each field is `KTRDR_` and its name in capitals.
+"""The environment variables of the application: each field is `KTRDR_` and its name in capitals, but for `REHEARSAL`.
 
 `KTRDR_PORT` and `KTRDR_HEALTH_PATH` are read by the images' health check alone.
 """
@@ -24,6 +24,10 @@ class Settings(BaseSettings):
     # Backend.
     database_url: str = "sqlite:///./ktrdr.db"
     database_password: SecretStr | None = None
+    # Make the tables at first use, where no job does. Always with SQLite.
+    migrate: bool = False
+    # Started beside the release that runs, to see whether it would: nothing is written.
+    rehearsal: bool = Field(default=False, validation_alias="REHEARSAL")
     worker_timeout_seconds: float = Field(default=10.0, gt=0)
     max_losses: int = Field(default=3, ge=1)
 

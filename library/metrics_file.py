@@ -9,6 +9,7 @@ short_description: The metrics of a host after a run
 description:
   - Writes C(rollout_APPLICATION.prom) for node_exporter's textfile collector, in one step, readable by everybody. It tells
     the stable release, the last run with its verdict and durations, and what the ledger counts.
+  - Of a drill it writes C(rollout_APPLICATION.drill.prom) - when it was, how long it took, and whether it passed.
 options:
   root:
     description: The state directory of the application on the host; C(~) is the connecting user's home.
@@ -27,7 +28,7 @@ options:
     type: str
     required: true
   run:
-    description: The run - run (id), action, release, verdict, seconds.
+    description: The run - run (id), action (C(rollout), C(rollback) or C(drill)), release, verdict, seconds.
     type: dict
     required: true
   result:
@@ -79,12 +80,14 @@ UNWRITABLE = Refusal(
 def verb(module: AnsibleModule) -> dict[str, Any]:
     """Write the file."""
     params = module.params
-    path = Path(params["directory"]) / f"rollout_{params['application']}.prom"
+    drilled = params["run"]["action"] == "drill"
+    path = Path(params["directory"]) / metrics.files(params["application"])[drilled]
     store = Store(params["root"])
     store.require_own()
     ledger = store.ledger()
     if not module.check_mode:
-        text = metrics.text(params["application"], params["host"], params["run"], params["result"], ledger)
+        who = (params["application"], params["host"], params["run"])
+        text = metrics.drill(*who) if drilled else metrics.text(*who, params["result"], ledger)
         try:
             write_atomic(path, text, 0o644)
         except OSError as error:

@@ -65,6 +65,12 @@ options:
     description: Accept secrets of under four characters. They are not hidden in what is printed.
     type: bool
     default: false
+  adopt:
+    description:
+      - Take over what runs in the Compose projects of all stacks and was not started by this tool, as C(adopt) of a stack does
+        for one of them. It is recorded as the release C(adopted-DATE), the first stable one of the host.
+    type: bool
+    default: false
   action:
     description: For V(stable), whether the release came by a rollout or a rollback.
     type: str
@@ -131,6 +137,30 @@ options:
     type: str
     choices: [wait, checkpoint, force]
     default: checkpoint
+  data:
+    description: For V(staged) with O(name), what the data may do in a rollback across a job that is not compatible.
+    type: str
+    choices: ["", keep, restore]
+    default: ""
+  backup:
+    description: With O(data=restore), the backup to bring back; none for those from before the jobs that are crossed.
+    type: str
+    default: ""
+  first:
+    description: For V(staged), the stacks whose jobs with C(run_on=first) this host runs for all others.
+    type: list
+    elements: str
+    default: []
+  rerun:
+    description: For V(staged), jobs with C(rerun=false) that were killed half-way and may run again.
+    type: list
+    elements: str
+    default: []
+  done:
+    description: For V(staged), jobs that were killed half-way and are known to have done all that they should.
+    type: list
+    elements: str
+    default: []
 attributes:
   check_mode:
     support: full
@@ -167,6 +197,12 @@ to_pull:
   description: Compressed bytes that had to be pulled.
   type: int
   returned: when staged
+adopted:
+  description: >-
+    The release that records what ran here before the first rollout, as the ledger has it - name (of its directory), release, run,
+    seq, at, action.
+  type: dict
+  returned: when staged, where something was taken over (in check mode, would be)
 pulled:
   description: Compressed bytes that came, of all images.
   type: int
@@ -179,6 +215,9 @@ preview:
       stacks with containers that are no longer in O(stacks), and their Compose projects; variables, the names of those of the
       C(.env) file that differ from the stable release's; barred, the secrets among them that a kept service has, so that there
       is not a way back to the former ones.
+    - And where there are any - jobs, those that will run on this host (stack, job, when, compatible, deadline, why); backups,
+      what may be backed up before them; quiet, the services that stop meanwhile;
+      restore, the backups that are brought back.
   type: dict
   returned: when staged, in check mode
 stacks:
@@ -204,6 +243,11 @@ services:
   type: list
   elements: dict
   returned: when proven, and when stable with O(prove)
+rehearsed:
+  description: The services that were tried beside what runs (stack, service, seconds).
+  type: list
+  elements: dict
+  returned: when staged, not in check mode, if the release was never stable
 torch:
   description: The verdict on each image whose contract was proven.
   type: dict

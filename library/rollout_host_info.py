@@ -23,6 +23,10 @@ options:
     type: list
     elements: str
     default: []
+  projects:
+    description: Stack to the Compose project that the inventory names; empty for the usual one.
+    type: dict
+    default: {}
   torch:
     description: Run the torch check in the running containers too.
     type: bool
@@ -53,8 +57,8 @@ engine:
 ledger:
   description:
     - Stable and previous release, history, all known stable releases, the last 20 confirmations, an interrupted run, the
-      entry that ended the last run, the hosts that the last confirmed run left out, a torn entry, and the names of stable
-      releases of which files or images are gone.
+      entry that ended the last run, the hosts that the last confirmed run left out, a torn entry, the names of stable
+      releases of which files or images are gone, and the backups, each with what is wrong with its file (fault).
   type: dict
   returned: success
 boot:
@@ -83,6 +87,11 @@ services:
   type: list
   elements: dict
   returned: success
+jobs:
+  description: The last run of each job - stack, job, release, at, code and seconds; no code where its end is not known.
+  type: list
+  elements: dict
+  returned: where a job has run
 """
 
 from typing import Any
@@ -90,10 +99,11 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.rollout.agent import module as frame
 from ansible.module_utils.rollout.domain import answers
+from ansible.module_utils.rollout.domain import jobs as decisions
 from ansible.module_utils.rollout.io import masking
 from ansible.module_utils.rollout.io.engine import Engine
 from ansible.module_utils.rollout.io.store import Store
-from ansible.module_utils.rollout.verbs import observe
+from ansible.module_utils.rollout.verbs import backups, observe
 
 
 def verb(module: AnsibleModule) -> dict[str, Any]:
@@ -105,10 +115,19 @@ def verb(module: AnsibleModule) -> dict[str, Any]:
     services = []
     found = observe.host(store, engine, params["application"])
     found["ledger"]["gone"] = observe.gone(store, engine)
+    found["ledger"]["backups"] = backups.listed(store)
     if params["stacks"]:
         services = observe.services(
-            store, engine, params["application"], params["stacks"], params["torch_timeout"], params["torch"]
+            store,
+            engine,
+            params["application"],
+            params["stacks"],
+            params["torch_timeout"],
+            params["torch"],
+            {str(stack): str(named or "") for stack, named in params["projects"].items()},
         )
+    jobs = decisions.runs(store.ledger(), params["stacks"])
+    found.update({"jobs": jobs} if jobs else {})
     return answers.taken("rollout_host_info", {"changed": False, **found, "services": services}, masking.masked)
 
 
@@ -119,6 +138,7 @@ def main() -> None:
         {
             **frame.STORE,
             "stacks": {"type": "list", "elements": "str", "default": []},
+            "projects": {"type": "dict", "default": {}},
             "torch": {"type": "bool", "default": True},
             "torch_timeout": {"type": "float", "default": 60},
         },

@@ -59,7 +59,11 @@ def table(section: str) -> str:
 def written(text: str) -> str:
     """The page with its tables made anew: each stands between <!-- refusals: SECTION --> and <!-- end -->."""
     return re.sub(
-        r"(<!-- refusals: (.+?) -->\n).*?(\n<!-- end -->)", lambda found: found[1] + table(found[2]) + found[3], text, flags=re.S
+        # Also one without a line yet: what stands behind it is not its own.
+        r"(<!-- refusals: ([^\n]+?) -->\n).*?(?<=\n)(<!-- end -->)",
+        lambda found: f"{found[1]}{table(found[2])}\n{found[3]}",
+        text,
+        flags=re.S,
     )
 
 

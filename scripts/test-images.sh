@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # The images that scenarios need: hosts with their own engines, two good releases (aaaaaa1, bbbbbb2), one whose backend
 # never is healthy (badbad3), one that has the backend's image for its CPU workers (fa1aff4) and one whose CPU workers end
-# on host workers-c (c0ffee4); images with a simulated torch, which fails as it is told; and on them an application with two
-# good releases, one that computes wrongly (badca1c) and one that loses its card after a first use (fade0ff); the benchmark's
-# application, and the proxy for it; the application of scenario hostile, with two good releases, one that prints secrets and
-# escape sequences (ba51e55), one whose health never ends (d0d0d0d) and one whose health is elsewhere (e15e0e1); and what stands in
-# for the images of docs/examples in scenario stacks.
+# on host workers-c (c0ffee4); for scenario data five backends, each with a step more of the tables; images with a simulated
+# torch, which fails as it is told; and on them an application with two good releases, one that computes wrongly (badca1c)
+# and one that loses its card after a first use (fade0ff); the benchmark's application, and the proxy for it; the application
+# of scenario hostile, with two good releases, one that prints secrets and escape sequences (ba51e55), one whose health never
+# ends (d0d0d0d) and one whose health is elsewhere (e15e0e1); and what stands in for the images of docs/examples in scenario
+# stacks.
 . scripts/common.sh
 scripts/base-images.sh
 scripts/debian-base.sh
@@ -43,6 +44,20 @@ derive fa1aff4 ktrdr-worker-gpu ktrdr-worker-gpu relabelled
 derive c0ffee4 ktrdr-backend ktrdr-backend relabelled
 derive c0ffee4 ktrdr-worker-cpu ktrdr-worker-cpu sick-on-c
 derive c0ffee4 ktrdr-worker-gpu ktrdr-worker-gpu relabelled
+# migrated SHA FROM STEP: a backend of scenario data, made from another one, with one step of the tables more.
+migrated() {
+    build "$REGISTRY/data/ktrdr-backend:sha-$1" tests/images/Dockerfile.migrated tests/images --build-arg "REVISION=$1" \
+        --build-arg "FROM=$REGISTRY/$2" --build-arg "STEP=$3"
+    docker push --quiet "$REGISTRY/data/ktrdr-backend:sha-$1" > /dev/null
+    say "$REGISTRY/data/ktrdr-backend:sha-$1"
+}
+docker tag "$REGISTRY/ktrdr-backend:sha-aaaaaa1" "$REGISTRY/data/ktrdr-backend:sha-aaaaaa1"
+docker push --quiet "$REGISTRY/data/ktrdr-backend:sha-aaaaaa1" > /dev/null
+migrated adda002 ktrdr-backend:sha-aaaaaa1 expanded
+migrated c0ffee3 data/ktrdr-backend:sha-adda002 renamed
+migrated badadd3 data/ktrdr-backend:sha-adda002 fails
+migrated badc0de data/ktrdr-backend:sha-adda002 fails-half-way
+migrated badbad3 data/ktrdr-backend:sha-adda002 never-healthy
 for target in whole moved no-python; do
     build "$REGISTRY/torch-simulated:$target" tests/images/Dockerfile.torch-simulated tests/images/torch-simulated \
         --build-arg "BASE=$PYTHON_IMAGE" --target "$target"
@@ -63,6 +78,13 @@ for release in aaaaaa1= bbbbbb2= ba51e55=talks d0d0d0d=drips e15e0e1=redirects; 
     docker push --quiet "$tag" > /dev/null
     say "$tag"
 done
+# A database that only tests of the night need.
+if [ "${NIGHTLY:-0}" = 1 ]; then
+    build "$REGISTRY/data/mariadb:test" tests/images/Dockerfile.mariadb tests/images --build-arg "BASE=$PYTHON_IMAGE" \
+        --secret "id=sources,src=$cache/build.sources"
+    docker push --quiet "$REGISTRY/data/mariadb:test" > /dev/null
+    say "$REGISTRY/data/mariadb:test"
+fi
 # standin TAG STANDIN [argument...]: an image that stands in for others.
 standin() {
     local tag=$1 name=$2

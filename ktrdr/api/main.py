@@ -62,7 +62,9 @@ class Probe:
 
 def create_app(settings: Settings, clock: Callable[[], float] = time.monotonic) -> FastAPI:
     """The backend for these settings, workers' silence told by `clock`. It starts whether or not the database is there."""
-    store = Store(settings.database(), Watch(settings.worker_timeout_seconds, clock), settings.max_losses)
+    url, watch = settings.database(), Watch(settings.worker_timeout_seconds, clock)
+    migrate = settings.migrate or url.get_backend_name() == "sqlite"
+    store = Store(url, watch, settings.max_losses, migrate=migrate, read_only=settings.rehearsal)
     probe = Probe(store)
 
     @asynccontextmanager

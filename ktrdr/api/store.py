@@ -14,13 +14,12 @@ from sqlalchemy.exc import IntegrityError, InterfaceError, InternalError, Operat
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
+from ktrdr import migrations
 from ktrdr.api.watch import LOST, Watch
 from ktrdr.operations import Held, Json, Registration, State, Submission
 
 log = logging.getLogger(__name__)
 
-# Any number, the same in every backend: who holds this PostgreSQL lock creates the tables.
-CREATION_LOCK = 5_788_376
 CONNECT_SECONDS = 2
 # A database whose machine vanished without a word is given up after 5 s, not after TCP's quarter of an hour.
 NETWORK = {
@@ -45,7 +44,7 @@ class ConflictError(Exception):
 
 
 class Base(DeclarativeBase):
-    """The tables. A rollback runs the older release on them: only add columns, and only nullable ones."""
+    """The tables, which `ktrdr.migrations` makes."""
 
 
 class Worker(Base):
@@ -85,23 +84,25 @@ class Operation(Base):
 class Store:
     """The database, reached on first use and again after it was away.
 
-    An operation that has lost `max_losses` workers fails: it may be what kills them. Methods raise DatabaseError,
-    NotFoundError or ConflictError, and block for as long as the database does.
+    An operation that has lost `max_losses` workers fails: it may be what kills them. `migrate` makes the tables at first use;
+    otherwise a job has. `read_only` is for a rehearsal, before that job: nothing is written, and tables are not asked for.
+    Methods raise DatabaseError, NotFoundError or ConflictError, and block for as long as the database does.
     """
 
-    def __init__(self, url: URL, watch: Watch, max_losses: int) -> None:
-        self._watch, self._max_losses = watch, max_losses
-        self._created = False
-        self._engine = _engine(url)
+    def __init__(self, url: URL, watch: Watch, max_losses: int, migrate: bool = False, read_only: bool = False) -> None:
+        self._watch, self._max_losses, self._read_only = watch, max_losses, read_only
+        self._migrate, self._migrated = migrate and not read_only, False
+        self._engine = connect(url, read_only)
 
     def close(self) -> None:
         """Close every connection."""
         self._engine.dispose()
 
     def check(self) -> None:
-        """Reach the database and its tables."""
+        """Reach the database, and in its tables every column that this release reads."""
         with self._transaction() as session:
-            session.execute(sa.select(Operation.number).limit(1))
+            for what in (sa.select(1),) if self._read_only else (sa.select(Operation), sa.select(Worker)):
+                session.execute(what.limit(1))
 
     def register(self, worker: Registration) -> None:
         """Note a worker that starts; what a predecessor of its name held is queued again."""
@@ -281,15 +282,15 @@ class Store:
     @contextmanager
     def _transaction(self) -> Iterator[Session]:
         try:
-            if not self._created:
+            if self._migrate and not self._migrated:
                 with self._engine.begin() as connection:
-                    _create(connection)
-                self._created = True
+                    migrations.upgrade(connection)
+                self._migrated = True
             with Session(self._engine, expire_on_commit=False) as session, session.begin():
                 yield session
         except (OperationalError, InterfaceError, InternalError, ProgrammingError, PoolTimeout) as error:
             # Perhaps another database comes back in its place, without tables.
-            self._created = False
+            self._migrated = False
             # The driver's own words never hold the password; SQLAlchemy's hold statement and parameters.
             said = str(getattr(error, "orig", None) or error)
             raise DatabaseError(" ".join(said.split()) or type(error).__name__) from error
@@ -330,24 +331,13 @@ def _requeue(session: Session, whose: sa.ColumnElement[bool]) -> list[str]:
     return list(session.scalars(change.returning(Operation.id)))
 
 
-def _create(connection: Connection) -> None:
-    if connection.dialect.name == "postgresql":
-        # CREATE TABLE IF NOT EXISTS of two backends at once may fail.
-        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(CREATION_LOCK)))
-    Base.metadata.create_all(connection)
-    # An older release may have made them, with fewer columns.
-    for table in Base.metadata.sorted_tables:
-        there = {column["name"] for column in sa.inspect(connection).get_columns(table.name)}
-        for column in table.columns:
-            if column.name not in there:
-                added = sa.schema.CreateColumn(column).compile(dialect=connection.dialect)
-                connection.execute(sa.text(f"ALTER TABLE {table.name} ADD COLUMN {added}"))
-
-
-def _engine(url: URL) -> sa.Engine:
+def connect(url: URL, read_only: bool = False) -> sa.Engine:
+    """What reaches that database, when it is first used; `read_only` has PostgreSQL and SQLite refuse to write."""
     if url.get_backend_name() != "sqlite":
         # A connection that the database closed while it was away is found and replaced before it is used.
-        arguments = NETWORK if url.get_backend_name() == "postgresql" else {}
+        arguments: dict[str, Any] = dict(NETWORK) if url.get_backend_name() == "postgresql" else {}
+        if read_only and arguments:
+            arguments["options"] = "-c default_transaction_read_only=on"
         return sa.create_engine(url, pool_pre_ping=True, pool_timeout=CONNECT_SECONDS, connect_args=arguments)
     engine = sa.create_engine(url, connect_args={"timeout": 10})
 
@@ -355,9 +345,11 @@ def _engine(url: URL) -> sa.Engine:
     @sa.event.listens_for(engine, "connect")
     def _manual(connection: Any, _record: Any) -> None:
         connection.isolation_level = None
+        if read_only:
+            connection.execute("PRAGMA query_only = on")
 
     @sa.event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
-        connection.execute(sa.text("BEGIN IMMEDIATE"))
+        connection.execute(sa.text("BEGIN" if read_only else "BEGIN IMMEDIATE"))
 
     return engine

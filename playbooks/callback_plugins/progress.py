@@ -37,7 +37,7 @@ extends_documentation_fragment: [default_callback]
 """
 
 # What fails without failing the run at once, because the run has a verdict for it.
-TOLD = ("release", "stack")
+TOLD = ("release", "stack", "job", "drill", "backup")
 # Seconds between two lines about the same step, where lines cannot be written over.
 LOG_S = 10.0
 

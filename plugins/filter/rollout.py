@@ -22,7 +22,7 @@ ansible.module_utils.__path__.append(str(_ROOT / "module_utils"))
 from ansible.module_utils.rollout.controller import broken, inventory, playbooks, references, results, target, terminal, waves
 from ansible.module_utils.rollout.controller import owner as owners
 from ansible.module_utils.rollout.controller.report import document as run_document
-from ansible.module_utils.rollout.controller.screens import last, notes, plan, status, steps, torch
+from ansible.module_utils.rollout.controller.screens import backups, drill, last, notes, plan, removal, status, steps, torch
 from ansible.module_utils.rollout.domain import ledger as ledgers
 from ansible.module_utils.rollout.domain import lock as locks
 from ansible.module_utils.rollout.domain import printable, reference, verdict
@@ -47,7 +47,7 @@ def rollout_asked(groups: Mapping[str, Any], playbook: str, hostvars: Mapping[st
     if any(str(name).startswith("rollout_") for name in typed):
         specs = DataLoader().load_from_file(str(_ROOT / "roles/fleet/meta/argument_specs.yml"))
         settings = list(specs["argument_specs"]["main"]["options"])
-    named = waves.of_inventory(groups, hostvars)
+    named = ["all"] if playbook in playbooks.ANYWHERE else waves.of_inventory(groups, hostvars)
     asked = [host for host in waves.fleet(groups, named) if host in hosts]
     why = playbooks.refusal(playbook, context.CLIARGS, typed, settings, asked, named)
     if why and not asked:
@@ -61,9 +61,28 @@ def rollout_asked(groups: Mapping[str, Any], playbook: str, hostvars: Mapping[st
     return waves.pattern(groups, named)
 
 
+def rollout_anywhere(playbook: str, groups: Mapping[str, Any], hosts: Sequence[str]) -> str:
+    """The pattern of a playbook that takes any inventory; what was typed wrong ends Ansible, as `rollout_asked` does.
+
+    Args:
+        hosts: those of the inventory, as --limit has left them.
+    """
+    rollout_asked(groups, playbook, {}, hosts)
+    return "all"
+
+
 def rollout_everyone(groups: Mapping[str, Any], hostvars: Mapping[str, Any]) -> str:
     """The pattern of all waves."""
     return waves.pattern(groups, waves.of_inventory(groups, hostvars))
+
+
+def rollout_prepared(groups: Mapping[str, Any], when: str, hostvars: Mapping[str, Any]) -> str:
+    """The pattern of all waves where a host has something to do ``before`` the switch or ``after`` it, otherwise of no host."""
+    named = waves.of_inventory(groups, hostvars)
+    previews = (
+        (hostvars[h].get("rollout_preview") or {}).get("preview") or {} for h in waves.fleet(groups, named) if h in hostvars
+    )
+    return waves.pattern(groups, named if any(results.prepares(one, when) for one in previews) else ())
 
 
 def rollout_typed(name: str) -> Any:
@@ -85,7 +104,8 @@ def rollout_placeholder(_of: str) -> str:
 def rollout_asked_of(hosts: Sequence[str], hostvars: Mapping[str, Any]) -> dict[str, Any]:
     """What the registries are to be asked (`references.asked`), of what was read on the hosts."""
     read = {host: said for host in hosts if "stacks" in (said := hostvars[host].get("rollout_read") or {})}
-    return references.asked(read, str(rollout_typed("refresh") or ""), rollout_names(rollout_typed("replace")))
+    typed = {key: rollout_names(rollout_typed(key)) for key in ("replace", "rerun", "done")}
+    return references.asked(read, str(rollout_typed("refresh") or ""), typed)
 
 
 def rollout_plan(hosts: Sequence[str], hostvars: Mapping[str, Any], tag: str, diff: bool) -> str:
@@ -121,9 +141,9 @@ def rollout_since(began: float) -> float:
     return machine.clock().seconds - float(began)
 
 
-def rollout_aftermath(hosts: Sequence[str], hostvars: Mapping[str, Any]) -> list[str]:
-    """What was not told of a run: notifications and metrics that failed."""
-    names = {"notification": "report_notification", "metrics": "report_metrics"}
+def rollout_aftermath(hosts: Sequence[str], hostvars: Mapping[str, Any], role: str = "report") -> list[str]:
+    """What was not told of a run: notifications and metrics that failed, in the role of that name."""
+    names = {"notification": f"{role}_notification", "metrics": f"{role}_metrics"}
     return last.aftermath({h: {key: hostvars[h].get(name) or {} for key, name in names.items()} for h in hosts})
 
 
@@ -174,7 +194,7 @@ def rollout_at_first(host: str, hostvars: Mapping[str, Any]) -> dict[str, Any]:
     return dict(results.at_first(host, hostvars[host]))
 
 
-def rollout_state(hosts: Sequence[str], hostvars: Mapping[str, Any], lost: Sequence[str] = ()) -> dict[str, bool]:
+def rollout_state(hosts: Sequence[str], hostvars: Mapping[str, Any], lost: Sequence[str] = ()) -> dict[str, Any]:
     """What the hosts have come to together (`results.state`); ``lost`` are those that are gone without a word."""
     return results.state([rollout_result(host, hostvars) for host in hosts], lost)
 
@@ -229,14 +249,16 @@ def rollout_notes(
     taken = [str(task["taken_over"]) for task in locks if task.get("taken_over")]
     there = {h: i for h, i in infos.items() if "ledger" in i}
     settled = [(h, hostvars[h].get(name) or {}) for h in hosts for name in ("settle_gates", "settle_confirmed")]
-    left = [f"{h}: {printable.inline(sentence)}" for h, task in settled for sentence in task.get("left") or []]
+    left = [str(note) for h in hosts for note in hostvars[h].get("backup_uncopied") or []]
+    left += [f"{h}: {printable.inline(sentence)}" for h, task in settled for sentence in task.get("left") or []]
     for h in hosts:
         preview = (hostvars[h].get("rollout_preview") or {}).get("preview") or {}
         left += notes.left(h, preview.get("left") or {})
         if preview.get("stable") != preview.get("release"):
             left += notes.crashed(h, preview.get("services") or [], str(preview.get("stable") or ""))
     # Where nothing was switched no guard was armed, and there is nothing to say of it.
-    switched = any(task and not task.get("skipped") for task in (hostvars[h].get("switch_done") for h in hosts))
+    began = (hostvars[h].get(name) for h in hosts for name in ("switch_done", "jobs_quiesced"))
+    switched = any(task and not task.get("skipped") for task in began)
     empty = inventory.empty_waves(stacks, groups, named)
     return notes.before(there, taken, empty, float(timeout) if switched else 0.0) + left
 
@@ -244,6 +266,29 @@ def rollout_notes(
 def rollout_unlocked(hosts: Sequence[str], hostvars: Mapping[str, Any]) -> str:
     """The screen of unlock.yml."""
     return last.unlock_screen({h: hostvars[h].get("unlock_done") or {} for h in hosts})
+
+
+def rollout_removable(hosts: Sequence[str], hostvars: Mapping[str, Any]) -> bool:
+    """Whether remove.yml may remove anything: it is refused on no host that it reached."""
+    return not removal.refused({h: hostvars[h].get("remove_seen") or {} for h in hosts})
+
+
+def rollout_removed(hosts: Sequence[str], hostvars: Mapping[str, Any], application: str, check: bool) -> str:
+    """The screen of remove.yml."""
+    done = {h: hostvars[h].get("remove_done") or {} for h in hosts}
+    looks = {h: hostvars[h].get("remove_seen") or {} for h in hosts}
+    return removal.screen(looks, {h: task for h, task in done.items() if not task.get("skipped")}, application, check)
+
+
+def rollout_ledgers(hosts: Sequence[str], hostvars: Mapping[str, Any]) -> dict[str, Any]:
+    """Host -> its ledger, of those whose lock the drill holds, in their order."""
+    found = {h: (hostvars[h].get("drill_lock") or {}).get("host") for h in hosts}
+    return {host: one["ledger"] for host, one in found.items() if one}
+
+
+def rollout_drill(names: Sequence[str], hostvars: Mapping[str, Any], check: bool = False) -> dict[str, Any]:
+    """What drill.yml found on these hosts: screen, good, message, and hosts (host -> whether it is good there)."""
+    return drill.result({name: drill.seen(name, hostvars[name]) for name in names}, check)
 
 
 def rollout_status(
@@ -269,6 +314,40 @@ def rollout_status(
     return shown
 
 
+def rollout_backed_up(names: Sequence[str], hostvars: Mapping[str, Any], check: bool) -> dict[str, Any]:
+    """The screen of backup.yml, and whether it is good."""
+    found = {}
+    for name in names:
+        result = rollout_result(name, hostvars)
+        fault = (result.get("fault") or {}).get("msg") or ""
+        task = {} if result.get("out") else hostvars[name].get("backup_done") or {}
+        found[name] = {"fault": fault, "behind": bool(result.get("behind")), "task": task}
+    uncopied = [str(note) for name in names for note in hostvars[name].get("backup_uncopied") or []]
+    return backups.taken(found, check, uncopied, rollout_names(rollout_typed("service")))
+
+
+def rollout_backups(names: Sequence[str], hostvars: Mapping[str, Any]) -> str:
+    """The screen of restore.yml without a backup: those that there are."""
+    seen = {name: hostvars[name].get("backup_host") or {} for name in names}
+    infos = _with_ledger(seen)
+    silent = [f"{name}: {printable.inline(results.sentence(seen[name]))}" for name in seen if name not in infos]
+    return "\n".join([backups.listed(infos), *silent])
+
+
+def rollout_uncopied(backup: Mapping[str, Any], host: str, failed: Mapping[str, Any]) -> str:
+    """The note of a backup that could not be copied elsewhere."""
+    return backups.uncopied(backup, host, failed)
+
+
+def rollout_no_backup(names: Sequence[str], hostvars: Mapping[str, Any], backup: str) -> str:
+    """Why that backup cannot be restored: no host that was seen has it. Empty if one has."""
+    return backups.unknown(_with_ledger({name: hostvars[name].get("backup_host") or {} for name in names}), backup)
+
+
+def _with_ledger(seen: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    return {name: info for name, info in seen.items() if "ledger" in info}
+
+
 class FilterModule:
     """Ansible's entry point."""
 
@@ -276,6 +355,7 @@ class FilterModule:
         """Name -> function."""
         return {
             "rollout_asked": rollout_asked,
+            "rollout_anywhere": rollout_anywhere,
             "rollout_typed": rollout_typed,
             "rollout_names": rollout_names,
             "rollout_placeholder": rollout_placeholder,
@@ -285,7 +365,10 @@ class FilterModule:
             "rollout_stacks_of": inventory.stacks_of,
             "rollout_stacks_of_wave": inventory.stacks_of_wave,
             "rollout_is_idle": inventory.is_idle,
+            "rollout_projects": inventory.projects_of,
             "rollout_unlocked": rollout_unlocked,
+            "rollout_removable": rollout_removable,
+            "rollout_removed": rollout_removed,
             "rollout_result": rollout_result,
             "rollout_at_first": rollout_at_first,
             "rollout_state": rollout_state,
@@ -295,12 +378,21 @@ class FilterModule:
             "rollout_notes": rollout_notes,
             "rollout_fleet": waves.fleet,
             "rollout_everyone": rollout_everyone,
+            "rollout_prepared": rollout_prepared,
+            "rollout_first_of": inventory.first_of,
             "rollout_wave": waves.play,
             "rollout_wave_names": waves.names,
             "rollout_noted": results.noted,
+            "rollout_data_back": results.with_data_back,
             "rollout_back_again": results.back_again,
             "rollout_verdict": rollout_verdict,
             "rollout_since": rollout_since,
             "rollout_aftermath": rollout_aftermath,
             "rollout_status": rollout_status,
+            "rollout_drill": rollout_drill,
+            "rollout_ledgers": rollout_ledgers,
+            "rollout_backups": rollout_backups,
+            "rollout_uncopied": rollout_uncopied,
+            "rollout_no_backup": rollout_no_backup,
+            "rollout_backed_up": rollout_backed_up,
         }

@@ -62,13 +62,14 @@ def flow(fleet, root, tmp_path):
         "stage": [{**say("{{ rollout_first }} of {{ rollout_hosts | join(' ') }}"), "run_once": True}],
         "switch": [{**say("{{ inventory_hostname }}: {{ mine | join(' ') }}"), "vars": {"mine": switch}}],
         "revert": [{**say("{{ inventory_hostname }}: {{ revert_wave }}"), "when": revert["when"]}],
+        "jobs": [],
         "settle": [],
         "report": [],
     }
     for role, tasks in roles.items():
         place = tmp_path / "roles" / role / "tasks"
         place.mkdir(parents=True)
-        for name in ("main", "again", "prove"):
+        for name in ("main", "again", "prove", "data", "after"):
             (place / f"{name}.yml").write_text(json.dumps(tasks if name == "main" else []))
     (tmp_path / "roles/fleet").symlink_to(root / "roles/fleet")
 

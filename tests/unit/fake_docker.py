@@ -58,6 +58,8 @@ def answer(run: Run, path: str, query: Mapping[str, Any]) -> tuple[int, Any]:
         return 200, facts
     if path in ("/networks", "/plugins"):
         return 200, []
+    if path == "/volumes":
+        return 200, {"Volumes": []}
     if path.startswith("/volumes/"):
         return 404, {"message": f"no such volume: {path}"}
     if path == "/containers/json" and query.get("filters"):
@@ -70,10 +72,11 @@ def answer(run: Run, path: str, query: Mapping[str, Any]) -> tuple[int, Any]:
     return (200, found[0]) if found else (404, {"message": f"no such {kind}: {name}"})
 
 
-def _listed(project: str, name: str, ports: str) -> dict[str, Any]:
+def _listed(project: str, name: str, ports: str, identity: str = "") -> dict[str, Any]:
     shown = re.findall(r"(\S*):(\d+)->\d+/(\w+)", ports)
     public = [{"IP": address, "PublicPort": int(port), "Type": protocol} for address, port, protocol in shown]
     return {
+        "Id": identity or name,
         "Names": [f"/{name}"],
         "Labels": {"com.docker.compose.project": project} if project else {},
         "Ports": [*public, {"PrivatePort": 1}],

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from typing import Any, Callable, Mapping
+from dataclasses import replace
+from typing import Any, Callable, Mapping, Optional
 
 from ansible.module_utils.rollout.domain import release as releases
 from ansible.module_utils.rollout.domain.bundle import Bundle, bundle
@@ -12,10 +13,25 @@ from ansible.module_utils.rollout.errors import RolloutError
 from ansible.module_utils.rollout.io.engine import Engine
 from ansible.module_utils.rollout.io.images import Login
 from ansible.module_utils.rollout.io.store import Store
-from ansible.module_utils.rollout.verbs import guard, locking, observe, patience, reading, settle, switch, together
+from ansible.module_utils.rollout.verbs import (
+    backups,
+    data,
+    guard,
+    jobs,
+    locking,
+    observe,
+    patience,
+    quiet,
+    reading,
+    settle,
+    switch,
+    together,
+)
+from ansible.module_utils.rollout.verbs import drill as drills
 from ansible.module_utils.rollout.verbs import restage as restaging
 from ansible.module_utils.rollout.verbs import stage as staging
 from ansible.module_utils.rollout.verbs.deployment import Deployment, Policy
+from ansible.module_utils.rollout.verbs.phases import Phases
 
 Params = Mapping[str, Any]
 
@@ -65,13 +81,16 @@ def _read(store: Store, engine: Engine, params: Params, check: bool) -> dict[str
 
 
 def _stage(store: Store, engine: Engine, params: Params, check: bool) -> dict[str, Any]:
-    login = _login(params)
+    login, held = _login(params), _data(store, engine, params)
+    # What its data forbids is said before anything else.
+    said = held.look(params["name"], params["data"]) if params["name"] else held.to_finish()
     if params["name"] and params["present"]:
-        return _told("rollback", params, staging.stage(store, engine, _present(store, params, login), check))
+        return _told("rollback", params, staging.stage(store, engine, _present(store, params, login), check), said)
     if params["name"]:
-        return _told("rollback", params, _restage(store, engine, params, check, login))
-    order = _order(params, login, params["release"], params["images"], _bundles(params))
-    return _told("rollout", params, staging.stage(store, engine, order, check))
+        return _told("rollback", params, _restage(store, engine, params, check, login), said)
+    held.require_not_older(params["release"], params["images"])
+    order = replace(_order(params, login, params["release"], params["images"], _bundles(params)), jobs=_asked(params))
+    return _told("rollout", params, staging.stage(store, engine, order, check), said)
 
 
 def _login(params: Params) -> Login:
@@ -95,6 +114,7 @@ def _order(
         stacks=stacks,
         replace=tuple(params["replace"]),
         allow_short_secrets=params["allow_short_secrets"],
+        adopt=params["adopt"],
         torch_limit_s=params["torch_timeout"],
         confirm_s=params["confirm_timeout"],
         drain_mode=params["drain"],
@@ -117,14 +137,23 @@ def _present(store: Store, params: Params, login: Login) -> staging.Order:
 
 
 def _restage(store: Store, engine: Engine, params: Params, check: bool, login: Login) -> dict[str, Any]:
-    limits = {"confirm_s": params["confirm_timeout"], "drain_mode": params["drain"]}
+    limits = {"confirm_s": params["confirm_timeout"], "drain_mode": params["drain"], "replaced": params["replace"]}
     return restaging.restage(store, engine, params["name"], check, login, [*params["stacks"]], **limits)
 
 
-def _told(action: str, params: Params, done: dict[str, Any]) -> dict[str, Any]:
-    """A preview says of itself which run it belongs to: whoever shows it has nothing else."""
-    known = {"action": action, "run": params["run"]}
-    return {**done, "preview": {**known, **done["preview"]}} if "preview" in done else done
+def _told(action: str, params: Params, done: dict[str, Any], said: Mapping[str, Any]) -> dict[str, Any]:
+    """A preview says of itself which run it belongs to: whoever shows it has nothing else; and what happens to the data.
+
+    Args:
+        said: as `Data.look` has it.
+    """
+    known = {"action": action, "run": params["run"], **{key: said[key] for key in said if key != "notes"}}
+    if "preview" not in done:
+        return done
+    notes = [*done["preview"].get("notes", []), *said.get("notes", [])]
+    # What is stopped for a restore is started again.
+    settled = bool(done["preview"].get("settled")) and not said.get("restore")
+    return {**done, "preview": {**known, **done["preview"], "notes": notes, "settled": settled}}
 
 
 def _stack(store: Store, engine: Engine, params: Params, check: bool) -> dict[str, Any]:
@@ -141,10 +170,15 @@ def _stack(store: Store, engine: Engine, params: Params, check: bool) -> dict[st
         done = _switched(deployment, params, check, arm)
         return {**done, "services": [{**service, "stack": stack} for service in done["services"]]}
 
+    def all_of_them() -> dict[str, Any]:
+        if not check and not params["wait"]:
+            _data(store, engine, params).come_back()
+        return together.together(one, store, params["stack"], params["together"])
+
     with contextlib.nullcontext() if check else store.step(params["run"]):
         if params["ttl"]:
             locking.renew(store, params["run"], params["ttl"], check)
-        return patience.patient(store, engine, lambda: together.together(one, store, params["stack"], params["together"]))
+        return patience.patient(store, engine, all_of_them)
 
 
 def _switched(deployment: Deployment, params: Params, check: bool, arm: Callable[[], None]) -> dict[str, Any]:
@@ -153,6 +187,88 @@ def _switched(deployment: Deployment, params: Params, check: bool, arm: Callable
     if check:
         return switch.look(deployment) if params["wait"] else switch.differs(deployment)
     return switch.bring(deployment, arm) if params["wait"] else switch.bring_back(deployment, arm)
+
+
+def _job(store: Store, engine: Engine, params: Params, check: bool) -> dict[str, Any]:
+    releases.require_name(params["name"])
+    kinds = {"quiesced": ["quiet"], "saved": ["backups"], "restored": ["restored", "backups"], "back": ["restored"]}
+    kinds.update(still=[], passed=[])
+    if check:
+        return {"changed": False, **{key: [] for key in kinds.get(params["state"], ["jobs"])}}
+    with store.step(params["run"]):
+        if params["ttl"]:
+            locking.renew(store, params["run"], params["ttl"], check)
+        return patience.patient(store, engine, lambda: _prepared(store, engine, params))
+
+
+def _prepared(store: Store, engine: Engine, params: Params) -> dict[str, Any]:
+    policy, phases = Policy(drain_mode=params["drain"], drain_s=params["drain_timeout"]), Phases()
+    held = _data(store, engine, params, phases)
+    if params["state"] == "back":
+        return phases.timed(held.come_back)
+    named = {key: params[key] for key in ("application", "name", "run")}
+    all_stacks = [Deployment(store, engine, stack=one, policy=policy, phases=phases, **named) for one in params["stacks"]]
+    # Of a stack that the release does not have nothing is to be prepared, but what runs of it may write.
+    stacks = [one for one in all_stacks if one.stack in one.manifest["stacks"]]
+
+    def arm() -> None:
+        guard.arm(store, params["application"], params["run"], params["name"], params["confirm_timeout"], again=True)
+
+    acts: dict[str, Callable[[], dict[str, Any]]] = {
+        "quiesced": lambda: jobs.told(all_stacks, lambda: quiet.quiesce(all_stacks, arm)),
+        "restored": lambda: jobs.told(all_stacks, lambda: held.bring(params["name"], params["data"], arm)),
+        "saved": lambda: jobs.save(stacks, params["jobs"], arm),
+        "still": lambda: jobs.told(all_stacks, lambda: quiet.still(all_stacks)),
+        "before": lambda: jobs.before(stacks, _asked(params), arm),
+        "passed": lambda: held.passed(params["name"]),
+        "after": lambda: jobs.after(stacks, _asked(params)),
+    }
+    done = acts[params["state"]]()
+    if params["state"] != "after" and store.ledger().armed:
+        # What comes next has all of the guard's time.
+        arm()
+    return done
+
+
+def _backup(store: Store, engine: Engine, params: Params, check: bool) -> dict[str, Any]:
+    stable = store.ledger().stable
+    if not stable:
+        return {"changed": False, "backups": []}
+    phases, named = Phases(), {key: params[key] for key in ("application", "run")}
+    known = [stack for stack in params["stacks"] if stack in store.manifest(stable.name)["stacks"]]
+    stacks = [Deployment(store, engine, stack=one, name=stable.name, phases=phases, **named) for one in known]
+
+    def arm() -> None:
+        guard.arm(store, params["application"], params["run"], stable.name, params["confirm_timeout"])
+
+    with contextlib.nullcontext() if check else store.step(params["run"]):
+        return patience.patient(store, engine, lambda: backups.by_hand(stacks, params["services"], check, arm))
+
+
+def _asked(params: Params) -> jobs.Asked:
+    named = {key: tuple(params[key]) for key in ("first", "rerun", "done")}
+    return jobs.Asked(**named, ttl=params.get("ttl", 0.0), confirm=params["confirm_timeout"])
+
+
+def _drill(store: Store, engine: Engine, params: Params, check: bool) -> dict[str, Any]:
+    releases.require_name(params["name"])
+    asked = drills.Asked(
+        application=params["application"],
+        run=params["run"],
+        name=params["name"],
+        stacks=tuple(params["stack"]),
+        restore=params["state"] == "restored",
+        login=_login(params),
+        confirm_s=params["confirm_timeout"],
+        drain_mode=params["drain"],
+    )
+    with contextlib.nullcontext() if check else store.step(params["run"]):
+        return patience.patient(store, engine, lambda: drills.drill(store, engine, asked, check))
+
+
+def _data(store: Store, engine: Engine, params: Params, phases: Optional[Phases] = None) -> data.Data:
+    chosen = str(params.get("backup") or "")
+    return data.Data(store, engine, params["application"], params["run"], [params["name"]], phases, chosen)
 
 
 def _policy(params: Params) -> Policy:
@@ -167,4 +283,11 @@ def _policy(params: Params) -> Policy:
 
 
 # Step -> what it does, with the store and the engine of the host, its parameters, and whether it is a check.
-ACTS: dict[str, Callable[[Store, Engine, Params, bool], dict[str, Any]]] = {"lock": _lock, "release": _release, "stack": _stack}
+ACTS: dict[str, Callable[[Store, Engine, Params, bool], dict[str, Any]]] = {
+    "lock": _lock,
+    "release": _release,
+    "stack": _stack,
+    "job": _job,
+    "drill": _drill,
+    "backup": _backup,
+}

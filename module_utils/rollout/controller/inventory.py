@@ -287,6 +287,20 @@ def stacks_of_wave(
     return stacks_of(stacks, [wave], waves)
 
 
+def projects_of(stacks: Mapping[str, Any], names: Sequence[str]) -> dict[str, str]:
+    """These stacks with the Compose project that each names; empty for the usual one."""
+    return {name: str(stacks[name].get("project") or "") for name in names}
+
+
+def first_of(
+    stacks: Mapping[str, Mapping[str, Any]], groups: Mapping[str, Sequence[str]], host: str, present: Sequence[str]
+) -> list[str]:
+    """The stacks whose jobs with ``run_on: first`` a host runs: it is the first one of their wave among those ``present``."""
+    return [
+        name for name, stack in stacks.items() if next((h for h in groups.get(stack["wave"], []) if h in present), "") == host
+    ]
+
+
 def is_idle(
     stacks: Mapping[str, Mapping[str, Any]],
     groups: Mapping[str, Sequence[str]],

@@ -6,23 +6,31 @@ from pathlib import PurePath
 from typing import Any, Mapping, Sequence
 
 from ansible.module_utils.rollout.controller import inventory, waves
+from ansible.module_utils.rollout.domain.data import WAYS
 from ansible.module_utils.rollout.errors import Refusal
 
 # A rollout runs whole or not at all.
-WHOLE = ("rollout.yml", "rollback.yml")
+WHOLE = ("rollout.yml", "rollback.yml", "restore.yml")
 # These print a document for programs on request.
 WATCH = ("status.yml", "gpu_check.yml")
 # Playbook -> the names that it takes with -e, beside the settings.
 TAKEN = {
-    **dict.fromkeys(WHOLE, (*inventory.RELEASE, "refresh", "replace")),
+    "rollout.yml": (*inventory.RELEASE, "refresh", "replace", "rerun", "done", "adopt"),
     **dict.fromkeys(WATCH, ("format", "strict")),
-    "rollback.yml": (*inventory.RELEASE, "environment", "replace"),
+    "rollback.yml": (*inventory.RELEASE, "environment", "replace", "data"),
     "unlock.yml": ("force",),
+    "remove.yml": ("delete_data",),
+    "drill.yml": ("restore",),
+    "backup.yml": ("service",),
+    "restore.yml": ("backup",),
+    "adopt.yml": ("project", "into", "overwrite"),
 }
 # The name of the play that does nothing, before the first of each.
 KNOW = "Know the inventory"
+# Any host will do for these: there is no application yet.
+ANYWHERE = ("adopt.yml",)
 # The actions that hand a screen over.
-SHOWN = ("show", "run_report")
+SHOWN = ("show", "run_report", "adoption")
 # Options of ansible-playbook that only look at a playbook.
 _LOOKS = ("syntax", "listhosts", "listtasks", "listtags")
 PARTIAL = Refusal(
@@ -36,6 +44,12 @@ ENVIRONMENT = Refusal(
     "environment is '{given}': expected present, for the earlier code with the environment of today. Without it a release comes "
     "back with its own.",
     "type `-e environment=present`, or leave it out",
+)
+DATA = Refusal(
+    "What was typed",
+    "data is '{given}': expected keep, for the data as it is, or restore, for the data as it was backed up before the jobs that "
+    "the rollback crosses. Without it a rollback across such a job is refused, and says what each of them loses.",
+    "type `-e data=keep` or `-e data=restore`, or leave it out",
 )
 NO_HOST = Refusal(
     "The inventory",
@@ -54,7 +68,8 @@ def own(playbook: str) -> str:
 def verb(playbook: str) -> str:
     """The action of a run, rollout or rollback; empty for every other playbook."""
     name = own(playbook)
-    return name.removesuffix(".yml") if name in WHOLE else ""
+    # A restore is a rollback to the release that runs, with older data.
+    return {"restore.yml": "rollback"}.get(name, name.removesuffix(".yml")) if name in WHOLE else ""
 
 
 def document(typed: Mapping[str, Any], stdout_callback: str) -> bool:
@@ -105,7 +120,9 @@ def refusal(
     wrong = PARTIAL.text(option=option, playbook=playbook) if option else inventory.mistyped(typed, settings, TAKEN[playbook])
     if not wrong and playbook == "rollback.yml" and typed.get("environment") not in (None, "present"):
         wrong = ENVIRONMENT.text(given=typed["environment"])
-    wrong = wrong or " ".join(waves.wrong(named))
+    if not wrong and playbook == "rollback.yml" and (typed.get("data") or "") not in WAYS:
+        wrong = DATA.text(given=typed["data"])
+    wrong = wrong or " ".join([] if playbook in ANYWHERE else waves.wrong(named))
     if not wrong and not hosts:
         given = ", ".join(str(one) for one in arguments.get("inventory") or []) or "that ansible.cfg names"
         wrong = NO_HOST.text(inventory=given, groups=", ".join(named))

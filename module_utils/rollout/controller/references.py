@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from types import MappingProxyType
 from typing import Any, Mapping, Sequence
 
 from ansible.module_utils.rollout.controller.target import PLACEHOLDER
@@ -25,13 +26,15 @@ NOT_FLOATING = Refusal(
 ALL = ("true", "yes", "all")
 
 
-def asked(read: Mapping[str, Mapping[str, Any]], refresh: str = "", replace: Sequence[str] = ()) -> dict[str, Any]:
+def asked(
+    read: Mapping[str, Mapping[str, Any]], refresh: str = "", typed: Mapping[str, Sequence[str]] = MappingProxyType({})
+) -> dict[str, Any]:
     """What the registries are to be asked.
 
     Args:
         read: host -> what the step `read` returned there, with the sources of its stacks.
         refresh: what was typed behind ``-e refresh=``: a service, an image, or true for all.
-        replace: the services that were typed behind ``-e replace=``; ``*`` for all.
+        typed: what else was typed that names services (``replace``, ``rerun``, ``done``) -> these services; ``*`` for all.
 
     Returns:
         following: references whose tag the release sets, with the placeholder. fixed: the others, of which a host lacks the
@@ -53,7 +56,7 @@ def asked(read: Mapping[str, Mapping[str, Any]], refresh: str = "", replace: Seq
     if refresh and not fresh:
         known = sorted(f"{service} ({image})" for service, image in images if image in floating)
         refusals.append(NOT_FLOATING.text(typed=refresh, floating=", ".join(known) or "none"))
-    strangers = [f"replace={name}" for name in replace if name not in {*services, "*"}]
+    strangers = [f"{key}={name}" for key, names in typed.items() for name in names if name not in {*services, "*"}]
     if strangers:
         refusals.append(NOT_THERE.text(typed=" and ".join(strangers), services=", ".join(sorted(services))))
     return {

@@ -8,8 +8,11 @@ from typing import Any, Mapping, Sequence
 
 from ansible.module_utils.rollout.controller import inventory
 from ansible.module_utils.rollout.domain import verdict as verdicts
+from ansible.module_utils.rollout.domain.backup import ALWAYS
+from ansible.module_utils.rollout.domain.data import GATE as DATA
+from ansible.module_utils.rollout.domain.gate import BEFORE
 from ansible.module_utils.rollout.domain.variants import label
-from ansible.module_utils.rollout.domain.verdict import BEFORE_SWITCH, LOST
+from ansible.module_utils.rollout.domain.verdict import BEFORE_SWITCH, LOST, PREPARE
 from ansible.module_utils.rollout.errors import Refusal
 
 Result = Mapping[str, Any]
@@ -29,7 +32,7 @@ SUDO = Refusal(
     "{message}. Sudo wants a password on this host: add --ask-become-pass.",
     "add `--ask-become-pass`",
 )
-BEFORE = Refusal(
+SAID_BEFORE = Refusal(
     "A host is down",
     "{lost} Before that it said: {before}",
     "do what the first sentence advises: what the host said last is what its end looked like from inside",
@@ -49,7 +52,14 @@ STEPS = (
     "rollout_preview",
     "rollout_staged",
     "lock_renewed",
+    "jobs_quiesced",
+    "jobs_restored",
+    "jobs_saved",
+    "jobs_still",
+    "jobs_before",
+    "jobs_passed",
     "switch_done",
+    "jobs_after",
     "settle_gates",
     "settle_confirmed",
 )
@@ -86,17 +96,34 @@ def of_host(host: str, said: Mapping[str, Any]) -> dict[str, Any]:
     done = staged if staged and not staged.get("skipped") else preview if staged or preview.get("ready") else {}
     if done and (failed(done) or done.get("name")):
         result = with_staged(result, done, at_first(host, said), host, preview)
+        adopted = _adopted(said)
+        result.update({"adopted": str(adopted["release"])} if adopted else {})
     result = noted(result, "switch", first, said.get("lock_renewed") or {}, host != first)
+    for step in ("jobs_quiesced", "jobs_restored", "jobs_saved", "jobs_still", "jobs_before", "jobs_passed"):
+        result = with_prepared(result, "prepare", host, said.get(step) or {})
     result = with_switched(result, said.get("switch_done") or {"skipped": True}, host)
+    result = with_prepared(result, "switch", host, said.get("jobs_after") or {})
     result = with_settled(result, host, said.get("settle_gates") or {})
     return noted(result, "settle", host, said.get("settle_confirmed") or {})
 
 
 def at_first(host: str, said: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What the host was when the run took its lock, as `observe.host` has it; empty where nobody could look."""
+    """What the host was when the run took its lock, as `observe.host` has it; empty where nobody could look. What was taken over
+    while staging is its stable release, as it will be found there from now on."""
     task = said.get("lock_fleet" if host == said.get("rollout_first") else "lock_own") or {}
     found: Mapping[str, Any] = task.get("host") or {}
-    return found
+    adopted = _adopted(said)
+    if not found or not adopted:
+        return found
+    ledger = found["ledger"]
+    more = {key: [*ledger.get(key, []), adopted] for key in ("history", "known", "confirmed")}
+    return {**found, "ledger": {**ledger, **more, "stable": adopted}}
+
+
+def _adopted(said: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The release in which a host's staging recorded what ran before, or would record it; empty if there is none."""
+    tasks = (said.get("rollout_staged") or {}, said.get("rollout_preview") or {})
+    return next((dict(task["adopted"]) for task in tasks if task.get("adopted") and not failed(task)), {})
 
 
 def with_fault(result: Result, phase: str, host: str, failed: Any) -> dict[str, Any]:
@@ -115,7 +142,7 @@ def with_fault(result: Result, phase: str, host: str, failed: Any) -> dict[str, 
     if one.get("unreachable"):
         return _lost(result, phase, host, str(one.get("msg") or "no message"))
     fault = {"phase": phase, "host": host, "msg": sentence(one)}
-    kept = ("service", "stack", "gate", "release", "log", "fenced", "idle", "restarts")
+    kept = ("service", "stack", "gate", "release", "log", "fenced", "idle", "restarts", "saved")
     fault.update({key: one[key] for key in kept if one.get(key)})
     # A host that went back by itself is not one on which the revert failed.
     key = "revert_fault" if phase == "revert" and not one.get("fenced") else "fault"
@@ -174,7 +201,7 @@ def _lost(result: Result, phase: str, host: str, message: str) -> dict[str, Any]
     before = result.get("fault") or {}
     if before and before["phase"] not in (*BEFORE_SWITCH, LOST) and before["host"] == host and not before.get("gate"):
         # Its engine went away first: that was not the cause.
-        before, fault["msg"] = {}, BEFORE.text(lost=fault["msg"], before=before["msg"])
+        before, fault["msg"] = {}, SAID_BEFORE.text(lost=fault["msg"], before=before["msg"])
     told = {"gone": result.get("gone") or fault} if before and not result.get("lost") else {}
     return {**result, "fault": before or fault, **told, "out": True, "lost": True}
 
@@ -233,11 +260,12 @@ def with_staged(
         "settled": bool(seen.get("settled")),
         **_labels(seen, staged["name"]),
         **({"barred": list(seen["barred"])} if seen.get("barred") else {}),
+        **{key: list(seen[key]) for key in ("jobs", "backups", "quiet", "restore") if seen.get(key)},
         "to_pull": staged.get("to_pull", 0),
         "stable": stable.get("release"),
         **_older(ledger, stable),
-        # An interrupted run is closed by this one, even where the stable release already runs again.
-        "changed": stable.get("name") != staged["name"] or bool(ledger.get("interrupted")),
+        # An interrupted run is closed by this one, even where the stable release already runs again; so is one that restores.
+        "changed": stable.get("name") != staged["name"] or bool(ledger.get("interrupted") or seen.get("restore")),
         "services": [],
     }
 
@@ -254,6 +282,18 @@ def _labels(seen: Mapping[str, Any], name: str) -> dict[str, str]:
     release, stable, names = (seen.get(key) or "" for key in ("release", "stable", "variants"))
     found = {"label": label(release, name, names), "before": label(stable, seen.get("stable_name"), names)}
     return found if names and (found["label"], found["before"]) != (release, stable) else {}
+
+
+def with_prepared(result: Result, phase: str, name: str, task: Result) -> dict[str, Any]:
+    """``result`` with what a step `job` did on the host of that name: ``ran`` are the jobs that ran, ``saved`` the backups.
+    ``begun`` is ``quiet`` where what writes was stopped, ``job`` where a job may have changed data."""
+    changed = task.get("jobs") or task.get("restored")
+    begun = str(task.get("begun") or ("job" if changed else "quiet" if task.get("quiet") else result.get("begun") or ""))
+    found = {**result, **({"begun": "job" if result.get("begun") == "job" else begun} if begun else {})}
+    for key, own in (("ran", "jobs"), ("saved", "backups"), ("restored", "restored")):
+        if task.get(own):
+            found[key] = [*found.get(key, []), *task[own]]
+    return noted(found, phase, name, task)
 
 
 def with_switched(result: Result, task: Result, name: str) -> dict[str, Any]:
@@ -273,7 +313,20 @@ def with_settled(result: Result, name: str, task: Result) -> dict[str, Any]:
     return noted({**result, **({"services": seen} if seen else {})}, "settle", name, task)
 
 
-def state(results: Sequence[Result], lost: Sequence[str] = ()) -> dict[str, bool]:
+def prepares(preview: Mapping[str, Any], when: str) -> bool:
+    """Whether a host has a job to run, ``before`` or ``after`` the switch; before it also a backup to take, or to bring back.
+
+    Args:
+        preview: as `answers` declares it.
+    """
+    if any(job["when"] == when for job in preview.get("jobs") or []):
+        return True
+    # What is backed up with jobs alone waits for one.
+    always = any(one["when"] == ALWAYS for one in preview.get("backups") or []) and not preview.get("settled")
+    return when == BEFORE and bool(always or preview.get("quiet") or preview.get("restore"))
+
+
+def state(results: Sequence[Result], lost: Sequence[str] = ()) -> dict[str, Any]:
     """What all hosts together have come to.
 
     Args:
@@ -282,23 +335,51 @@ def state(results: Sequence[Result], lost: Sequence[str] = ()) -> dict[str, bool
     Returns:
         failed: something went wrong. ready: every host that takes part has the release, and nothing went wrong. changed: anything
         was. settled: every host runs the release already, and needs no more than the look at its gates when settling.
-        must_revert: as the function of that name has it.
+        quiet: what writes is to be stopped first. restore: data is to be brought back first. crossing: a host of several is to
+        change data in a way that the old code does not understand. stays: the data keeps the fleet from going back. backup: what
+        is kept is to be backed up. jobs: those that come before the switch. must_revert: as the function of that name
+        has it.
     """
     faults = bool(lost) or any(r.get("fault") for r in results)
+    jobs = dict.fromkeys(str(job["job"]) for r in results for job in r.get("jobs") or [] if job["when"] == BEFORE)
     return {
         "failed": faults,
         "ready": not faults and all("name" in r or r.get("out") for r in results),
         "changed": any(bool(r.get("changed")) for r in results),
         "settled": all(bool(r.get("settled")) and not r.get("fault") for r in results),
+        "quiet": any(bool(r.get("quiet") or r.get("restore")) for r in results),
+        "restore": any(bool(r.get("restore")) for r in results),
+        "crossing": _crosses(results),
+        "stays": any((r.get("revert_fault") or {}).get("gate") == DATA for r in results),
+        "backup": _backs_up(results, [*jobs]),
+        "jobs": [*jobs],
         "must_revert": must_revert(results, lost),
     }
+
+
+def _crosses(results: Sequence[Result]) -> bool:
+    """Whether services on other hosts will meet data that the old code does not understand."""
+    jobs = any(job["when"] == BEFORE and not job["compatible"] for r in results for job in r.get("jobs") or [])
+    return len(results) > 1 and (jobs or any(bool(r.get("restore")) for r in results))
+
+
+def with_data_back(result: Result, name: str, task: Result) -> dict[str, Any]:
+    """``result`` with the data that the way back restored on the host of that name (``brought_back``), or why it did not."""
+    found = noted(result, "revert", name, task)
+    return {**found, "brought_back": list(task["restored"])} if task.get("restored") else found
+
+
+def _backs_up(results: Sequence[Result], jobs: Sequence[str]) -> bool:
+    """Whether a host is to back something up: before ``jobs`` of any of them, or before every release."""
+    return any(jobs or (one["when"] == ALWAYS and not r.get("settled")) for r in results for one in r.get("backups") or [])
 
 
 def must_revert(results: Sequence[Result], lost: Sequence[str] = ()) -> bool:
     """Whether the run's faults, or hosts that were ``lost`` without a word, may have come after something was switched; not once
     another run is in charge of a host."""
     faults = [r["fault"] for r in results if r.get("fault")]
-    after = bool(lost) or any(f["phase"] not in BEFORE_SWITCH for f in faults)
+    after = bool(lost) or any(f["phase"] not in (*BEFORE_SWITCH, PREPARE) for f in faults)
+    after = after or bool(faults and verdicts.begun(results))
     # A stable release that fails without a switch is sick: there is nothing better to go back to, and nothing was left.
     alone = not lost and verdicts.sick(results)
     return after and not alone and not any(f.get("fenced") == "run" for f in faults)

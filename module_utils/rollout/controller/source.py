@@ -69,6 +69,10 @@ def collect(stack: str, spec: Mapping[str, Any], first: Path, reader: Reader) ->
         "allow_unset": _names(spec.get("allow_unset")),
         "tag_variable": str(spec.get("tag_variable") or TAG),
         "data": str(spec.get("data") or ""),
+        "adopt": bool(spec.get("adopt")),
+        "project": str(spec.get("project") or ""),
+        "new_data": bool(spec.get("new_data")),
+        "folder": str(folder.root),
         "paths": [],
     }
 

@@ -21,6 +21,8 @@ NEITHER = Refusal(
     "{{{{ inventory_dir }}}}/../{stack}/docker-compose.yml",
     "add `compose` with the path of the compose file",
 )
+# As Compose takes it: compose-go, NormalizeProjectName.
+_PROJECT = re.compile(r"[a-z0-9][a-z0-9_-]*")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -46,6 +48,7 @@ _VARIABLES = "a list of names of variables"
 def keys(waves: Sequence[str]) -> dict[str, Key]:
     """What one stack may have."""
     return {
+        "adopt": Key("true or false", (bool,)),
         "allow_unset": Key(_VARIABLES, (list,), lambda value: _all(value, _VARIABLE.fullmatch)),
         "compose": Key(
             "the path of a compose file, or a list of them",
@@ -61,7 +64,13 @@ def keys(waves: Sequence[str]) -> dict[str, Key]:
         "environment": Key("a mapping", (Mapping, type(None)), secret=True),
         "files": Key(_BELOW, (list,), lambda value: _all(value, _below)),
         "images": Key("a list of names", (list,)),
+        "new_data": Key("true or false", (bool,)),
         "profiles": Key("a list of names", (list,), _all),
+        "project": Key(
+            "a name of a-z, 0-9, '-' and '_' that begins with a letter or a digit",
+            (str, type(None)),
+            lambda value: not value or bool(_PROJECT.fullmatch(value)),
+        ),
         # Its value may be a secret.
         "secrets": Key("a mapping", (Mapping, type(None)), secret=True),
         "services": Key("a mapping, name of a service to its keys", (Mapping,), inner=_services),

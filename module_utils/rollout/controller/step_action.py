@@ -84,6 +84,9 @@ def _limit(step: str, params: dict[str, Any], longest: float) -> float:
     """Seconds that the host may take: ``longest``, or less if the step itself has less to wait for."""
     if step == "lock":
         return min(longest, BEFORE_S) + float(params["wait"])
+    if step == "job":
+        # Its jobs, whose deadlines the guard's time covers, may take longer than any other step.
+        return max(longest, float(params["confirm_timeout"])) + BEFORE_S
     if step == "stack" and params["confirm_timeout"]:
         # Then its guard acts, whatever the step is at.
         return min(longest, float(params["confirm_timeout"]) + BEFORE_S)
@@ -153,6 +156,9 @@ class StepAction(ActionBase):
     def _ask(self, step: str, params: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         # What the inventory says of stacks stays here.
         told = {key: value for key, value in params.items() if key != "specs"}
+        if step == "release" and self._connection.transport != "local":
+            # A path of this machine means nothing there.
+            told["stacks"] = {s: {key: one for key, one in said.items() if key != "folder"} for s, said in told["stacks"].items()}
         request = {"step": step, "params": told, "check": bool(self._task.check_mode), "verbose": self._display.verbosity > 2}
         # Vaulted values are text from here on.
         data = json.dumps(request, default=str).encode() + b"\n"

@@ -12,7 +12,7 @@ DEFAULT = ("backend", "cpu_workers", "gpu_workers")
 # flow.yml has a play for each.
 MOST = 6
 # The first two are Ansible's own groups; the others are what a report calls the rest of a run.
-_RESERVED = ("all", "ungrouped", "stage", "settle", "revert")
+_RESERVED = ("all", "ungrouped", "stage", "prepare", "finish", "settle", "revert")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
 _TITLES = {"backend": "the backend", "cpu_workers": "the CPU workers", "gpu_workers": "the GPU workers"}
 _OWN = re.compile(rf"Switch wave ({_NAME.pattern})")
@@ -21,7 +21,7 @@ _NOBODY = "all:!all"
 WRONG = Refusal(
     "The inventory",
     "rollout_waves is {given}: expected the names of one to six groups, each once and in their order. None of them may be all, "
-    "ungrouped, stage, settle or revert.",
+    "ungrouped, stage, prepare, finish, settle or revert.",
     "correct the list, for example `rollout_waves: [web, workers]`",
 )
 DIFFERENT = Refusal(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Callable, Mapping
 
+from ansible.module_utils.rollout.domain import job_answers, removal, running_projects
 from ansible.module_utils.rollout.domain import release as releases
 from ansible.module_utils.rollout.domain.foreign import (
     MANY,
@@ -134,7 +135,7 @@ _ENTRY = table(
     {"event": NAME, "run": _RUN},
     {
         "seq": number,
-        **dict.fromkeys(("name", "release", "stack", "service", "keeper", "by", "action"), _NO_NAME),
+        **dict.fromkeys(("name", "release", "stack", "service", "keeper", "by", "action", "job", "kept"), _NO_NAME),
         **dict.fromkeys(("at", "boot"), text(64)),
         **dict.fromkeys(("timeout", "clock"), number),
         "seconds": mapped(number, NAME),
@@ -152,7 +153,7 @@ _LEDGER = table(
         "lost": number,
     },
     # Of a status.
-    {"gone": listed(NAME, 2**14)},
+    {"gone": listed(NAME, 2**14), "backups": listed(job_answers.BACKUP, 2**14), "barred": maybe(_ENTRY)},
 )
 _VARIANTS = mapped(said(), NAME)
 _HOST = {
@@ -198,7 +199,8 @@ _PREVIEW = table(
         "left": mapped(NAME, NAME),
         **dict.fromkeys(("variables", "barred"), listed(NAME)),
         "notes": listed(said()),
-    }
+    },
+    job_answers.AHEAD,
 )
 _DIFF = dict.fromkeys(("before_header", "after_header", "before", "after"), said(2**20))
 # A failure's sentence, and the facts behind it.
@@ -210,6 +212,7 @@ _FAILED = table(
         "fenced": one_of("run", "guard"),
         # The engine did not answer; a release's files are damaged.
         **{"away": flag, "damaged": flag},
+        **job_answers.FAILED,
         # Of a gate of the stable release that no run has begun to leave; of a service that crashed, how often.
         "idle": flag,
         "restarts": number,
@@ -220,8 +223,27 @@ _FAILED = table(
 )
 _WARNINGS = {"torch_warnings": if_so(listed(said(), 64))}
 _FAILED_CHECK = table({"msg": said(TEXT)}, {**_JUDGED, **_SEEN, **_WARNINGS, "exception": said(TEXT)})
+_DRILLED = table(
+    {
+        **_CHANGED,
+        "release": NAME,
+        "rows": listed(
+            table(
+                {
+                    **{"what": NAME, "stack": _NO_NAME, "service": _NO_NAME, "state": one_of("proven", "untried", "failed")},
+                    **{"found": said(TEXT), "log": said(TEXT), "seconds": number},
+                }
+            )
+        ),
+    },
+    _TIMES,
+)
 _STAGED = {**_CHANGED, "name": NAME, "to_pull": number, "ready": flag}
-_STAGED_MORE = {"pulled": number, "torch": mapped(_VERDICT), "diff": listed(table(_DIFF)), **_TIMES}
+_REHEARSED = listed(table({"stack": NAME, "service": NAME, "seconds": number}))
+_STAGED_MORE = {"pulled": number, "torch": mapped(_VERDICT), "diff": listed(table(_DIFF)), "rehearsed": _REHEARSED, **_TIMES}
+# What ran before the first rollout, and was taken over.
+_STAGED_MORE["adopted"] = maybe(_STABLE)
+_NAMES = mapped(listed(text()), one_of(*removal.KINDS))
 ANSWERS: dict[str, Take] = {
     # Of a door that starts no agent; `step_action.REFUSED` has its words.
     "door": table(
@@ -269,6 +291,9 @@ ANSWERS: dict[str, Take] = {
     "release abandoned": table(_CHANGED),
     "stack present": table({**_CHANGED, "services": listed(_SERVICE)}, _TIMES),
     "stack absent": table({**_CHANGED, "services": listed(_SERVICE)}, _TIMES),
+    **{f"job {state}": table({**_CHANGED, **done}, _TIMES) for state, done in job_answers.DONE.items()},
+    "backup taken": table({**_CHANGED, "backups": listed(job_answers.BACKUP)}, _TIMES),
+    **dict.fromkeys(("drill proven", "drill restored"), _DRILLED),
     "rollout_host_info": table(
         {
             **_CHANGED,
@@ -285,9 +310,12 @@ ANSWERS: dict[str, Take] = {
                     }
                 )
             ),
-        }
+        },
+        job_answers.RUNS,
     ),
+    "compose_project_info": table({**_CHANGED, **running_projects.ANSWER}),
     "torch_check": table({**_CHANGED, **_JUDGED}, {**_SEEN, **_WARNINGS}),
+    "application": table({**_CHANGED, "gone": _NAMES, "stays": _NAMES, "by_hand": listed(text())}, {"diff": table(_DIFF)}),
     "metrics_file": table({**_CHANGED, "path": text()}),
     "notification": table({**_CHANGED, "sent": number, "unsent": listed(said())}),
 }

@@ -49,7 +49,10 @@ class Bundle:
     in their order, ``profiles`` those that are active. ``environment`` and ``secrets`` are the variables of its ``.env``.
     ``services`` are the keys of services that the inventory sets. Unset variables in ``allow_unset`` are meant to be empty.
     ``tag_variable`` gets the release's tag. Relative binds that are not of the release lie below ``data``, or, if that is empty,
-    below the state directory. ``paths`` are the files and folders that are mounted as a part of the release.
+    below the state directory. ``paths`` are the files and folders that are mounted as a part of the release. ``project`` is its
+    Compose project, empty for the usual one. With ``adopt`` what runs already in it is taken over. With ``new_data`` it may begin
+    with empty volumes and folders beside others that look like its own. ``folder`` is where its Compose file lies, if that is on
+    this very host.
     """
 
     files: Mapping[str, File]
@@ -62,6 +65,10 @@ class Bundle:
     tag_variable: str = TAG
     data: str = ""
     paths: tuple[str, ...] = ()
+    adopt: bool = False
+    project: str = ""
+    new_data: bool = False
+    folder: str = ""
 
     def below(self, path: str) -> dict[str, File]:
         """The files of ``path``, by their path below it; of a file itself under the empty path."""
@@ -103,7 +110,9 @@ def bundle(stack: str, said: Mapping[str, Any]) -> Bundle:
             raise LEAVES(stack=stack, path=path)
     maps: dict[str, Any] = {key: dict(said.get(key) or {}) for key in ("environment", "secrets", "services")}
     variable = str(said.get("tag_variable") or TAG)
-    return Bundle(files, **lists, **maps, tag_variable=variable, data=str(said.get("data") or ""))
+    texts: dict[str, Any] = {key: str(said.get(key) or "") for key in ("data", "project", "folder")}
+    flags: dict[str, Any] = {key: bool(said.get(key)) for key in ("adopt", "new_data")}
+    return Bundle(files, **lists, **maps, **texts, **flags, tag_variable=variable)
 
 
 def _file(about: Mapping[str, Any]) -> File:

@@ -94,6 +94,8 @@ WITH = "with "
 
 # The reason begins so if a kept service is not as the release has it.
 KEPT = "kept: "
+# And so if its container, which was there before the first release, may be as the release has it, or not.
+NOT_PROVEN = f"{KEPT}not proven: "
 
 
 def compare(
@@ -110,7 +112,8 @@ def compare(
         image_ids: reference -> the image's id on this host.
         running: the stack's containers, stopped ones too.
         active: start-first service -> the names of the containers that its proxy sends requests to.
-        replace: kept services that are restarted where they differ; ``*`` for all.
+        replace: kept services that are restarted where they differ, and those that are not proven to be as they are wanted; ``*``
+            for all.
         renewed: service -> why it is made anew whatever its container is: a network changes.
     """
     by_service: dict[str, list[Container]] = {}
@@ -138,6 +141,10 @@ def compare(
             moves = service.released or not {service.name, "*"}.isdisjoint(replace)
             all_of_it = Change(service.name, "recreate", why, _ids(service, here))
             found_changes[service.name] = all_of_it if moves else Change(service.name, "keep", f"{KEPT}{why}")
+    for service in wanted:
+        here = [c for c in by_service.get(service.name, []) if service.unproven and not c.config_hash]
+        if here and found_changes[service.name].action == "keep":
+            found_changes[service.name] = _unproven(service, here, not {service.name, "*"}.isdisjoint(replace))
     there = {found.id for found in running if found.status == "running"}
     starting_first = {service.name for service in wanted if service.start_first}
     # In their order: whom one is bound to comes before it.
@@ -151,6 +158,15 @@ def compare(
         if lost and service.released and found_changes[service.name].action in ("keep", "scale"):
             found_changes[service.name] = Change(service.name, "recreate", f"{WITH}{lost[0]}", wrong)
     return gone + list(found_changes.values())
+
+
+def _unproven(service: Service, here: Sequence[Container], replace: bool) -> Change:
+    action = "replace" if service.replicas > 1 else "recreate"
+    return (
+        Change(service.name, action, "not proven", _ids(service, here))
+        if replace
+        else Change(service.name, "keep", f"{NOT_PROVEN}{service.unproven}")
+    )
 
 
 def _is_lost(change: Change, starting_first: Collection[str]) -> bool:

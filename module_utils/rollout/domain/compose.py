@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from typing import Any, Mapping, Optional, Sequence
 
 from ansible.module_utils.rollout.domain import replicas
+from ansible.module_utils.rollout.domain.backup import Backup
+from ansible.module_utils.rollout.domain.ending import jobs as jobs_of
 from ansible.module_utils.rollout.domain.gate import Drain, Expectation, StartFirst, read_gate
 from ansible.module_utils.rollout.domain.haproxy import through
 from ansible.module_utils.rollout.domain.manifest import Part
@@ -27,6 +29,8 @@ RELEASE_LABEL = "rollout.release"
 _BESIDE = ("image", "build", "develop", "pull_policy")
 # Where an earlier version of this tool had Compose read a file: in a directory that is nowhere.
 _FORMER_PLACE = "/.release/.release/.release"
+# Seconds that a job may take which does not say it.
+JOB_S = 600.0
 # A duration as Compose prints it: 1m30s.
 _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 NO_SERVICE = Refusal(
@@ -45,12 +49,6 @@ NO_IMAGE = Refusal(
     "{file}: service {service} has no image; a rollout does not build. Build it, push it, and give the service image: with what "
     "was pushed; build: may stay beside it.",
     "give the service `image:` with the name under which you push what you build",
-)
-WAITS = Refusal(
-    "Compose file and environment",
-    "{file}: service {service} waits until {other} has ended (service_completed_successfully); a gate asks of each service that "
-    "it stays. Let {service} do at its start what {other} does.",
-    "move the work, for example a migration, into the entrypoint of the service that needs it",
 )
 KEYS = Refusal(
     "Compose file and environment",
@@ -74,6 +72,13 @@ class Service:
     this tool kept it). ``config_hash`` stands for the whole configuration but its image: the label that the release's pins put on
     the container. ``former`` is another label by which a container is as it is wanted; None if there is none. With ``renew``,
     anonymous volumes begin empty. ``replicas`` is how many containers it has; with 0 its containers go.
+
+    A ``job`` ends by itself: it runs ``before`` anything is switched, or ``after`` all was; ``taken`` says why it is taken for
+    one where nobody calls it so. A ``compatible`` one leaves data that
+    the code of the release before understands; before another one, the services that are not known to write nothing (``writes``)
+    are stopped. It is run again if it was killed half-way, unless ``rerun`` is false; with ``run_on`` ``first`` one host runs it
+    for all. ``unproven`` says why a container from before the first release is not known to be as it is wanted; it stays.
+    ``backup`` is how the data of a kept service is saved. With ``rehearse`` a service is tried while it is staged.
     """
 
     name: str
@@ -100,6 +105,15 @@ class Service:
     former: Optional[str] = None
     renew: bool = False
     replicas: int = 1
+    job: str = ""
+    taken: str = ""
+    compatible: bool = False
+    rerun: bool = True
+    run_on: str = ""
+    backup: Optional[Backup] = None
+    rehearse: bool = False
+    writes: bool = True
+    unproven: str = ""
 
     def is_labelled(self, label: str) -> bool:
         """Whether that is the label of a container with this configuration."""
@@ -116,6 +130,7 @@ def keys(config: Mapping[str, Any], file: str, own: Mapping[str, Mapping[str, An
     written = config.get("x-rollout") or {}
     if not isinstance(written, Mapping):
         raise KEYS(file=file, found=f"{written!r}")
+    written = _meant(written)
     wrong = Faults()
     found: dict[str, dict[str, Any]] = {}
     for name in {**written, **own}:
@@ -130,13 +145,22 @@ def keys(config: Mapping[str, Any], file: str, own: Mapping[str, Mapping[str, An
     return {name: found.get(name, {}) for name in specs}
 
 
+def _meant(value: Any) -> Any:
+    """What somebody wrote, of what Compose prints: it prints each ``$`` as the two that a file would need."""
+    if isinstance(value, Mapping):
+        return {key: _meant(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_meant(one) for one in value]
+    return value.replace("$$", "$") if isinstance(value, str) else value
+
+
 def services(
     config: Mapping[str, Any],
     file: str,
     part: Optional[Part] = None,
     values: Mapping[str, str] = {},
 ) -> list[Service]:
-    """The services in the order of their start: those that are kept first, and none before what it depends on.
+    """The services in the order of their start: those that are kept first, and none before what it depends on. Without jobs.
 
     Args:
         part: what the release says of the stack; without, or in one of an earlier version, all is as ``x-rollout`` has it, and
@@ -146,14 +170,32 @@ def services(
     Raises:
         RolloutError: all that is wrong with the services.
     """
+    return _services(config, file, part, values)[0]
+
+
+def jobs(
+    config: Mapping[str, Any],
+    file: str,
+    part: Optional[Part] = None,
+    values: Mapping[str, str] = {},
+) -> list[Service]:
+    """The jobs of a stack, none before another one that it depends on. Arguments and errors as of `services`."""
+    return _services(config, file, part, values)[1]
+
+
+def _services(
+    config: Mapping[str, Any], file: str, part: Optional[Part], values: Mapping[str, str]
+) -> tuple[list[Service], list[Service]]:
     specs: Mapping[str, Any] = config.get("services") or {}
     gates, kept = (part.services, part.kept) if part and part.services is not None else _former(config, file)
+    ending = jobs_of(config, gates, kept)
     wrong, found = Faults(), []
     for name, spec in specs.items():
         with wrong.gather():
             replicas.require(name, specs, "drain" in (gates.get(name) or {}), file)
         with wrong.gather():
-            about = {"kept": kept.get(name, ""), "former": _label(name, part, kept)}
+            about = {"kept": kept.get(name, ""), "former": _label(name, part, kept), **_ending(ending.get(name))}
+            about["unproven"] = part.unproven.get(name, "") if part else ""
             reference = part.references.get(name, "") if part else ""
             found.append(_service(name, spec, _shared(spec, config, values), gates.get(name) or {}, file, reference, about))
     for service in found:
@@ -161,7 +203,14 @@ def services(
             with wrong.gather():
                 _two_at_once(service, specs, kept, f"{file}: x-rollout.{service.name}.start_first")
     wrong.refuse()
-    return [*_in_order([s for s in found if not s.released]), *_in_order([s for s in found if s.released])]
+    stay = [service for service in found if not service.job]
+    ordered = [*_in_order([s for s in stay if not s.released]), *_in_order([s for s in stay if s.released])]
+    # Also those that depend on each other through a service.
+    return ordered, [service for service in _in_order(found) if service.job]
+
+
+def _ending(found: Optional[tuple[str, str]]) -> dict[str, Any]:
+    return {"job": found[0], "taken": found[1]} if found else {}
 
 
 def _label(name: str, part: Optional[Part], kept: Mapping[str, str]) -> Optional[str]:
@@ -250,24 +299,10 @@ def _bound(spec: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*(m.partition(":")[2] for m in modes if m.startswith("service:")), *restarted]))
 
 
-def _stays(name: str, spec: Mapping[str, Any], file: str) -> None:
-    """Refuse what waits for a service that ends.
-
-    Raises:
-        RolloutError: names the service.
-    """
-    needs: Mapping[str, Any] = spec.get("depends_on") or {}
-    for other, how in needs.items():
-        if isinstance(how, Mapping) and how.get("condition") == "service_completed_successfully":
-            raise WAITS(file=file, service=name, other=other)
-
-
 def _service(
     name: str, spec: Mapping[str, Any], shared: list[list[str]], gate: Any, file: str, reference: str, about: Mapping[str, Any]
 ) -> Service:
     wrong, asked, released = Faults(), {}, not about["kept"]
-    with wrong.gather():
-        _stays(name, spec, file)
     with wrong.gather():
         if not spec.get("image"):
             raise NO_IMAGE(file=file, service=name)
@@ -278,9 +313,11 @@ def _service(
     facts: dict[str, Any] = {"ports": published(spec), "cards": cards(spec), "config_hash": pinned or config_hash(spec, shared)}
     facts.update(bound=_bound(spec), replicas=replicas.number(spec))
     facts["after"] = tuple(dict.fromkeys([*(spec.get("depends_on") or ()), *facts["bound"]]))
+    if about.get("job"):
+        facts["deadline"] = JOB_S
     if "stop_grace_period" in spec:
         facts["grace"] = sum(float(n) * _UNITS[u] for n, u in re.findall(r"([\d.]+)(ms|h|m|s)", spec["stop_grace_period"]))
-    return Service(name, reference or spec["image"].partition("@sha256:")[0], released, **facts, **about, **asked)
+    return Service(name, reference or spec["image"].partition("@sha256:")[0], released, **{**facts, **asked, **about})
 
 
 def hash_of(name: str, config: Mapping[str, Any], values: Mapping[str, str]) -> str:
@@ -347,46 +384,6 @@ def cards(service: Mapping[str, Any]) -> tuple[str, ...]:
             count = request.get("count")
             found += request.get("device_ids") or (range(count) if type(count) is int and count > 0 else [])
     return tuple(str(card) for card in found)
-
-
-# What decides which torch and which devices a container sees. Not its volumes, network, ports and secrets.
-_TRIED = (
-    *("image", "environment", "user", "group_add", "working_dir", "platform", "privileged", "cap_add", "cap_drop"),
-    *("security_opt", "userns_mode", "shm_size", "mem_limit", "memswap_limit", "ulimits", "tmpfs", "read_only", "init"),
-)
-_GPU = ("runtime", "gpus", "devices", "device_cgroup_rules")
-
-
-def throw_away(service: Mapping[str, Any], python: str, gpu: bool) -> dict[str, Any]:
-    """A service's configuration, cut to what a probe on standard input needs; without ``gpu`` it gets no device.
-
-    Args:
-        service: as Compose prints it.
-        python: the interpreter that reads the probe.
-    """
-    resources = (service.get("deploy") or {}).get("resources") or {}
-    tried: dict[str, Any] = {key: service[key] for key in _TRIED if key in service}
-    if service.get("ipc") in ("host", "private", "shareable"):
-        tried["ipc"] = service["ipc"]
-    if gpu:
-        tried.update({key: service[key] for key in _GPU if key in service})
-        kept = {"limits": resources.get("limits"), "reservations": resources.get("reservations")}
-    else:
-        environment = tried.get("environment") or {}
-        # Where the runtime nvidia is the engine's default, an image asks for its devices by this variable.
-        tried["environment"] = {**environment, "NVIDIA_VISIBLE_DEVICES": "void"}
-        kept = {"limits": resources.get("limits")}
-    deploy = {"resources": {key: value for key, value in kept.items() if value}}
-    return {
-        **tried,
-        **({"deploy": deploy} if deploy["resources"] else {}),
-        "entrypoint": [python],
-        "command": ["-"],
-        "stdin_open": True,
-        "pull_policy": "never",
-        "network_mode": "none",
-        "healthcheck": {"disable": True},
-    }
 
 
 def repository(image: str) -> str:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from typing import Mapping, Optional
+from typing import Container, Mapping, Optional
 
 from ansible.module_utils.rollout.domain.interpolation import Lookup, TemplateError, interpolate
 from ansible.module_utils.rollout.domain.mask import SHORTEST
@@ -21,6 +21,9 @@ UNREADABLE = Refusal(
 # A space of Go's parser; a line's end is none.
 _BLANK = "\t\v\f\r \x85\xa0"
 _KEY = re.compile(rf"(?:export[{_BLANK}\n]+)?([^=:\n]*)([=:\n]|$)")
+# One that was put out of use by hand.
+_COMMENT = re.compile(r"^[^\S\n]*#+[^\S\n]*(?:export[^\S\n]+)?([\w.-]+)[^\S\n]*[=:][^\S\n]*([^\n]*)\n?", re.M)
+_REST = re.compile(r"(?:[^\S\n]*(?:#[^\n]*)?(?:\n|\Z))?")
 _ESCAPE = re.compile(r'\\(?:[abcfnrtv$"\\]|0\d{0,3})')
 _LETTERS = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v", "$": "$$", '"': '"', "\\": "\\"}
 # PGPASSWORD, DB_PASS, JWT_SECRET_KEY, APIKEY; not MONKEY and KEYCLOAK_URL.
@@ -45,8 +48,40 @@ def parse(text: str, outside: Lookup, file: str) -> dict[str, str]:
     Raises:
         RolloutError: Compose would refuse the file; says the line's number, never its text.
     """
-    text = text.removeprefix("\ufeff").replace("\r\n", "\n")
     found: dict[str, str] = {}
+    _read(_plain(text), outside, file, found)
+    return found
+
+
+def without(text: str, names: Container[str], file: str) -> str:
+    """The text of an environment file without the variables ``names``, and without comments that set one of them, or a secret.
+
+    Args:
+        file: its name, for the sentence.
+
+    Raises:
+        RolloutError: Compose would refuse the file; says the line's number, never its text.
+    """
+    text, kept, at = _plain(text), "", 0
+    for name, start, end in [*_read(text, lambda name: "", file, {}), ("", len(text), len(text))]:
+        kept += _COMMENT.sub(lambda found: "" if found[1] in names or is_secret(found[1], found[2]) else found[0], text[at:start])
+        kept += "" if name in names else text[start:end]
+        # With a variable goes the rest of its line.
+        at = _REST.match(text, end).end() if name in names and text[end - 1] != "\n" else end  # type: ignore[union-attr]
+    return kept
+
+
+def _plain(text: str) -> str:
+    return text.removeprefix("\ufeff").replace("\r\n", "\n")
+
+
+def _read(text: str, outside: Lookup, file: str, found: dict[str, str]) -> list[tuple[str, int, int]]:
+    """Read all statements into ``found``: the name of each, and where it begins and ends.
+
+    Raises:
+        RolloutError: as of `parse`.
+    """
+    statements: list[tuple[str, int, int]] = []
 
     def value(name: str) -> Optional[str]:
         known = outside(name)
@@ -56,7 +91,7 @@ def parse(text: str, outside: Lookup, file: str) -> dict[str, str]:
     while True:
         at = _statement(text, at)
         if at == len(text):
-            return found
+            return statements
         start = at
         try:
             key = _KEY.match(text, at)
@@ -68,10 +103,11 @@ def parse(text: str, outside: Lookup, file: str) -> dict[str, str]:
                 # A name alone takes the value from outside.
                 known = outside(name)
                 found.update({} if known is None else {name: known})
-                continue
-            while at < len(text) and text[at] in _BLANK:
-                at += 1
-            found[name], at = _value(text, at, value)
+            else:
+                while at < len(text) and text[at] in _BLANK:
+                    at += 1
+                found[name], at = _value(text, at, value)
+            statements.append((name, start, at))
         except TemplateError as error:
             raise UNREADABLE(file=file, line=text.count("\n", 0, start) + 1, why=error) from None
 

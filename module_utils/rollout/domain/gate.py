@@ -5,12 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Mapping, Optional
 
+from ansible.module_utils.rollout.domain.backup import BACKUP, Backup
 from ansible.module_utils.rollout.domain.shape import ITEM, Key, choice, faults, require
 from ansible.module_utils.rollout.domain.torch import cuda
 from ansible.module_utils.rollout.domain.urls import is_port, is_url, shown
 from ansible.module_utils.rollout.errors import Refusal
 
 FLAVOURS = ("absent", "cpu", "cuda", "rocm")
+# When a job runs: before any service is switched, or once all of them were.
+BEFORE, AFTER = "before", "after"
+# Of a job that one host of the fleet runs for all of them.
+FIRST = "first"
 # How a service lets go of its work before it is stopped.
 WAIT, CHECKPOINT, FORCE = "wait", "checkpoint", "force"
 MODES = (WAIT, CHECKPOINT, FORCE)
@@ -25,6 +30,11 @@ NOBODY_NAMES = Refusal(
     "{where} has names_release: true, but only the answer of an http:// or https:// URL can name a release, and health has none. "
     "Add one, or remove names_release.",
     "add an `http://` URL whose answer has the field `release`, or remove `names_release`",
+)
+NOT_REHEARSED = Refusal(
+    "Keys and values",
+    "{where} has rehearse: true and {key}: only a service that a rollout replaces can be rehearsed. Remove one of them.",
+    "remove `rehearse`: a kept service is not replaced, and a job runs once a release anyway",
 )
 
 
@@ -116,6 +126,9 @@ def _together(gate: Mapping[str, Any], where: str) -> list[str]:
     urls = _listed(health) if isinstance(health, (str, list)) else []
     if gate.get("names_release") is True and (urls or gate.get("exec")) and all(map(is_port, urls)):
         found.append(NOBODY_NAMES.text(where=where))
+    other = "keep: true" if gate.get("keep") is True else f"job: {gate['job']}" if gate.get("job") else ""
+    if gate.get("rehearse") is True and other:
+        found.append(NOT_REHEARSED.text(where=where, key=other))
     return found
 
 
@@ -158,7 +171,13 @@ _EXPECTED = Key(
 RENEW = "renew"
 GATE = {
     "anonymous": choice(("keep", RENEW)),
+    "backup": Key(
+        "a mapping with preset, or with dump and restore, commands in the container",
+        (Mapping,),
+        inner=lambda value, at: faults(value, at, BACKUP),
+    ),
     "ca": Key("the absolute path of a PEM file on the host", (str,), lambda path: path.startswith("/")),
+    "compatible": Key("true or false", (bool,)),
     "deadline": _SECONDS,
     "drain": Key(
         "a mapping with stop, the URL that stops the intake of work", (Mapping,), inner=lambda value, at: faults(value, at, DRAIN)
@@ -166,14 +185,19 @@ GATE = {
     "exec": Key("a list of words, for example [pg_isready, -U, app]", (list,), _words),
     "health": Key("a list of URLs", (list, str), inner=_urls),
     "insecure": Key("true or false", (bool,)),
+    "job": Key(f"{BEFORE}, {AFTER} or false", (str, bool), lambda value: value in (BEFORE, AFTER, False)),
     "keep": Key("true or false", (bool,)),
     "names_release": Key("true or false", (bool,)),
+    "rehearse": Key("true or false", (bool,)),
+    "rerun": Key("true or false", (bool,)),
+    "run_on": choice((FIRST,)),
     "start_first": Key(
         "a mapping with proxy, the service in front, and port", (Mapping,), inner=lambda value, at: faults(value, at, START_FIRST)
     ),
     "successes": Key("a whole number", (int,)),
     "torch": _EXPECTED,
     "window": _SECONDS,
+    "writes": Key("true or false", (bool,)),
 }
 _MAPPING = Key("a mapping", (Mapping,), inner=lambda value, at: [*faults(value, at, GATE), *_together(value, at)])
 
@@ -196,13 +220,15 @@ def read_gate(gate: Any, where: str) -> dict[str, Any]:
         RolloutError: what is wrong, all of it; names ``where``, the keys and the values.
     """
     require(_MAPPING.faults(gate, where))
-    found = {key: value for key, value in gate.items() if key not in ("keep", "anonymous")}
+    found = {key: value for key, value in gate.items() if key not in ("keep", "anonymous", "job")}
     if gate.get("anonymous") == RENEW:
         found["renew"] = True
     if "health" in gate:
         found["health"] = tuple(_listed(gate["health"]))
     if "exec" in gate:
         found["exec"] = tuple(map(str, gate["exec"]))
+    if "backup" in gate:
+        found["backup"] = Backup.of(gate["backup"])
     if "drain" in gate:
         found["drain"] = Drain(**gate["drain"])
     if "start_first" in gate:

@@ -22,6 +22,11 @@ ENDED = Refusal(
     "it ended with exit status {status}{killed} ({state})",
     "look at the log below it; `, killed` is exit status 137",
 )
+ENDED_WELL = Refusal(
+    "Gate container",
+    "it ended by itself, with exit status 0 ({state}); if that is what it is for, write job: before, or after, in its x-rollout",
+    "write `job: before` (a migration) or `job: after` (a cache to warm): see [jobs](your-own-stack.md#jobs)",
+)
 OUT_OF_MEMORY = Refusal(
     "Gate container",
     "it was killed: out of memory",
@@ -176,6 +181,8 @@ class Gate:
         if container.oom and (self.fresh or container.status != "running"):
             return OUT_OF_MEMORY.text()
         if container.status in ENDED_STATES:
+            if container.exit_code == 0 and container.status == "exited":
+                return ENDED_WELL.text(state=container.status)
             killed = ", killed" if container.exit_code == 137 else ""
             return ENDED.text(status=container.exit_code, killed=killed, state=container.status)
         if container.status == "created" and container.error:

@@ -25,7 +25,20 @@ EVENTS = (
     "removed",
     "ended",
     "stuck",
+    "barred",
+    "quiesced",
+    "job",
+    "ran",
+    "backup",
+    "dropped",
+    "restoring",
+    "restored",
 )
+# What is told of the data of an application: jobs that were begun (`job`) and have ended (`ran`), backups that were taken and
+# removed (`dropped`), restores that were begun and have ended; and `quiesced`, that what writes was stopped.
+DATA = ("quiesced", "job", "ran", "backup", "dropped", "restoring", "restored")
+# Of these the ones after which a run has something to finish or to take back.
+_OPENING = ("quiesced", "job", "restoring")
 # Of how many restarts of a service the seconds are kept in mind.
 RESTARTS = 5
 
@@ -85,7 +98,8 @@ class Ledger:
     ``behind`` the hosts that the last confirmed run left out, ``took`` the seconds of each service's last restarts.
     ``confirmed`` are all confirmations in their order, those of removed releases too, ``reverts`` how often a run or the guard
     (``by``) took one back. ``ended`` is the entry of the last step that a guard ended, because it hung when its time was over.
-    ``stuck`` is why the guard that acts has not brought the stable release back yet.
+    ``stuck`` is why the guard that acts has not brought the stable release back yet, ``barred`` the entry of one that left
+    everything as it is, since the data has changed. ``data`` are the entries of `DATA`.
     """
 
     history: list[Stable] = field(default_factory=list)
@@ -96,6 +110,8 @@ class Ledger:
     closed: Optional[dict[str, Any]] = None
     ended: Optional[dict[str, Any]] = None
     stuck: str = ""
+    barred: Optional[dict[str, Any]] = None
+    data: list[dict[str, Any]] = field(default_factory=list)
     behind: list[str] = field(default_factory=list)
     took: dict[str, list[float]] = field(default_factory=dict)
     confirmed: list[Stable] = field(default_factory=list)
@@ -124,6 +140,8 @@ class Ledger:
     @property
     def guarded(self) -> Optional[str]:
         """The run that the guard ended, where it was the last one."""
+        if self.barred:
+            return str(self.barred["run"])
         closed = self.closed or {}
         return str(closed["run"]) if closed.get("by") == "guard" and not self.open else None
 
@@ -188,7 +206,8 @@ def fold(entries: list[dict[str, Any]], torn: bool = False, before: Optional[Led
     """What all entries together say, with those ``before`` them; what these said stays as it is."""
     old = before or Ledger()
     # Everything else is replaced, and never changed.
-    ledger = replace(old, open=[*old.open], confirmed=[*old.confirmed], took={**old.took}, reverts={**old.reverts})
+    anew: dict[str, Any] = {"open": [*old.open], "data": [*old.data], "confirmed": [*old.confirmed]}
+    ledger = replace(old, **anew, took={**old.took}, reverts={**old.reverts})
     ledger.torn = torn or (old.torn and not any(map(_told, entries)))
     for entry in entries:
         if entry["seq"] > ledger.last_seq + 1:
@@ -210,18 +229,26 @@ def fold(entries: list[dict[str, Any]], torn: bool = False, before: Optional[Led
             ledger.behind = [str(host) for host in entry.get("behind") or []]
             ledger.history = _confirmed(ledger.history, stable, action == "rollback")
             ledger.known = [s for s in ledger.known if s.name != name] + [stable]
-            ledger.open, ledger.armed, ledger.closed, ledger.stuck = [], None, entry, ""
+            _close(ledger, entry)
         elif event == "reverted":
-            ledger.reverts["guard" if entry.get("by") == "guard" else "run"] += 1
+            if entry.get("by") != "backup":
+                ledger.reverts["guard" if entry.get("by") == "guard" else "run"] += 1
             if not name:
                 # Back on nothing: what this run had confirmed here, before another host was lost, is stable no more.
                 ledger.history = [s for s in ledger.history if s.run != entry["run"]]
                 ledger.known = [s for s in ledger.known if s.run != entry["run"]]
-            ledger.open, ledger.armed, ledger.closed, ledger.stuck = [], None, entry, ""
+            _close(ledger, entry)
         elif event == "ended":
             ledger.ended = entry
         elif event == "stuck":
             ledger.stuck = str(entry.get("why") or "")
+        elif event == "barred":
+            # The run stays open: somebody has to say what the data may do.
+            ledger.armed, ledger.stuck, ledger.barred = None, "", entry
+        elif event in DATA:
+            ledger.data.append(entry)
+            if event in _OPENING:
+                ledger.open.append(entry)
         else:
             if event == "switched":
                 _took(ledger.took, entry.get("seconds"))
@@ -229,6 +256,10 @@ def fold(entries: list[dict[str, Any]], torn: bool = False, before: Optional[Led
             if event == "armed":
                 ledger.armed, ledger.stuck = entry, ""
     return ledger
+
+
+def _close(ledger: Ledger, entry: dict[str, Any]) -> None:
+    ledger.open, ledger.armed, ledger.closed, ledger.stuck, ledger.barred = [], None, entry, "", None
 
 
 def stopping(ledger: Ledger, stack: str, now: Clock) -> dict[str, float]:

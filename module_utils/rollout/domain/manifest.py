@@ -22,7 +22,9 @@ class Part:
     effective keys of each service, None where the files' own ``x-rollout`` says them; ``kept`` says why a service is. ``mounts``
     map a path of the source to its place below ``files/``. ``former`` are the labels by which a container of an earlier version
     of this tool is known to be as the release has it: service -> ``rollout.config``, empty for none. ``networks`` are the
-    definitions by which the networks of the stack were made.
+    definitions by which the networks of the stack were made. ``project`` is its Compose project, empty for the usual one.
+    ``folder`` is where its files lay before it was taken over, empty if it was not. ``unproven`` says of services, whose
+    containers were there before, why these are not known to be what the files say.
     """
 
     directory: str
@@ -35,6 +37,9 @@ class Part:
     former: Mapping[str, str] = field(default_factory=dict)
     networks: Mapping[str, Any] = field(default_factory=dict)
     tag_variable: str = "IMAGE_TAG"
+    project: str = ""
+    folder: str = ""
+    unproven: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def env(self) -> str:
@@ -51,9 +56,19 @@ def part(manifest: Mapping[str, Any], stack: str) -> Part:
         directory=stack,
         files=(*said["compose"], PINS),
         profiles=tuple(said.get("profiles") or ()),
-        **{key: dict(said.get(key) or {}) for key in ("services", "kept", "references", "mounts", "former", "networks")},
+        **{
+            key: dict(said.get(key) or {})
+            for key in ("services", "kept", "references", "mounts", "former", "networks", "unproven")
+        },
         tag_variable=str(said.get("tag_variable") or "IMAGE_TAG"),
+        project=str(said.get("project") or ""),
+        folder=str(said.get("folder") or ""),
     )
+
+
+def project(manifest: Mapping[str, Any], stack: str) -> str:
+    """The Compose project of one of the stacks of a manifest."""
+    return part(manifest, stack).project or releases.project(manifest["application"], stack)
 
 
 def mounted(manifest: Mapping[str, Any]) -> dict[str, str]:

@@ -77,7 +77,7 @@ def mounts(config: Mapping[str, Any], place: str) -> list[dict[str, Any]]:
 
 
 def rebased(
-    config: Mapping[str, Any], place: str, where: Mapping[str, str], data: str, file: str
+    config: Mapping[str, Any], place: str, where: Mapping[str, str], data: str, file: str, leaves: bool = False
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """A stack whose paths below ``place`` are where a release has them, and the part of the pins that says so.
 
@@ -85,6 +85,7 @@ def rebased(
         where: path of the source -> its place on the host, for what is of the release.
         data: the folder below which everything else lies.
         file: the stack's Compose file, for a sentence.
+        leaves: whether a path may leave ``place``: ``data`` is where the stack lay then.
 
     Raises:
         RolloutError: a path leaves ``place``.
@@ -96,9 +97,9 @@ def rebased(
         if not _is_below(source, place):
             continue
         path = _path(source, place)
-        if path == ".." or path.startswith("../") or path == ".":
+        if (path == ".." or path.startswith("../") or path == ".") and not leaves:
             raise OUTSIDE(file=file, where=f"{'services.' if kind == 'bind' else f'{kind}s.'}{name}", path=path)
-        entry[key] = where.get(path) or _inside(path, where) or posixpath.join(data, path)
+        entry[key] = where.get(path) or _inside(path, where) or posixpath.normpath(posixpath.join(data, path))
         if kind == "bind":
             # A missing file of the release is an error, not an empty folder; data begins with one.
             fixed = {"create_host_path": False} if path in where or _inside(path, where) else {}

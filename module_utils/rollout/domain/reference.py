@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Collection, Iterable, Optional
 
-from ansible.module_utils.rollout.errors import Refusal
+from ansible.module_utils.rollout.errors import Refusal, RolloutError
 
 # The grammar of the OCI distribution specification and of github.com/distribution/reference.
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
@@ -120,6 +120,14 @@ def parse(text: str) -> Reference:
     ):
         raise NOT_AN_IMAGE(text=text)
     return Reference(registry, path, tag or None, digest or None)
+
+
+def repository(image: str) -> str:
+    """The repository of an image, by which it is the same one whatever its tag; what is no image reference as it is."""
+    try:
+        return parse(image).repository
+    except RolloutError:
+        return image
 
 
 def is_tag(text: Any) -> bool:

@@ -55,6 +55,12 @@ def clock(seconds: float) -> str:
     return f"{hours}:{whole % 60:02}"
 
 
+def minute(at: object) -> str:
+    """A time of the ledger (RFC 3339, UTC) to the minute: ``2026-12-01 14:02 UTC``."""
+    text = str(at)
+    return f"{text[:10]} {text[11:16]} UTC"
+
+
 def seconds_since(started: str, now: float) -> Optional[float]:
     """The seconds since a time of Docker's (RFC 3339, UTC); None for that of year 1, never, and for what is no time."""
     try:

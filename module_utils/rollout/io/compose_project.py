@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Mapping, Optional, Sequence
 
+from ansible.module_utils.rollout.domain.baseline import Origin
 from ansible.module_utils.rollout.domain.manifest import ENV
 from ansible.module_utils.rollout.io import refusals
 from ansible.module_utils.rollout.io.docker_command import away, last_words
@@ -87,6 +88,13 @@ class Stack:
             timeout=timeout,
         )
 
+    def once(self, service: str, name: str, labels: Mapping[str, str], timeout: float) -> str:
+        """Start a one-off container of a service under that name, without its dependencies, ports and restarts; its id."""
+        more = [word for label, value in labels.items() for word in ("--label", f"{label}={value}")]
+        options = ["--detach", "--no-deps", "--no-TTY", "--interactive=false", "--name", name, *more]
+        self.engine.checked(self.compose("run", *options, service), f"Starting {service}", timeout=timeout)
+        return str(self.engine.inspect("container", [name])[0]["Id"])
+
 
 def configuration(engine: Engine, file: Path) -> dict[str, Any]:
     """What Compose makes of a file on the disk, with the ``.env`` file beside it if there is one.
@@ -98,14 +106,49 @@ def configuration(engine: Engine, file: Path) -> dict[str, Any]:
     return dict(json.loads(engine.checked(call, f"Reading {file}")))
 
 
-def composed(engine: Engine, call: Sequence[str], doing: str) -> tuple[str, str]:
-    """What `docker compose config` prints, and what it says beside it.
+def composed(engine: Engine, call: Sequence[str], doing: str, extra: Mapping[str, str] = {}) -> tuple[str, str]:
+    """What `docker compose config` prints, and what it says beside it; ``extra`` variables are set for it.
 
     Raises:
         RolloutError: Compose does not accept the files; its last words.
     """
-    code, out, err = engine.run(call)
+    code, out, err = engine.run(call, extra=extra)
     if code:
         said = last_words(err or out)
         raise refusals.FAILED(doing=doing, said=said, facts=away(said))
     return out, err
+
+
+class Original:
+    """A Compose project of somebody else, where it lies: what Compose reads there."""
+
+    def __init__(self, engine: Engine, project: str, origin: Origin) -> None:
+        self.engine, self.project, self.origin = engine, project, origin
+
+    def config(self, profiles: Sequence[str]) -> dict[str, Any]:
+        """The project as Compose understands it.
+
+        Raises:
+            RolloutError: Compose does not accept its files.
+        """
+        return dict(json.loads(self._said(profiles, (), "config", "--format", "json")))
+
+    def hashes(self, profiles: Sequence[str], more: Sequence[Path] = ()) -> dict[str, str]:
+        """Service -> what Compose labels its containers with (config-hash), with ``more`` files behind the project's own.
+
+        Raises:
+            RolloutError: Compose does not accept the files.
+        """
+        said = self._said(profiles, more, "config", "--hash", "*")
+        return {words[0]: words[1] for line in said.splitlines() if len(words := line.split()) == 2}
+
+    def _said(self, profiles: Sequence[str], more: Sequence[Path], *arguments: str) -> str:
+        # Beats what the project's .env file says.
+        active = {"COMPOSE_PROFILES": ",".join(profiles)}
+        return composed(self.engine, self._call(more, *arguments), f"Reading {' and '.join(self.origin.files)}", active)[0]
+
+    def _call(self, more: Sequence[Path], *arguments: str) -> list[str]:
+        place = ["--project-name", self.project, "--project-directory", self.origin.folder]
+        env = [part for path in self.origin.env_files for part in ("--env-file", path)]
+        files = [part for path in [*self.origin.files, *map(str, more)] for part in ("--file", path)]
+        return ["compose", *place, *env, *files, *arguments]

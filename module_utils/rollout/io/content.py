@@ -95,6 +95,23 @@ class Content:
                     shutil.rmtree(there)
 
 
+def is_same(top: Path, files: Mapping[str, File]) -> bool:
+    """Whether a file or folder has this content, and nothing else; modes may differ. What cannot be read has not."""
+    try:
+        if "" in files:
+            return top.is_file() and top.read_bytes() == files[""].content
+        if not top.is_dir() or strange(top, files):
+            return False
+        return all(_alike(top / path, file) for path, file in files.items())
+    except OSError:
+        return False
+
+
+def _alike(path: Path, file: File) -> bool:
+    found = _read(path)
+    return (found.content, found.link) == (file.content, file.link)
+
+
 def strange(top: Path, own: Collection[str]) -> list[str]:
     """What lies in a folder, or below it, and is not among its ``own`` files: of a strange folder its name alone."""
     folders = {parent.as_posix() for file in own for parent in PurePosixPath(file).parents}

@@ -17,10 +17,10 @@ import subprocess
 import termios
 import threading
 from pathlib import Path
-from typing import Any, Callable, Mapping, Optional, Sequence
+from typing import IO, Any, Callable, Iterable, Mapping, Optional, Sequence, cast
 
 from ansible.module_utils.rollout.domain.dotenv import PASSED
-from ansible.module_utils.rollout.io import mutexes, refusals
+from ansible.module_utils.rollout.io import clock, mutexes, refusals
 from ansible.module_utils.rollout.io.masking import ending
 
 # Where Compose's manual and packages put the plugin for every user, in the order in which docker looks; and docker itself.
@@ -106,6 +106,30 @@ def execute(
         _kill(process)
 
 
+class _Feeder(threading.Thread):
+    """Writes pieces into the standard input of a command. If they break off, the command is ended: it must not take the part of a
+    stream for all of it."""
+
+    def __init__(self, process: subprocess.Popen[bytes], pieces: Iterable[bytes]) -> None:
+        super().__init__(daemon=True)
+        self.process, self.pieces = process, pieces
+        self.error: Optional[Exception] = None
+        self.start()
+
+    def run(self) -> None:
+        pipe = cast(IO[bytes], self.process.stdin)
+        try:
+            for piece in self.pieces:
+                pipe.write(piece)
+        except BrokenPipeError:
+            pass  # its exit status says why
+        except Exception as error:
+            self.error = error
+            _kill(self.process)
+        with contextlib.suppress(OSError, ValueError):
+            pipe.close()
+
+
 def _kill(process: subprocess.Popen[bytes]) -> None:
     """End a command and what it started. The kernel may keep one that waits for a disk: for that nobody waits longer."""
     with contextlib.suppress(OSError):
@@ -136,7 +160,8 @@ class Docker:
         program = self._compose[0] if arguments[0] == "compose" else ""
         direct = [program, *arguments[1:]] if program else []
         limit, environment = timeout or self.timeout, {**self._environment(), **(extra or {})}
-        files = mutexes.inherited() if _CHANGES.intersection(arguments) else ()
+        changes = _CHANGES.intersection(arguments) or (arguments[0] == "compose" and "run" in arguments)
+        files = mutexes.inherited() if changes else ()
         return execute(direct or ["docker", *arguments], environment, limit, stdin, f"docker {arguments[0]}", files)
 
     @functools.cached_property
@@ -174,6 +199,58 @@ class Docker:
             said = last_words(err or out)
             raise refusals.FAILED(doing=doing, said=said, facts=away(said))
         return out
+
+    def flow(
+        self,
+        arguments: Sequence[str],
+        limit: float,
+        pulse: Callable[[], None],
+        into: Optional[Callable[[bytes], None]] = None,
+        pieces: Optional[Iterable[bytes]] = None,
+    ) -> tuple[int, str]:
+        """Run ``docker ARGUMENTS`` over which data flows: exit status, the end of what it said. 124 after ``limit`` seconds.
+
+        Args:
+            pulse: is called once a second at least; what it raises ends the command.
+            into: gets the command's standard output as it comes.
+            pieces: what the command reads from its standard input.
+
+        Raises:
+            Exception: as ``pulse``, ``into`` and ``pieces`` do; the command was ended then.
+        """
+        try:
+            process = subprocess.Popen(
+                ["docker", *arguments],
+                stdin=subprocess.DEVNULL if pieces is None else subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=self._environment(),
+                start_new_session=True,
+            )
+        except FileNotFoundError:
+            return 127, "docker: command not found"
+        err, ends = _Tail(process.stderr), clock.monotonic() + limit
+        feeder = _Feeder(process, pieces) if pieces is not None else None
+        words, out = bytearray(), cast(IO[bytes], process.stdout)
+        try:
+            while clock.monotonic() < ends:
+                pulse()
+                if not select.select([out], [], [], 1.0)[0]:
+                    continue
+                piece = os.read(out.fileno(), 2**18)
+                if piece and into:
+                    into(piece)
+                elif piece:
+                    words = (words + piece)[-(2**16) :]
+                else:
+                    with contextlib.suppress(subprocess.TimeoutExpired):
+                        code = process.wait(max(1.0, ends - clock.monotonic()))
+                        if feeder and feeder.error:
+                            raise feeder.error
+                        return code, err.text() or bytes(words).decode("utf-8", "replace")
+            return 124, f"it did not end in {limit:.0f} s"
+        finally:
+            _kill(process)
 
     def watch(self, arguments: Sequence[str], quiet: float, seen: Callable[[str], None]) -> tuple[int, str]:
         """Run ``docker ARGUMENTS`` on a terminal of its own, where it tells how far it is: exit status, stderr.

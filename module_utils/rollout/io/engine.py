@@ -143,10 +143,27 @@ class Engine(Docker):
         found = self.get("/containers/json", "Listing containers", all="true", filters=filters) or []
         return [container(c) for c in self.inspect("container", [one["Id"] for one in found])]
 
+    def one_offs(self, project: str, label: str) -> list[Container]:
+        """The one-off containers of a Compose project that have a label, stopped ones too. The newest first."""
+        compose = "com.docker.compose"
+        filters = {"label": [f"{compose}.project={project}", f"{compose}.oneoff=True", label]}
+        found = self.get("/containers/json", "Listing containers", all="true", filters=filters) or []
+        return [container(c) for c in self.inspect("container", [one["Id"] for one in found])]
+
     def labels(self, having: str) -> list[dict[str, str]]:
         """The labels of each container that has the label ``having``, stopped ones too."""
         found = self.get("/containers/json", "Listing containers", all="true", filters={"label": [having]}) or []
         return [dict(one["Config"].get("Labels") or {}) for one in self.inspect("container", [one["Id"] for one in found])]
+
+    def everything(self) -> list[dict[str, Any]]:
+        """What `docker inspect` says of every container, stopped ones too."""
+        return self.inspect(
+            "container", [one["Id"] for one in self.get("/containers/json", "Listing containers", all="true") or []]
+        )
+
+    def volumes(self) -> list[dict[str, Any]]:
+        """All volumes, each as `docker volume inspect` has it."""
+        return list((self.get("/volumes", "Listing volumes") or {}).get("Volumes") or [])
 
     def mounted(self, having: str) -> set[str]:
         """The paths of this host that containers with the label ``having`` mount, stopped ones too."""
@@ -210,6 +227,13 @@ class Engine(Docker):
         _code, out, err = self.run(["logs", "--tail", str(lines), *before, container], timeout=20)
         # How far the first line is in belongs to it.
         return ending((out + err).rstrip().lstrip("\n"))[-4000:]
+
+    def output(self, container: str, lines: int = 2000) -> str:
+        """The end of all that a container wrote on both its streams, in its order, masked."""
+        _code, out, err = self.run(["logs", "--timestamps", "--tail", str(lines), container], timeout=60)
+        # Each stream by itself is in order. The times go before anything is hidden: a secret may have several lines.
+        said = sorted([*out.splitlines(), *err.splitlines()], key=lambda line: line.partition(" ")[0])
+        return ending("\n".join(line.partition(" ")[2] for line in said))
 
     def held_ports(self) -> list[tuple[Port, str]]:
         """The host's ports that running containers publish, each with the project (or the name) of its container."""

@@ -23,10 +23,13 @@ NOT_PLAIN = Refusal(
     "{path} is {what}, and the rollout does not write such a file: check what it is (ls -l), and remove it (sudo rm {path}).",
     "find out which user made it; ledger and releases are plain files and directories in the state directory",
 )
+# What a removal writes down of the data that it left.
+RECORD = "removed.json"
 # The names that the tool itself makes in a state directory.
 FILES = (
     *("ledger.jsonl", "lock.json", "progress.json", "progress.new", "guard.pyz", "guard.armed", "guard.log"),
     *(".agent", ".guard", ".lock", ".step"),
+    RECORD,
 )
 DIRECTORIES = ("releases", "proxy")
 

@@ -129,6 +129,12 @@ GUARD_ENDED = Refusal(
     "find out what hung: the step that the brackets name, the engine (`journalctl --unit docker`), or a disk. Raise "
     "`rollout_confirm_timeout` if the step was only slow",
 )
+GUARD_BARRED = Refusal(
+    "Locks",
+    "The guard of this host acted before the run was confirmed. It left everything as it is, since a job has changed the data: "
+    "the run took longer than rollout_confirm_timeout.",
+    "type one of the two commands that follow. Raise `rollout_confirm_timeout`, or find out what took so long",
+)
 LOCK_UNREADABLE = Refusal(
     "Locks",
     "The lock {path} cannot be read ({reason}).",

@@ -95,7 +95,7 @@ class Store(Releases):
         self.fence()
         entry = ledgers.line(self.ledger().last_seq + 1, event, run, machine.now(), **facts)
         try:
-            back = self._back or event in ("reverted", "stuck", "ended")
+            back = self._back or event in ("reverted", "stuck", "ended", "barred")
             reserve.used(self.root, lambda: append(self.path, entry.encode()), back)
         except OSError as error:
             raise refusals.LEDGER_UNWRITABLE(path=self.path, reason=error.strerror) from error
@@ -189,8 +189,10 @@ class Store(Releases):
         ledger = self.ledger()
         ended = ledger.ended or {}
         if ledger.guarded and run in (ledger.guarded, ended.get("run")):
-            fault = str((ledger.closed or {}).get("fault") or "")
+            fault = str((ledger.barred or ledger.closed or {}).get("fault") or "")
             facts = {"fenced": "guard", **({"unproven": fault} if fault else {})}
+            if ledger.barred:
+                raise refusals.GUARD_BARRED(facts=facts)
             if ended.get("run") == run:
                 raise refusals.GUARD_ENDED(step=ended.get("step") or "unnamed", process=ended.get("process"), facts=facts)
             raise refusals.GUARD_ACTED(facts=facts)

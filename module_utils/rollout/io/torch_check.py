@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Mapping, Optional
 
-from ansible.module_utils.rollout.domain import compose
+from ansible.module_utils.rollout.domain import compose, thrown
 from ansible.module_utils.rollout.domain.gate import Expectation
 from ansible.module_utils.rollout.domain.torch import verdict as torch_verdict
 from ansible.module_utils.rollout.io import gpu, refusals, torch_probe
@@ -106,7 +106,7 @@ def in_image(
         environment = _environment(engine, service)
         skipped = gpu.too_full(expected.min_free_mib, compose.cards(service))
     name = f"rollout-probe-{secrets.token_hex(4)}"
-    tried = compose.throw_away(service, expected.python, gpu=not skipped)
+    tried = thrown.throw_away(service, expected.python, gpu=not skipped)
     document = {"services": {"probe": {**tried, "labels": {LABEL: "torch"}}}}
     # What a run that was killed left behind; the files hold an environment.
     for left in Path(tempfile.gettempdir()).glob("rollout-probe-*"):

@@ -8,19 +8,19 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Collection, Iterable, Mapping, Optional, Sequence
 
-from ansible.module_utils.rollout.domain import capacity, changes, pins, ports, pull_progress, shape
+from ansible.module_utils.rollout.domain import capacity, changes, pins, ports, presets, pull_progress, shape
 from ansible.module_utils.rollout.domain import manifest as manifests
 from ansible.module_utils.rollout.domain import needs as domain_needs
-from ansible.module_utils.rollout.domain import release as releases
 from ansible.module_utils.rollout.domain.bundle import File
 from ansible.module_utils.rollout.domain.compose import Service
+from ansible.module_utils.rollout.domain.gate import BEFORE
 from ansible.module_utils.rollout.domain.torch import host as torch_host
 from ansible.module_utils.rollout.domain.torch import reasons
 from ansible.module_utils.rollout.errors import RolloutError
 from ansible.module_utils.rollout.io import gpu, images, machine, sockets
 from ansible.module_utils.rollout.io.engine import Engine
 from ansible.module_utils.rollout.io.store import Store
-from ansible.module_utils.rollout.verbs import asking, needs, networks, refusals
+from ansible.module_utils.rollout.verbs import asking, backups, needs, networks, projects, refusals
 from ansible.module_utils.rollout.verbs.phases import Phases
 
 # Bytes of a mounted file whose differences are shown.
@@ -31,7 +31,8 @@ LEGIBLE = 64 * 2**10
 class Candidate:
     """The release ``release`` of an application, with its directory ``name`` on this host.
 
-    ``services`` are those of each of its stacks; ``stacks`` are all that this host is to have. ``images`` map a repository to
+    ``services`` and ``jobs`` are those of each of its stacks; ``stacks`` are all that this host is to have. ``projects`` are the
+    Compose projects of both. ``images`` map a repository to
     its digest and, if it is on the host, its id; ``missing`` are those that are not, with compressed bytes to come (``sizes``,
     ``to_pull`` together) as far as a registry said. ``engine`` are the facts of the engine.
     ``configs`` are the stacks as Compose understands them, ``main`` their Compose files, ``files`` the texts of its directory.
@@ -42,6 +43,7 @@ class Candidate:
     release: str
     name: str
     stacks: Collection[str]
+    projects: Mapping[str, str]
     services: Mapping[str, Sequence[Service]]
     images: Mapping[str, Mapping[str, Any]]
     missing: Mapping[str, Mapping[str, Any]]
@@ -53,6 +55,12 @@ class Candidate:
     replace: Collection[str] = ()
     notes: Sequence[str] = ()
     files: Mapping[str, str] = field(default_factory=dict)
+    jobs: Mapping[str, Sequence[Service]] = field(default_factory=dict)
+
+    @property
+    def has_jobs(self) -> bool:
+        """Whether it has a job that runs before anything is switched."""
+        return any(job.job == BEFORE for jobs in self.jobs.values() for job in jobs)
 
     @property
     def platform(self) -> str:
@@ -60,8 +68,8 @@ class Candidate:
         return f"linux/{self.engine['arch']}"
 
 
-def require(store: Store, engine: Engine, candidate: Candidate) -> Optional[dict[str, Any]]:
-    """Refuse what could not run here; nothing that runs is touched.
+def require(store: Store, engine: Engine, candidate: Candidate, also: Collection[str] = ()) -> Optional[dict[str, Any]]:
+    """Refuse what could not run here, and what else is ``also`` wrong; nothing that runs is touched.
 
     Returns:
         What is known of this host's cards; None if no service needs one.
@@ -71,6 +79,7 @@ def require(store: Store, engine: Engine, candidate: Candidate) -> Optional[dict
             host lacks what a stack or a gate needs; all of it at once.
     """
     wrong, cards = shape.Faults(), None
+    wrong.add(*also, *projects.require_same(store, candidate.projects, candidate.release))
     for reference, image in candidate.images.items():
         # An image that is on the host already is for its processor.
         if "platforms" in image:
@@ -96,14 +105,15 @@ def require(store: Store, engine: Engine, candidate: Candidate) -> Optional[dict
 
 
 def _lacking(store: Store, engine: Engine, candidate: Candidate, cards: Optional[Mapping[str, Any]]) -> list[str]:
-    ours, facts, own = candidate.stacks, candidate.engine, str(store.root)
-    found = needs.faults(
-        engine, candidate.application, candidate.configs, candidate.services, candidate.main, ours, facts, own, cards
-    )
+    ours, facts, own = candidate.projects, candidate.engine, str(store.root)
+    found = needs.faults(engine, ours, candidate.configs, candidate.services, candidate.main, facts, own, cards)
     for stack, services in candidate.services.items():
-        project, file = releases.project(candidate.application, stack), candidate.main[stack]
+        project, file = ours[stack], candidate.main[stack]
         renewed = _renewed(store, engine, candidate, stack)
         found += networks.faults(engine, project, file, renewed, services, candidate.replace)
+        unusable = presets.faults(file, [*services, *candidate.jobs.get(stack, ())])
+        due = [service for _stack, service in presets.due({stack: services}, candidate.has_jobs)]
+        found += unusable or backups.faults(store, engine, project, stack, due)
     return [*needs.dropped(candidate.files, facts), *found]
 
 
@@ -112,7 +122,7 @@ def _renewed(store: Store, engine: Engine, candidate: Candidate, stack: str) -> 
     stable, config = store.ledger().stable, candidate.configs.get(stack) or {}
     manifest = known(store, stable.name if stable else None)
     before = manifests.part(manifest, stack).networks if manifest else {}
-    return networks.changed(engine, releases.project(candidate.application, stack), config, before)
+    return networks.changed(engine, candidate.projects[stack], config, before)
 
 
 def _require_ports(engine: Engine, candidate: Candidate) -> None:
@@ -120,8 +130,7 @@ def _require_ports(engine: Engine, candidate: Candidate) -> None:
     held = engine.held_ports()
     free = [port for port, _ in wanted if not any(port.meets(other) for other, _ in held)]
     foreign = {port.address for port in free if not sockets.has_address(port.address)}
-    ours = [releases.project(candidate.application, stack) for stack in candidate.stacks]
-    ports.require(wanted, held, ours, {port: sockets.listener(port) for port in free}, foreign)
+    ports.require(wanted, held, candidate.projects.values(), {port: sockets.listener(port) for port in free}, foreign)
 
 
 def require_cards(engine: Engine, services: Iterable[Service]) -> Optional[dict[str, Any]]:
@@ -160,13 +169,14 @@ def preview(store: Store, engine: Engine, candidate: Candidate) -> dict[str, Any
     # What the release has no more, and the inventory has, goes.
     for stack in {**candidate.services, **dict.fromkeys(candidate.stacks)}:
         wanted = candidate.services.get(stack, [])
-        running = engine.containers(releases.project(candidate.application, stack))
+        jobs = {job.name for job in candidate.jobs.get(stack, ())}
+        running = [c for c in engine.containers(candidate.projects[stack]) if c.service not in jobs]
         active, renewed = store.active(stack, wanted), networks.renewed(_renewed(store, engine, candidate, stack))
         rows = changes.rows(stack, wanted, running, candidate.images, before, ledger.took, active, candidate.replace, renewed)
         found += rows
         carried += _carried(engine, candidate.configs.get(stack) or {}, wanted, running, rows)
     cards = any(s.torch and s.torch.on_gpu for services in candidate.services.values() for s in services)
-    left = leftover(store, engine, candidate.application, candidate.stacks)
+    left = leftover(store, engine, candidate.projects)
     return {
         "release": candidate.release,
         "name": candidate.name,
@@ -177,7 +187,7 @@ def preview(store: Store, engine: Engine, candidate: Candidate) -> dict[str, Any
         "free": machine.free_bytes(candidate.engine["data"]),
         # A kept GPU service is tried first, and recreated if its container lost its card; an interrupted run may have left more.
         "settled": not cards and not ledger.open and not ledger.armed and all(row["action"] == "keep" for row in found),
-        "left": {stack: releases.project(candidate.application, stack) for stack in left},
+        "left": {stack: project for stack, project in left},
         "notes": [*candidate.notes, *carried],
     }
 
@@ -204,11 +214,13 @@ def _carried(
     return said
 
 
-def leftover(store: Store, engine: Engine, application: str, stacks: Collection[str]) -> dict[str, list[changes.Container]]:
-    """The stacks that a release had here and ``stacks`` has not, with their containers: no run switches these. None without."""
-    had = sorted({stack for name in store.whole() for stack in store.manifest(name)["stacks"]} - set(stacks))
-    found = {stack: engine.containers(releases.project(application, stack)) for stack in had}
-    return {stack: containers for stack, containers in found.items() if containers}
+def leftover(store: Store, engine: Engine, here: Mapping[str, str]) -> dict[tuple[str, str], list[changes.Container]]:
+    """The stacks that a release had here, with the Compose projects that they had and ``here`` (stack -> project) has not, and
+    with their containers: no run switches these. None without."""
+    whole = [store.manifest(name) for name in store.whole()]
+    had = {(stack, manifests.project(one, stack)) for one in whole for stack in one["stacks"]}
+    found = {(s, project): engine.containers(project) for s, project in sorted(had) if project not in here.values()}
+    return {left: containers for left, containers in found.items() if containers}
 
 
 def known(store: Store, name: Optional[str]) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from ansible.module_utils.rollout.io.compose_project import Stack
 from ansible.module_utils.rollout.io.engine import Engine
 from ansible.module_utils.rollout.io.images import image_ids
 from ansible.module_utils.rollout.io.store import Store
-from ansible.module_utils.rollout.verbs import networks, refusals
+from ansible.module_utils.rollout.verbs import networks, projects, refusals
 from ansible.module_utils.rollout.verbs.networks import Changed
 from ansible.module_utils.rollout.verbs.phases import Phases
 
@@ -113,10 +113,10 @@ class Deployment:
             return refusals.FILES_EDITED.text(files=", ".join(edited), why=error)
         return ""
 
-    @property
+    @functools.cached_property
     def project(self) -> str:
-        """The Compose project of the stack."""
-        return releases.project(self.application, self.stack)
+        """The Compose project of the stack, also where the release does not have it."""
+        return projects.of(self.store, self.application, self.stack, self.name)
 
     @functools.cached_property
     def part(self) -> Part:
@@ -137,6 +137,13 @@ class Deployment:
         return compose.services(self.compose_project.config(), self.part.files[0], self.part)
 
     @functools.cached_property
+    def jobs(self) -> list[compose.Service]:
+        """The services of the stack that end by themselves, in their order."""
+        if self.stack not in self.manifest["stacks"]:
+            return []
+        return compose.jobs(self.compose_project.config(), self.part.files[0], self.part)
+
+    @functools.cached_property
     def by_name(self) -> dict[str, compose.Service]:
         """Name -> service."""
         return {service.name: service for service in self.wanted}
@@ -151,9 +158,10 @@ class Deployment:
         return {**{r: i["id"] for r, i in images.items()}, **image_ids(self.engine, images)}
 
     def running(self) -> list[Container]:
-        """The containers of the stack, stopped ones too; of a start-first service the one that gets the requests comes first."""
-        active = self.store.active(self.stack, self.wanted)
-        return active_first(self.engine.containers(self.project), active)
+        """The containers of the stack, stopped ones too, without those of its jobs; of a start-first service the one that gets
+        the requests comes first."""
+        active, jobs = self.store.active(self.stack, self.wanted), {job.name for job in self.jobs}
+        return active_first([c for c in self.engine.containers(self.project) if c.service not in jobs], active)
 
     def changes(self, running: list[Container]) -> list[Change]:
         """The changes that bring the stack from ``running`` to the release, one for each service."""
@@ -164,11 +172,16 @@ class Deployment:
         """The networks of the stack that are not what the release says."""
         if not self.wanted:
             return []
-        stable = self.store.ledger().stable
-        before: dict[str, Any] = {}
-        with contextlib.suppress(RolloutError):
-            before = dict(manifests.part(self.store.manifest(stable.name), self.stack).networks) if stable else {}
-        return networks.changed(self.engine, self.project, self.compose_project.config(), before)
+        ledger, found = self.store.ledger(), dict[str, Changed]()
+        # A run that is open may have made them, for another release than the stable one.
+        stable = [ledger.stable.name] if ledger.stable else []
+        for name in dict.fromkeys([*stable, *(str(entry.get("name") or "") for entry in ledger.open)]) or [""]:
+            before: dict[str, Any] = {}
+            with contextlib.suppress(RolloutError):
+                before = dict(manifests.part(self.store.manifest(name), self.stack).networks) if name else {}
+            config = self.compose_project.config()
+            found.update({one.key: one for one in networks.changed(self.engine, self.project, config, before)})
+        return list(found.values())
 
     def _replaced(self) -> set[str]:
         """Kept services that a run has begun to restart since: the way back restarts them too."""
@@ -179,6 +192,12 @@ class Deployment:
         """The services that a run has begun to switch since the last release was confirmed: any run, or ``run`` alone."""
         mine = [e for e in self.store.ledger().open if e.get("stack") == self.stack and "service" in e]
         return {str(e["service"]) for e in mine if not run or e["run"] == run}
+
+    def quiet(self) -> dict[str, dict[str, Any]]:
+        """Service -> the entry ``quiesced`` with which this run stopped it before its jobs."""
+        about = ("quiesced", self.run, self.stack)
+        mine = [e for e in self.store.ledger().open if (e["event"], e["run"], e.get("stack")) == about]
+        return {str(service): entry for entry in mine for service in entry.get("services") or []}
 
     def record(self, event: str, service: str) -> None:
         """Write into the ledger before the step: what was begun is known whatever happens."""

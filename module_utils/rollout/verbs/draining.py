@@ -6,7 +6,7 @@ from typing import Optional
 
 from ansible.module_utils.rollout.domain import compose, drain, health
 from ansible.module_utils.rollout.domain.answer import Answer
-from ansible.module_utils.rollout.domain.gate import Drain
+from ansible.module_utils.rollout.domain.gate import FORCE, WAIT, Drain
 from ansible.module_utils.rollout.io import clock, http
 from ansible.module_utils.rollout.verbs import refusals
 from ansible.module_utils.rollout.verbs.deployment import Deployment
@@ -35,6 +35,25 @@ def resume_in_time(asked: Drain) -> str:
         clock.sleep(RESUME_PAUSE_S)
         left = resume(asked)
     return left
+
+
+def let_go(
+    deployment: Deployment, service: compose.Service, asked: Drain, mode: str, began: float
+) -> tuple[str, Optional[Answer]]:
+    """Stop a service's intake of work as the mode says, which comes back with what the service had then.
+
+    Args:
+        began: since when it is waited for, on the monotonic clock.
+
+    Raises:
+        RolloutError: as `idle` does.
+    """
+    if mode == FORCE:
+        return mode, None
+    with deployment.phases.phase("drain", service.name, mode):
+        if mode != WAIT:
+            return mode, stop_intake(asked)
+        return mode, idle(deployment, service, drain.Wait(asked, deployment.policy.drain_s, began))
 
 
 def idle(deployment: Deployment, service: compose.Service, wait: drain.Wait) -> Optional[Answer]:

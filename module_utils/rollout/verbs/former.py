@@ -5,11 +5,14 @@ from __future__ import annotations
 
 import functools
 import json
+from pathlib import Path
 from typing import Any, Mapping, Optional
 
-from ansible.module_utils.rollout.domain import compose, dotenv, pins
+from ansible.module_utils.rollout.domain import baseline, compose, dotenv, pins
 from ansible.module_utils.rollout.domain import manifest as manifests
+from ansible.module_utils.rollout.domain.bundle import File
 from ansible.module_utils.rollout.errors import RolloutError
+from ansible.module_utils.rollout.io.content import is_same
 from ansible.module_utils.rollout.io.engine import Engine
 from ansible.module_utils.rollout.io.store import Store
 from ansible.module_utils.rollout.verbs.candidate import known
@@ -37,11 +40,16 @@ class Before:
 
     def knows(self, stack: str) -> bool:
         """Whether this version staged the stack: then what there is to know of it was told."""
-        return bool(self.manifest) and stack in (self.manifest.get("parts") or {})
+        return not self._adopted and stack in (self.manifest.get("parts") or {})
+
+    @property
+    def _adopted(self) -> bool:
+        """Whether it is what ran before the first rollout: then this version has told nothing yet."""
+        return baseline.is_baseline(str(self.manifest.get("release")))
 
     def kept(self, stack: str) -> dict[str, str]:
         """The services of a stack that were kept, and why."""
-        if not self.manifest or stack not in self.manifest["stacks"]:
+        if not self.manifest or stack not in self.manifest["stacks"] or self._adopted:
             return {}
         if not manifests.is_former(self.manifest):
             return dict(manifests.part(self.manifest, stack).kept)
@@ -58,6 +66,8 @@ class Before:
         """
         if not self.manifest:
             return {}
+        if self._adopted:
+            return self._alike(stack, moved, values)
         if not manifests.is_former(self.manifest):
             return self._carried(stack, moved, values)
         before = self._config(stack)
@@ -76,6 +86,26 @@ class Before:
             return dotenv.parse(self.store.read(self.name, manifests.part(self.manifest, stack).env) or "")
         except RolloutError:
             return {}
+
+    def unproven(self, stack: str, labels: Mapping[str, str]) -> dict[str, str]:
+        """Service -> why its container may not be as these ``labels`` say; of those that were there before the first release."""
+        said = manifests.part(self.manifest, stack).unproven if self.manifest else {}
+        return {name: said[name] for name in labels if name in said}
+
+    def lying(self, stack: str, mounted: Mapping[str, Mapping[str, File]]) -> dict[str, str]:
+        """Path -> where it lay before the stack was taken over, for those ``mounted`` paths that are the same there: a container
+        that has them need not be made anew."""
+        folder = manifests.part(self.manifest, stack).folder if self._adopted else ""
+        return {path: f"{folder}/{path}" for path, files in mounted.items() if folder and is_same(Path(folder, path), files)}
+
+    def _alike(self, stack: str, moved: Mapping[str, Any], values: Mapping[str, str]) -> dict[str, str]:
+        """Those of a release that was taken over, as far as Compose reads the same of its files."""
+        part = manifests.part(self.manifest, stack)
+        old, new = compose.comparable(self._config(stack)), compose.comparable(moved)
+        mine = self._values(stack)
+        both = [name for name in part.former if name in old["services"] and name in new["services"]]
+        same = [name for name in both if compose.hash_of(name, old, mine) == compose.hash_of(name, new, values)]
+        return {name: part.former[name] for name in same}
 
     def _carried(self, stack: str, moved: Mapping[str, Any], values: Mapping[str, str]) -> dict[str, str]:
         """Those that the stable release has, as long as the service's configuration is the same."""

@@ -15,11 +15,14 @@ from pathlib import Path
 from typing import Any, Callable, Optional
 
 from ansible.module_utils.rollout.domain import lock as locks
+from ansible.module_utils.rollout.domain import rehearsal
+from ansible.module_utils.rollout.domain.data import GATE as DATA
 from ansible.module_utils.rollout.errors import RolloutError
-from ansible.module_utils.rollout.io import clock, machine, masking, package, processes, reserve
+from ansible.module_utils.rollout.io import clock, machine, masking, package, processes, reserve, throw_away
 from ansible.module_utils.rollout.io.engine import Engine
 from ansible.module_utils.rollout.io.store import Store
 from ansible.module_utils.rollout.verbs import locking, refusals, switch
+from ansible.module_utils.rollout.verbs.data import Data
 from ansible.module_utils.rollout.verbs.deployment import Deployment
 
 POLL_S = 1.0
@@ -45,14 +48,17 @@ def stand_by(store: Store, application: str, run: str) -> None:
         machine.detach(store.guard, store.root / "guard.log", run)
 
 
-def arm(store: Store, application: str, run: str, name: str, timeout: float) -> None:
+def arm(store: Store, application: str, run: str, name: str, timeout: float, again: bool = False) -> None:
     """Arm the guard of this host for `run`, once, before anything is switched to the release in directory `name`.
+
+    Args:
+        again: let its time begin anew if it is armed: backups and jobs must not take that of the switches behind them.
 
     Raises:
         RolloutError: no guard came to life; then nothing may be switched.
     """
     armed = store.ledger().armed
-    if not timeout or (armed and armed["run"] == run and alive(store)):
+    if not timeout or (armed and armed["run"] == run and alive(store) and not again):
         return
     store.write_guard(program())
     reserve.keep(store.root)
@@ -199,7 +205,8 @@ def _other(store: Store, armed: dict[str, Any]) -> tuple[str, float]:
 
 
 def revert(store: Store, engine: Engine, armed: dict[str, Any]) -> None:
-    """Bring this host's stable release back, hold its gates, and record that.
+    """Bring this host's stable release back, with the data that it knows, hold its gates, and record that. If the data forbids
+    it, that alone is recorded.
 
     The gates decide only what the ledger says of them (``fault``): there is nothing else to go back to.
 
@@ -207,11 +214,21 @@ def revert(store: Store, engine: Engine, armed: dict[str, Any]) -> None:
         RolloutError: the engine does not do it.
     """
     masking.learn_releases(store)
+    # What a rehearsal left that was killed with its run. It is in nobody's way.
+    with contextlib.suppress(RolloutError):
+        throw_away.sweep(engine, rehearsal.labelled(store.root))
     run, stable = str(armed["run"]), store.ledger().stable
     # A guard of an earlier version did not say them.
     left = armed if "stacks" in armed else store.manifest(armed["name"])
     name = stable.name if stable else armed["name"]
     back = [Deployment(store, engine, left["application"], stack, name, run) for stack in left["stacks"]]
+    try:
+        Data(store, engine, left["application"], run, [armed["name"]]).come_back()
+    except RolloutError as error:
+        if error.facts.get("gate") != DATA:
+            raise
+        _leave(store, armed, masking.masked(str(error)))
+        return
     fault, damaged = "", False
     for deployment in reversed(back):
         try:
@@ -237,6 +254,14 @@ def revert(store: Store, engine: Engine, armed: dict[str, Any]) -> None:
     locking.release(store, run, False)
     again = f"{stable.release} runs again." if stable else "its services were removed."
     _say(f"Run {run} was not confirmed in {armed['timeout']:.0f} s: {'' if damaged else again} {fault}".strip())
+
+
+def _leave(store: Store, armed: dict[str, Any], fault: str) -> None:
+    """Leave everything as it is, since the data forbids the way back, and have the ledger say so: somebody has to decide."""
+    run = str(armed["run"])
+    store.append("barred", run, name=armed["name"], by="guard", fault=fault)
+    locking.release(store, run, False)
+    _say(f"Run {run} was not confirmed in {armed['timeout']:.0f} s: {fault}")
 
 
 def _say(text: str) -> None:

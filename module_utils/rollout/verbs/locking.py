@@ -47,7 +47,12 @@ def hold(
 
 
 @contextlib.contextmanager
-def _changing(store: Store) -> Iterator[None]:
+def changing(store: Store) -> Iterator[None]:
+    """Keep everybody else from taking, renewing or removing the lock.
+
+    Raises:
+        RolloutError: somebody has been at it for too long.
+    """
     with store.mutex(".lock", 30) as got:
         if not got:
             raise refusals.LOCK_CHANGING(path=shlex.quote(str(store.root / ".lock")))
@@ -60,7 +65,7 @@ def _try(
     if check:
         found = store.lock()
         return locks.judge(found, run, owner, alive, machine.clock()), found
-    with _changing(store):
+    with changing(store):
         found = store.lock()
         now = machine.clock()
         word = locks.judge(found, run, owner, alive, now)
@@ -79,7 +84,7 @@ def renew(store: Store, run: str, ttl: float, check: bool) -> dict[str, Any]:
     """
     if check:
         return {"changed": False}
-    with _changing(store):
+    with changing(store):
         store.fence(run)
         store.write_lock({**(store.lock() or {}), "ttl": ttl, "heartbeat": machine.clock().mark()})
     return {"changed": False}
@@ -99,7 +104,7 @@ def release(store: Store, run: str, check: bool, owner: Mapping[str, Any] = {}, 
     """
     if not store.lock_path.exists():
         return {"changed": False, "released": ""}
-    with _changing(store):
+    with changing(store):
         try:
             found = store.lock()
             process = locks.at_work(found, owner, map(str, owner.get("alive", []))) if found and not (run or force) else ""

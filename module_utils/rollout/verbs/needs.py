@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Iterable, Mapping, Optional, Sequence
+from typing import Any, Mapping, Optional, Sequence
 
 from ansible.module_utils.rollout.domain import devices, features, needs
-from ansible.module_utils.rollout.domain import release as releases
 from ansible.module_utils.rollout.domain.compose import Service
 from ansible.module_utils.rollout.domain.manifest import ENV
 from ansible.module_utils.rollout.domain.torch import host as torch_host
@@ -18,11 +17,10 @@ from ansible.module_utils.rollout.verbs import refusals
 
 def faults(
     engine: Engine,
-    application: str,
+    projects: Mapping[str, str],
     configs: Mapping[str, Mapping[str, Any]],
     services: Mapping[str, Sequence[Service]],
     files: Mapping[str, str],
-    ours: Iterable[str],
     facts: Mapping[str, Any],
     own: str,
     host: Optional[Mapping[str, Any]] = None,
@@ -30,8 +28,8 @@ def faults(
     """A sentence for all that stacks need and this host does not have.
 
     Args:
+        projects: the stacks of the application here, with their Compose projects.
         configs: stack -> what Compose prints of it; ``services`` are the same as they were read, ``files`` the Compose files.
-        ours: the stacks of the application here.
         facts: of the engine.
         own: the state directory, whose files come with the release, but for its data.
         host: what is known of the cards, if they were asked already.
@@ -40,7 +38,6 @@ def faults(
         RolloutError: the engine does not answer.
     """
     names = engine.names()
-    projects = {stack: releases.project(application, stack) for stack in {*ours, *configs}}
     running = {(project, service) for project, service, state in names.values() if state == "running"}
     stacks = []
     for stack, config in configs.items():
@@ -93,11 +90,11 @@ def _there(
         plugins=engine.plugins(),
         cdi=cdi.devices(info),
         # What this user may not look at may be there.
-        absent={path for path in paths if (path.startswith(data) or not path.startswith(brought)) and _absent(path)},
+        absent={path for path in paths if (path.startswith(data) or not path.startswith(brought)) and is_absent(path)},
     )
 
 
-def _absent(path: str) -> bool:
+def is_absent(path: str) -> bool:
     """Whether a path is known not to exist. One that is not absolute is none of the host's: a CDI device, a share."""
     if not os.path.isabs(path):
         return False

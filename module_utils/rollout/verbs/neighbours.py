@@ -9,10 +9,11 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from typing import Any, Iterator, Sequence
+from typing import Any, Iterator, Mapping, Sequence
 
 from ansible.module_utils.rollout.domain import lock as locks
-from ansible.module_utils.rollout.domain.compose import RELEASE_LABEL
+from ansible.module_utils.rollout.domain import manifest as manifests
+from ansible.module_utils.rollout.domain.compose import CONFIG_LABEL, RELEASE_LABEL
 from ansible.module_utils.rollout.domain.pins import by_digest
 from ansible.module_utils.rollout.errors import RolloutError
 from ansible.module_utils.rollout.io import machine, mutexes
@@ -33,13 +34,10 @@ def of(store: Store, engine: Engine) -> list[Store]:
     """
     root, found = os.path.realpath(store.root), set()
     beside = os.path.dirname(root)
-    with contextlib.suppress(PermissionError):
-        # One that we may not look into need not be an application's.
+    with contextlib.suppress(PermissionError, FileNotFoundError):
+        # One that we may not look into need not be an application's, and before the first release there may be none.
         found |= {os.path.join(beside, n) for n in os.listdir(beside) if os.path.lexists(os.path.join(beside, n, "ledger.jsonl"))}
-    for labels in engine.labels(RELEASE_LABEL):
-        told = _OF_RELEASE.fullmatch(labels.get(_DIRECTORY, ""))
-        if told and _is_there(told[1]):
-            found.add(told[1])
+    found |= {told for labels in engine.labels(RELEASE_LABEL) if (told := root_of(labels)) and is_there(told)}
     stores = [Store(path) for path in sorted({os.path.realpath(path) for path in found} - {root})]
     for other in stores:
         try:
@@ -49,7 +47,25 @@ def of(store: Store, engine: Engine) -> list[Store]:
     return stores
 
 
-def _is_there(root: str) -> bool:
+def root_of(labels: Mapping[str, str]) -> str:
+    """The state directory of the application whose rollout made a container, by the container's labels; empty if none did."""
+    told = _OF_RELEASE.fullmatch(labels.get(_DIRECTORY, ""))
+    return os.path.realpath(told[1]) if told and {RELEASE_LABEL, CONFIG_LABEL} & {*labels} else ""
+
+
+def projects(others: Sequence[Store]) -> set[str]:
+    """The Compose projects of the stable releases of those applications."""
+    found: set[str] = set()
+    for other in others:
+        with contextlib.suppress(RolloutError):
+            stable = other.ledger().stable
+            manifest = other.manifest(stable.name) if stable else {"stacks": ()}
+            found |= {manifests.project(manifest, stack) for stack in manifest["stacks"]}
+    return found
+
+
+def is_there(root: str) -> bool:
+    """Whether an application has its state in that directory, as far as this user may look."""
     try:
         os.lstat(os.path.join(root, "ledger.jsonl"))
     except PermissionError:
@@ -92,6 +108,6 @@ def of_manifest(manifest: dict[str, Any]) -> list[str]:
 
 
 def own(manifest: dict[str, Any]) -> list[str]:
-    """Those of `of_manifest` that this release brought: a database's image may be anybody's."""
+    """Those of `of_manifest` that this release brought: a database's image may be anybody's. And the tags that it gave."""
     images = {reference: image for reference, image in manifest["images"].items() if image.get("follows")}
-    return of_manifest({"images": images})
+    return [*of_manifest({"images": images}), *(str(image["tag"]) for image in manifest["images"].values() if image.get("tag"))]

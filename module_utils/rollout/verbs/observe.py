@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 import shlex
 from dataclasses import asdict
-from typing import Any, Optional, Sequence
+from typing import Any, Mapping, Optional, Sequence
 
 from ansible.module_utils.rollout.domain import compose, health, reference
 from ansible.module_utils.rollout.domain import ledger as ledgers
 from ansible.module_utils.rollout.domain import lock as locks
-from ansible.module_utils.rollout.domain import release as releases
-from ansible.module_utils.rollout.domain.changes import KEPT, WITH, Change, Container
+from ansible.module_utils.rollout.domain.changes import KEPT, NOT_PROVEN, WITH, Change, Container
 from ansible.module_utils.rollout.domain.gate import Expectation
 from ansible.module_utils.rollout.domain.needs import Stack
 from ansible.module_utils.rollout.domain.torch import verdict as torch_verdict
@@ -21,7 +20,7 @@ from ansible.module_utils.rollout.errors import RolloutError
 from ansible.module_utils.rollout.io import images, machine, masking, torch_check
 from ansible.module_utils.rollout.io.engine import Engine
 from ansible.module_utils.rollout.io.store import Store
-from ansible.module_utils.rollout.verbs import candidate, guard, refusals, variants
+from ansible.module_utils.rollout.verbs import candidate, guard, originals, projects, refusals, variants
 from ansible.module_utils.rollout.verbs.asking import Asker
 from ansible.module_utils.rollout.verbs.deployment import Deployment
 
@@ -61,6 +60,7 @@ def host(store: Store, engine: Engine, application: str, compose: bool = True) -
             "confirmed": [stable(s) for s in ledger.confirmed[-CONFIRMED:]],
             "interrupted": ledger.interrupted,
             "closed": ledger.closed,
+            "barred": ledger.barred,
             "behind": ledger.behind,
             "torn": ledger.torn,
             "lost": ledger.lost,
@@ -98,9 +98,18 @@ def _lock(store: Store) -> Optional[dict[str, Any]]:
 
 
 def services(
-    store: Store, engine: Engine, application: str, stacks: list[str], torch_limit_s: float = 60.0, torch: bool = True
+    store: Store,
+    engine: Engine,
+    application: str,
+    stacks: list[str],
+    torch_limit_s: float = 60.0,
+    torch: bool = True,
+    named: Mapping[str, str] = {},
 ) -> list[dict[str, Any]]:
     """One row for each service of the host's stacks, as it is, and where that is not what the ledger says.
+
+    Args:
+        named: stack -> the Compose project that the inventory names, for stacks of which no release is here.
 
     Returns:
         stack, service, release (that its container is of), digest, health, since, torch, verdict (of the torch check; None where
@@ -117,9 +126,10 @@ def services(
         fault = str(error)
     if fault:
         rows.append(_row("-", "-", "-", None, [fault]))
+    here = {stack: projects.of(store, application, stack, named=named.get(stack, "")) for stack in stacks}
     for stack in stacks:
         if now is None or fault:
-            found = engine.containers(releases.project(application, stack))
+            found = engine.containers(here[stack])
             rows += [
                 _row(stack, c.service, c.release or "-", c, [] if fault else [refusals.NO_STABLE.text(service=c.service)])
                 for c in found
@@ -132,8 +142,8 @@ def services(
             rows += _stack(store, engine, application, stack, now, torch_limit_s, torch)
         except RolloutError as error:
             rows.append(_row(stack, "-", now.release, None, [str(error)]))
-    for stack, found in candidate.leftover(store, engine, application, stacks).items():
-        left = [refusals.NOT_OURS.text(project=shlex.quote(releases.project(application, stack)))]
+    for (stack, project), found in candidate.leftover(store, engine, here).items():
+        left = [refusals.NOT_OURS.text(project=shlex.quote(project))]
         rows += [_row(stack, c.service, c.release or "-", c, left) for c in found]
     return rows
 
@@ -159,6 +169,12 @@ def _stack(
             other = refusals.OTHER_RELEASE.text(release=runs, stable=now.release)
             # What has the wrong number of containers may have had no need of a later release.
             drift.append(_drift(change) if runs == now.release or change.action == "scale" else other)
+        elif change.why.startswith(NOT_PROVEN):
+            drift.append(
+                refusals.UNPROVEN.text(
+                    what=change.why[len(NOT_PROVEN) :], service=change.service, choice=reference.choice(now.release)
+                )
+            )
         elif change.why.startswith(KEPT):
             what = change.why[len(KEPT) :]
             drift.append(refusals.KEPT_DIFFERS.text(what=what, service=change.service, choice=reference.choice(now.release)))
@@ -186,6 +202,7 @@ def _stack(
             said = f". Its last line: {row['log']}" if row["log"] else ""
             drift.append(refusals.RESTARTED.text(times=times(row["restarts"]), said=said))
         drift += volumes.get(change.service, [])
+        drift += originals.edited(deployment, service, mine) if service else []
         if service and service.released and service.replicas and row["health"] != "healthy":
             drift.append(refusals.NOT_HEALTHY.text(why=f"{row['health']}{why}"))
         rows.append(row)

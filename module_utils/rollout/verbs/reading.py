@@ -6,7 +6,7 @@ import contextlib
 from pathlib import Path
 from typing import Any, Iterator, Mapping
 
-from ansible.module_utils.rollout.domain import compose, dotenv, pins, reference
+from ansible.module_utils.rollout.domain import dotenv, pins, reference
 from ansible.module_utils.rollout.domain import manifest as manifests
 from ansible.module_utils.rollout.domain import release as releases
 from ansible.module_utils.rollout.domain.bundle import Bundle
@@ -15,7 +15,7 @@ from ansible.module_utils.rollout.errors import RolloutError
 from ansible.module_utils.rollout.io.compose_project import Stack
 from ansible.module_utils.rollout.io.engine import Engine
 from ansible.module_utils.rollout.io.store import Store
-from ansible.module_utils.rollout.verbs import refusals
+from ansible.module_utils.rollout.verbs import projects, refusals
 from ansible.module_utils.rollout.verbs.candidate import known
 
 
@@ -43,7 +43,7 @@ def read(
                 "mounts": pins.mounts(config, str(stacks[stack].directory)),
                 "warnings": stacks[stack].unset()[1],
             }
-            here |= present(store, engine, application, stack, images).keys()
+            here |= present(store, engine, stacks[stack].project, images).keys()
     return {"changed": False, "stacks": found, "here": sorted(here)}
 
 
@@ -54,10 +54,10 @@ def written(
     """The stacks in a folder that is gone afterwards, each with the ``.env`` that it will have; Compose is asked for all at once.
 
     Raises:
-        RolloutError: a variable cannot be meant.
+        RolloutError: a variable cannot be meant, or two stacks are one Compose project.
     """
     with store.aside() as aside:
-        stacks, wrong = {}, Faults()
+        stacks, wrong, named = {}, Faults(), projects.of_bundles(application, bundles)
         for stack, bundle in bundles.items():
             place = Path(f"{aside}{pins.DEEP}") / stack
             with wrong.gather():
@@ -67,7 +67,7 @@ def written(
                     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
                     with open(file, "w", encoding="utf-8", newline="") as handle:
                         handle.write(text)
-                stacks[stack] = Stack(engine, releases.project(application, stack), place, bundle.compose, bundle.profiles)
+                stacks[stack] = Stack(engine, named[stack], place, bundle.compose, bundle.profiles)
         wrong.refuse()
         for one in stacks.values():
             one.asked()
@@ -106,7 +106,7 @@ def references(config: Mapping[str, Any]) -> dict[str, str]:
     return {name: str(spec["image"]) for name, spec in (config.get("services") or {}).items() if spec.get("image")}
 
 
-def present(store: Store, engine: Engine, application: str, stack: str, images: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+def present(store: Store, engine: Engine, project: str, images: Mapping[str, str]) -> dict[str, dict[str, Any]]:
     """The images that need no registry: reference -> digest (empty where no registry knows the image) and id, if it is here.
 
     A reference stands for the digest that it names; else for the one of the stable release; else for the one that the service
@@ -114,7 +114,7 @@ def present(store: Store, engine: Engine, application: str, stack: str, images: 
     """
     stable = store.ledger().stable
     before = known(store, stable.name if stable else None).get("images", {})
-    running = {c.service: c for c in engine.containers(releases.project(application, stack))}
+    running = {c.service: c for c in engine.containers(project)}
     found: dict[str, dict[str, Any]] = {}
     for service, image in images.items():
         named = image.partition("@")[2]
@@ -124,23 +124,19 @@ def present(store: Store, engine: Engine, application: str, stack: str, images: 
         elif image in before:
             found[image] = {key: before[image].get(key) for key in ("digest", "id")}
         elif one and one.image.partition("@")[0] == image:
-            found[image] = _of(image, engine.image(one.image_id)) or {"digest": one.image.partition("@")[2], "id": one.image_id}
+            found[image] = identity(image, engine.image(one.image_id)) or {
+                "digest": one.image.partition("@")[2],
+                "id": one.image_id,
+            }
         else:
-            found.update({image: of} if (of := _of(image, engine.image(image))) else {})
+            found.update({image: of} if (of := identity(image, engine.image(image))) else {})
     return found
 
 
-def _of(image: str, inspected: Any) -> dict[str, Any]:
+def identity(image: str, inspected: Any) -> dict[str, Any]:
     """An image that is here, by the digest of its repository; empty if there is none."""
     if not inspected:
         return {}
     digests = [one.partition("@") for one in inspected.get("RepoDigests") or []]
-    mine = [digest for name, _at, digest in digests if _repository(name) == _repository(compose.repository(image))]
+    mine = [digest for name, _at, digest in digests if reference.repository(name) == reference.repository(image)]
     return {"digest": mine[0] if mine else "", "id": inspected["Id"]}
-
-
-def _repository(name: str) -> str:
-    try:
-        return reference.parse(name).repository
-    except RolloutError:
-        return name

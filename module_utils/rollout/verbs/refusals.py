@@ -292,6 +292,12 @@ KEPT_DIFFERS = Refusal(
     "kept, and not as the release has it: {what}. To bring it: ansible-playbook rollout.yml -e {choice} -e replace={service}",
     "type it when a restart of that service suits you; or let the file say what runs",
 )
+UNPROVEN = Refusal(
+    "Drift",
+    "ran before the first release, and is not proven to be what its files say ({what}). To recreate it: ansible-playbook "
+    "rollout.yml -e {choice} -e replace={service}",
+    "type it when a restart of that service suits you",
+)
 IS_KEPT = Refusal(
     "Notes",
     "{service} is kept{because}: it is started where it is absent, and never restarted. keep: false under its services changes "

@@ -5,21 +5,28 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, Mapping, Optional, Sequence
 
-from ansible.module_utils.rollout.domain import compose, dotenv, limits, reference, shape
+from ansible.module_utils.rollout.domain import baseline, compose, dotenv, limits, reference, rehearsal, shape
 from ansible.module_utils.rollout.domain import manifest as manifests
 from ansible.module_utils.rollout.domain import release as releases
 from ansible.module_utils.rollout.domain.bundle import Bundle, File
 from ansible.module_utils.rollout.domain.gate import CHECKPOINT
-from ansible.module_utils.rollout.errors import RolloutError
-from ansible.module_utils.rollout.io import images
+from ansible.module_utils.rollout.errors import Refusal, RolloutError
+from ansible.module_utils.rollout.io import images, throw_away
 from ansible.module_utils.rollout.io.engine import Engine
 from ansible.module_utils.rollout.io.images import ANONYMOUS, Login
 from ansible.module_utils.rollout.io.store import Store
-from ansible.module_utils.rollout.verbs import candidate, refusals, variants
+from ansible.module_utils.rollout.verbs import candidate, projects, refusals, variants
 from ansible.module_utils.rollout.verbs.between import between
 from ansible.module_utils.rollout.verbs.candidate import Candidate
 from ansible.module_utils.rollout.verbs.deployment import Deployment
 from ansible.module_utils.rollout.verbs.phases import Phases
+
+VALUES_INSIDE = Refusal(
+    "Only in a rollback",
+    "Release {name} has stack {stack} as Compose read it when it was taken over, with the values of then in it, so it cannot "
+    "have the environment of today. Go back with its own: ansible-playbook rollback.yml -e {choice}",
+    "leave out `-e environment=present`: its files could not be copied from the folder in which it ran",
+)
 
 
 def restage(
@@ -31,12 +38,14 @@ def restage(
     stacks: Optional[Sequence[str]] = None,
     confirm_s: float = 0.0,
     drain_mode: str = CHECKPOINT,
+    replaced: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Make sure that a release which is already on the host can be switched to, without a registry if possible.
 
     Args:
         stacks: those that the inventory gives to this host; None if that is not known.
         confirm_s, drain_mode: as `limits.too_late` takes them.
+        replaced: kept services that are restarted where they differ.
 
     Returns:
         As `stage`.
@@ -46,7 +55,7 @@ def restage(
             waited for longer than the guard waits, or an image is neither here nor in the registry.
     """
     require_whole(store, name, stacks)
-    found = _candidate(store, engine, name, stacks)
+    found = replace(candidate_of(store, engine, name, stacks), replace=tuple(replaced))
     late = (limits.too_late(found.main[stack], one, confirm_s, drain_mode) for stack, one in found.services.items())
     shape.require([sentence for sentences in late for sentence in sentences])
     apart = _apart(store, engine, name)
@@ -57,6 +66,7 @@ def restage(
     if check:
         return {**result, "preview": {**candidate.preview(store, engine, found), **apart, "variants": variants.said(store)}}
     store.require_writable()
+    throw_away.sweep(engine, rehearsal.labelled(store.root))
     return {**result, "pulled": _pull(store, engine, name, found.missing, login)}
 
 
@@ -90,9 +100,15 @@ def _pull(store: Store, engine: Engine, name: str, gone: Mapping[str, Mapping[st
 
 
 def source(store: Store, name: str, stack: str, today: Bundle) -> Bundle:
-    """The source of a stack of an earlier release, with the environment of ``today``."""
+    """The source of a stack of an earlier release, with the environment of ``today``.
+
+    Raises:
+        RolloutError: its file has the values of then in it.
+    """
     manifest = store.manifest(name)
     part = manifests.part(manifest, stack)
+    if part.files[0] == baseline.WHOLE:
+        raise VALUES_INSIDE(name=name, stack=stack, choice=reference.choice(manifest["release"]))
     own = [file for file in manifest["files"] if file.startswith(f"{stack}/")] if part.directory else part.files[:1]
     left_out = (part.env, f"{part.directory}/{manifests.PINS}")
     files = {
@@ -107,6 +123,7 @@ def source(store: Store, name: str, stack: str, today: Bundle) -> Bundle:
         profiles=part.profiles,
         services=part.services or {},
         tag_variable=part.tag_variable,
+        project=part.project,
         paths=tuple(part.mounts),
     )
 
@@ -156,19 +173,27 @@ def _diff(store: Store, name: str) -> list[dict[str, str]]:
     return releases.diff(old, new, secret, (stable.name, name))
 
 
-def _candidate(store: Store, engine: Engine, name: str, stacks: Optional[Sequence[str]]) -> Candidate:
+def candidate_of(store: Store, engine: Engine, name: str, stacks: Optional[Sequence[str]]) -> Candidate:
+    """A release that is on the host already, as it would be switched to. ``stacks`` are as `restage` has them.
+
+    Raises:
+        RolloutError: its files cannot be read.
+    """
     facts, manifest = engine.facts(), store.manifest(name)
     parts = [Deployment(store, engine, manifest["application"], stack, name, "") for stack in manifest["stacks"]]
     # Compose is asked for all before the first is waited for.
     for part in parts:
         part.compose_project.asked()
     now = images.image_ids(engine, manifest["images"])
+    here = manifest["stacks"] if stacks is None else stacks
     return Candidate(
         application=manifest["application"],
         release=manifest["release"],
         name=name,
-        stacks=manifest["stacks"] if stacks is None else stacks,
+        stacks=here,
+        projects={one: projects.of(store, manifest["application"], one, name) for one in {*here, *manifest["stacks"]}},
         services={part.stack: part.wanted for part in parts},
+        jobs={part.stack: part.jobs for part in parts},
         images={r: {**image, "id": now.get(r, image["id"])} for r, image in manifest["images"].items()},
         missing={r: image for r, image in manifest["images"].items() if r not in now},
         engine=facts,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any, Mapping, Optional, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Collection, Mapping, Optional, Sequence
 
 from ansible.module_utils.rollout.domain import bundle as bundles
 from ansible.module_utils.rollout.domain import capacity, compose, limits, pins
@@ -19,11 +19,13 @@ from ansible.module_utils.rollout.io import images, torch_check
 from ansible.module_utils.rollout.io.engine import Engine
 from ansible.module_utils.rollout.io.images import ANONYMOUS, Login
 from ansible.module_utils.rollout.io.store import Store
-from ansible.module_utils.rollout.verbs import former, reading, refusals, variants
+from ansible.module_utils.rollout.verbs import former, jobs, occupants, projects, reading, refusals, rehearsal, variants
+from ansible.module_utils.rollout.verbs.baseline import taken_over
 from ansible.module_utils.rollout.verbs.between import between
 from ansible.module_utils.rollout.verbs.candidate import Candidate, known, legible, preview, pull, require, texts_of
 from ansible.module_utils.rollout.verbs.deployment import Deployment
 from ansible.module_utils.rollout.verbs.draft import Draft, draft
+from ansible.module_utils.rollout.verbs.jobs import Asked
 from ansible.module_utils.rollout.verbs.phases import Phases
 
 
@@ -33,7 +35,8 @@ class Order:
 
     ``images`` are those that the registry was asked for: reference -> digest, platforms and, where it counts whatever is here,
     ``now``; where it ``follows`` the release, its tag is only this release's. ``stacks`` map a stack's name to its source. Kept
-    services in ``replace`` are restarted. ``confirm_s`` and ``drain_mode`` are as `limits.too_late` takes them.
+    services in ``replace`` are restarted. With ``adopt`` what runs in any stack is taken over. ``confirm_s`` and
+    ``drain_mode`` are as `limits.too_late` takes them. ``jobs`` says which jobs may run; None for none.
     """
 
     application: str
@@ -43,10 +46,17 @@ class Order:
     stacks: Mapping[str, Bundle]
     replace: tuple[str, ...] = ()
     allow_short_secrets: bool = False
+    adopt: bool = False
     torch_limit_s: float = 60.0
     confirm_s: float = 0.0
     drain_mode: str = CHECKPOINT
     login: Login = ANONYMOUS
+    jobs: Optional[Asked] = None
+
+    @property
+    def projects(self) -> dict[str, str]:
+        """Stack -> its Compose project."""
+        return projects.of_bundles(self.application, self.stacks)
 
     @property
     def secrets(self) -> set[str]:
@@ -57,12 +67,14 @@ class Order:
 @dataclass(frozen=True)
 class _New(Candidate):
     """A candidate of an order: its directory is ``there`` or is to be written, ``parts`` what its
-    manifest says of its stacks, ``mounted`` the files that go below ``files/``, ``values`` each stack's variables."""
+    manifest says of its stacks, ``mounted`` the files that go below ``files/``, ``values`` each stack's variables, ``lying`` the
+    paths that are the same where the stacks lay before."""
 
     parts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     mounted: Mapping[str, Mapping[str, bundles.File]] = field(default_factory=dict)
     values: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     there: bool = False
+    lying: Collection[str] = ()
 
     @property
     def texts(self) -> dict[str, str]:
@@ -81,9 +93,9 @@ def stage(store: Store, engine: Engine, order: Order, check: bool) -> dict[str, 
     """Validate, pull by digest, prove the torch contract, write the release directory, record it.
 
     Returns:
-        changed, name (of the release directory), diff, to_pull (compressed bytes), pulled (those that came), torch (verdict by
-        image), ready (whether nothing was to be done, and the release was stable once), phases and clock; with ``check`` also
-        preview, as `preview` has it.
+        changed, name (of the release directory), adopted (the release of what was taken over, as the ledger has it; not where
+        nothing was), diff, to_pull (compressed bytes), pulled (those that came), torch (verdict by image), ready (whether nothing
+        was to be done, and the release was stable once), phases and clock; with ``check`` also preview, as `preview` has it.
 
     Raises:
         RolloutError: whatever is wrong; nothing that runs was touched. Facts: phases, clock.
@@ -91,18 +103,23 @@ def stage(store: Store, engine: Engine, order: Order, check: bool) -> dict[str, 
     phases = Phases()
 
     def staged() -> dict[str, Any]:
-        with phases.phase("stage"):
-            found = _candidate(store, engine, order)
-            cards = require(store, engine, found)
-            _require_way_back(store, order)
-            result = _result(store, order, found)
+        ask = (order.application, order.run, order.stacks, order.adopt, check)
+        with phases.phase("stage"), taken_over(store, engine, *ask) as (here, adopted, said):
+            found = _candidate(here, engine, order)
+            # What would be left behind is asked of the host as it is.
+            cards = require(here, engine, found, occupants.faults(store, engine, found, order.stacks, order.adopt))
+            _require_way_back(here, order)
+            result = {**_result(here, order, found), **({"adopted": asdict(adopted)} if adopted else {})}
+            todo = jobs.ahead(here, engine, found, order.jobs, check)
             if check:
-                apart = between(store, engine, found.values, order.secrets, found.configs)
+                apart = between(here, engine, found.values, order.secrets, found.configs)
                 digests = {r: str(image.get("digest") or image.get("id")) for r, image in found.images.items()}
                 new = Variant(found.name, found.release, order.run, found.files, digests)
-                apart.update(barred=[*apart["barred"]], variants=variants.said(store, new))
-                return {**result, "preview": {**preview(store, engine, found), **apart}}
-            return {**result, **_put(store, engine, order, found, cards, phases)}
+                apart.update(barred=[*apart["barred"]], variants=variants.said(here, new))
+                shown = preview(here, engine, found)
+                shown["notes"] = [*said, *shown["notes"], *(one.note for one in _rehearsals(here, engine, order, found))]
+                return {**result, "preview": {**shown, **apart, **todo}}
+            return {**result, **_put(here, engine, order, found, cards, phases)}
 
     return phases.timed(staged)
 
@@ -129,7 +146,7 @@ def _candidate(store: Store, engine: Engine, order: Order) -> _New:
     resolved = _resolved(store, engine, order, drafts)
     files = {file: text for one in drafts for file, text in one.files(resolved, order.release).items()}
     parts = {one.stack: one.part for one in drafts}
-    name, there = _variant(store, order, files, parts, resolved)
+    name, there = variants.directory(store, order.release, files, parts, resolved)
     now = images.image_ids(engine, resolved)
     missing = {r: image for r, image in resolved.items() if r not in now}
     layers, platform = images.local_layers(engine) if missing else [], f"linux/{facts['arch']}"
@@ -139,7 +156,9 @@ def _candidate(store: Store, engine: Engine, order: Order) -> _New:
         release=order.release,
         name=name,
         stacks=list(order.stacks),
+        projects=order.projects,
         services={one.stack: one.services for one in drafts},
+        jobs={one.stack: one.jobs for one in drafts},
         images={r: {**image, "id": now.get(r) or image.get("id")} for r, image in resolved.items()},
         missing=missing,
         engine=facts,
@@ -154,6 +173,7 @@ def _candidate(store: Store, engine: Engine, order: Order) -> _New:
         mounted={place: content for one in drafts for place, content in one.mounted.items()},
         values={one.stack: one.values for one in drafts},
         there=there,
+        lying=[f"{one.stack}/{path}" for one in drafts for path in one.lying],
     )
 
 
@@ -174,9 +194,10 @@ def _resolved(store: Store, engine: Engine, order: Order, drafts: Sequence[Draft
     """
     wrong, found = Faults(), {}
     for one_stack in drafts:
-        names = {service.name: service.image for service in one_stack.services}
-        here = reading.present(store, engine, order.application, one_stack.stack, names)
-        for service in one_stack.services:
+        services = [*one_stack.services, *one_stack.jobs]
+        names = {service.name: service.image for service in services}
+        here = reading.present(store, engine, order.projects[one_stack.stack], names)
+        for service in services:
             given = order.images.get(service.image)
             one = given if given and given.get("now") else here.get(service.image) or given
             with wrong.gather():
@@ -190,30 +211,13 @@ def _resolved(store: Store, engine: Engine, order: Order, drafts: Sequence[Draft
     return found
 
 
-def _variant(
-    store: Store, order: Order, files: Mapping[str, str], parts: Mapping[str, Any], resolved: Mapping[str, Mapping[str, Any]]
-) -> tuple[str, bool]:
-    """The name of the release's directory, and whether it is there."""
-    whole = {name: _content(store, name) for name in store.whole()}
-    content = {**files, "images": _digests(resolved), "parts": parts}
-    return releases.variant(order.release, {name: whole.get(name, {}) for name in store.taken()}, content)
-
-
-def _content(store: Store, name: str) -> dict[str, Any]:
-    manifest = store.manifest(name)
-    content: dict[str, Any] = {file: store.read(name, file) for file in manifest["files"]}
-    return {**content, "images": _digests(manifest["images"]), "parts": manifest.get("parts")}
-
-
-def _digests(resolved: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
-    return {r: str(image.get("digest") or image.get("id")) for r, image in resolved.items()}
-
-
 def _result(store: Store, order: Order, found: _New) -> dict[str, Any]:
     ledger = store.ledger()
     before = ledger.stable.name if ledger.stable else None
     manifest = known(store, before)
     old = texts_of(store, str(before), manifest)
+    # What was taken over mounted the same, where it lay.
+    old.update({file: text for file, text in found.texts.items() if any(f"{file}/".startswith(f"{p}/") for p in found.lying)})
     # Those of the release before too: a secret that is no longer asked for is still one.
     secret = {*order.secrets, *manifest.get("secrets", [])}
     changed = not found.there or bool(found.missing) or any(map(store.content.edited, found.mounted))
@@ -256,11 +260,20 @@ def _put(
     _require_readable(store, engine, found)
     if _proven(store, found):
         return {"pulled": pulled}
-    proven = {"pulled": pulled, "torch": _prove(store, engine, found, order.torch_limit_s, cards, phases)}
+    proven: dict[str, Any] = {"pulled": pulled, "torch": _prove(store, engine, found, order.torch_limit_s, cards, phases)}
+    plans = _rehearsals(store, engine, order, found)
+    proven["rehearsed"] = rehearsal.rehearse(store, engine, found, order.run, plans, phases)
     if found.name in store.ledger().staged:
         return proven
     store.append("staged", order.run, name=found.name, release=found.release)
     return {**proven, "changed": True}
+
+
+def _rehearsals(store: Store, engine: Engine, order: Order, found: _New) -> list[rehearsal.Planned]:
+    """The services that ask for a rehearsal; none of a release that was stable once."""
+    if _proven(store, found):
+        return []
+    return rehearsal.planned(store, engine, found, jobs.pending(store, found, order.jobs))
 
 
 def _recorded(image: Mapping[str, Any], image_id: Optional[str]) -> dict[str, Any]:

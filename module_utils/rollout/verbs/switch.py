@@ -9,14 +9,15 @@ from dataclasses import replace
 from typing import Any, Callable, Collection, Mapping, Optional, Sequence
 
 from ansible.module_utils.rollout.domain import compose, drain
+from ansible.module_utils.rollout.domain import lock as locks
 from ansible.module_utils.rollout.domain.answer import Answer
 from ansible.module_utils.rollout.domain.changes import Change, Container, is_several, leftovers, named, tiers
 from ansible.module_utils.rollout.domain.gate import FORCE, WAIT, Drain, Expectation
 from ansible.module_utils.rollout.domain.torch import verdict as torch_verdict
 from ansible.module_utils.rollout.domain.units import times
 from ansible.module_utils.rollout.errors import RolloutError
-from ansible.module_utils.rollout.io import clock, gpu, torch_check
-from ansible.module_utils.rollout.verbs import candidate, draining, refusals, restage, start_first
+from ansible.module_utils.rollout.io import clock, gpu, machine, torch_check
+from ansible.module_utils.rollout.verbs import candidate, draining, job_containers, refusals, restage, start_first
 from ansible.module_utils.rollout.verbs.deployment import Deployment
 from ansible.module_utils.rollout.verbs.gates import Gates
 from ansible.module_utils.rollout.verbs.one_by_one import OneByOne
@@ -47,6 +48,7 @@ def bring_back(deployment: Deployment, arm: Arm = lambda: None) -> dict[str, Any
         RolloutError: it cannot be brought back. Fact ``damaged``: for want of its files; what is there of it was started again.
     """
     deployment.store.go_back()
+    job_containers.clear(deployment)
     damage = deployment.damage()
     if damage:
         raise _as_they_are(deployment, damage)
@@ -95,6 +97,8 @@ def remove(deployment: Deployment, check: bool) -> dict[str, Any]:
     """Take the released services away again: the way back if there was no stable release. Data stays, and so does what no run
     has begun to switch: what ran before the first rollout is the operator's."""
     deployment.store.go_back()
+    if not check:
+        job_containers.clear(deployment)
     ledger = deployment.store.ledger()
     here = deployment.engine.containers(deployment.project)
     # By their labels, which need no file. A container without one was there before.
@@ -129,6 +133,8 @@ class _Switch:
         """Do it; returns what `bring` does, but for the clock."""
         one = self.deployment
         one.outlast()
+        if not self.back:
+            job_containers.clear(one)
         self.running = one.running()
         for rest in leftovers(one.wanted, self.running):
             # It has no data, and its port and name are in the way.
@@ -145,7 +151,9 @@ class _Switch:
         self._keep([s for s in one.wanted if s.name not in changing])
         if changing:
             # What was only started, or restarted without a gate on the way back, says nothing of a restart.
-            gaps = {n: r["gap"] for n, r in self.rows.items() if r["action"] == "recreate" and r["gap"] is not None}
+            quiet = one.quiet()
+            away = {n: r for n, r in self.rows.items() if r["action"] == "recreate" and n not in quiet}
+            gaps = {n: r["gap"] for n, r in away.items() if r["gap"] is not None}
             one.store.append("switched", one.run, name=one.name, release=one.release, stack=one.stack, seconds=gaps)
         return {"changed": bool(changing), "services": list(self.rows.values())}
 
@@ -258,7 +266,11 @@ class _Switch:
                 self.running = one.running()
             if first.replicas == 1 and (tier[0].action != "scale"):
                 self._together([one.by_name[change.service] for change in tier], tier, began)
+        quiet = {} if self.back else one.quiet()
         for change in tier:
+            if change.service in quiet:
+                # It has been away since then: the jobs of all hosts came between.
+                self.rows[change.service]["gap"] = round(locks.elapsed(quiet[change.service], machine.clock()), 2)
             self.rows[change.service]["seconds"] = self.rows[change.service]["seconds"] or round(clock.monotonic() - began, 2)
 
     def _together(self, services: Sequence[compose.Service], tier: Sequence[Change], began: float) -> None:
@@ -302,14 +314,7 @@ class _Switch:
         return {name: drain.told(mode, first, stopped - began) for name, (mode, first) in drained.items()}
 
     def _drain(self, service: compose.Service, asked: Drain, began: float) -> tuple[str, Optional[Answer]]:
-        """Stop the intake of work as the mode says, which comes back with what the service had then."""
-        mode = self._mode(asked)
-        if mode == FORCE:
-            return mode, None
-        with self.deployment.phases.phase("drain", service.name, mode):
-            if mode != WAIT:
-                return mode, draining.stop_intake(asked)
-            return mode, draining.idle(self.deployment, service, drain.Wait(asked, self.deployment.policy.drain_s, began))
+        return draining.let_go(self.deployment, service, asked, self._mode(asked), began)
 
     def _stop(
         self,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import re
-from typing import Any, Optional
+from typing import Any, Mapping, Optional
 
+from ansible.module_utils.rollout.domain import release as releases
 from ansible.module_utils.rollout.domain import variants
 from ansible.module_utils.rollout.domain.variants import Variant
 from ansible.module_utils.rollout.io.store import Store
@@ -22,6 +23,25 @@ def said(store: Store, new: Optional[Variant] = None) -> dict[str, str]:
     with contextlib.suppress(ValueError, AttributeError):
         return variants.said([found[name] for name in sorted(found, key=_number)])
     return {}
+
+
+def directory(
+    store: Store, release: str, files: Mapping[str, str], parts: Mapping[str, Any], resolved: Mapping[str, Mapping[str, Any]]
+) -> tuple[str, bool]:
+    """The name of the directory for a release with this content, and whether it is there."""
+    whole = {name: _content(store, name) for name in store.whole()}
+    content = {**files, "images": _digests(resolved), "parts": parts}
+    return releases.variant(release, {name: whole.get(name, {}) for name in store.taken()}, content)
+
+
+def _content(store: Store, name: str) -> dict[str, Any]:
+    manifest = store.manifest(name)
+    content: dict[str, Any] = {file: store.read(name, file) for file in manifest["files"]}
+    return {**content, "images": _digests(manifest["images"]), "parts": manifest.get("parts")}
+
+
+def _digests(resolved: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    return {r: str(image.get("digest") or image.get("id")) for r, image in resolved.items()}
 
 
 def _variant(store: Store, name: str, manifest: dict[str, Any]) -> Variant:

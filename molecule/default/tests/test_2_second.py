@@ -27,3 +27,11 @@ def test_metrics_tell_how_long_each_service_was_away(metrics):
     assert set(away) == {"backend", "backtest-worker-1", "training-worker-1", "training-worker-gpu"}
     assert all(0 < seconds < 60 for seconds in away.values())
     assert {s.value for s in metrics["rollout_last_run_service_torch_pass"]} == {1}
+
+
+def test_a_drill_proves_the_way_back():
+    before = MACHINE.exec("docker", "ps", "--quiet", "--no-trunc")
+    said = OPERATOR.run("playbooks/drill.yml").said
+    assert "DRILL PASSED: ktrdr-molecule-default can go back to sha-aaaaaa1. What runs was not touched." in said
+    assert "it starts, and its gate holds" in said
+    assert MACHINE.exec("docker", "ps", "--quiet", "--no-trunc") == before

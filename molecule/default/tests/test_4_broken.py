@@ -15,7 +15,8 @@ def run(database):
     """All that the operator read, in one line, and the notifications that were sent."""
     with receiver() as server:
         url = json.dumps({"rollout_notify_urls": [f"json://127.0.0.1:{server.server_port}/"]})
-        said = OPERATOR.run("rollout.yml", "-e", f"sha={BROKEN}", "-e", "ktrdr_deadline=10", "-e", url, rc=2).said
+        typed = ["-e", f"sha={BROKEN}", "-e", "ktrdr_deadline=10", "-e", "ktrdr_rehearse=false", "-e", url]
+        said = OPERATOR.run("rollout.yml", *typed, rc=2).said
         return said, server.got
 
 
@@ -55,3 +56,12 @@ def test_metrics_tell_the_verdict(metrics):
     assert [s.labels["verdict"] for s in metrics["rollout_last_run_verdict"] if s.value] == ["reverted"]
     assert [s.labels["release"] for s in metrics["rollout_release_info"]] == ["sha-aaaaaa1"]
     assert "rollout_last_run_service_outage_seconds" not in metrics
+
+
+def test_rehearsed_it_costs_nothing(runs, database):
+    said = OPERATOR.run("rollout.yml", "-e", f"sha={BROKEN}", "-e", "ktrdr_deadline=10", rc=2).said
+    assert "ROLLOUT REFUSED: nothing was touched, what ran before still runs." in said
+    assert "Service backend (stack core) does not pass its rehearsal on sha-badbad3" in said
+    assert "http://127.0.0.1:8000/api/v1/health: HTTP 404" in said
+    runs("sha-aaaaaa1")
+    assert MACHINE.database() == database

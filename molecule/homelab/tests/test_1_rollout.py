@@ -29,7 +29,8 @@ def test_every_host_is_confirmed_by_one_run_and_nobody_is_at_work(fleet):
 def test_the_guard_was_kept_by_systemd_and_armed_before_the_first_switch(fleet):
     for host in fleet.hosts:
         events = [entry["event"] for entry in fleet.ledger(host)]
-        assert events[:3] == ["staged", "armed", "switching"]
+        # On the backend's host the migration comes before.
+        assert [e for e in events if e not in ("job", "ran")][:3] == ["staged", "armed", "switching"]
         assert next(entry["keeper"] for entry in fleet.ledger(host) if entry["event"] == "armed") == "systemd"
 
 

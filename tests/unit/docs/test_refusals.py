@@ -37,6 +37,14 @@ def test_the_pages_are_what_the_code_says(tables):
         assert tables.written(page.read_text()) == page.read_text(), "run make docs"
 
 
+def test_a_table_without_a_line_yet_does_not_take_what_stands_behind_it(tables):
+    page = "<!-- refusals: Disk -->\n<!-- end -->\n\n## Next\n\n<!-- refusals: Locks -->\n| it |\n<!-- end -->\nLast\n"
+    made = tables.written(page)
+    assert made == tables.written(made)
+    assert "<!-- end -->\n\n## Next\n\n<!-- refusals: Locks -->\n| it says | do |\n" in made
+    assert made.endswith("|\n<!-- end -->\nLast\n")
+
+
 def test_each_sentence_stands_in_one_table(tables):
     sections = [name for page in tables.PAGES for name in re.findall(r"<!-- refusals: (.+?) -->\n", page.read_text())]
     assert sorted(sections) == sorted({said.section for said in tables.declared()})

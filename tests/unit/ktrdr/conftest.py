@@ -91,14 +91,14 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
 
 @pytest.fixture
 def pg(postgres: Postgres) -> dict[str, str]:
-    """The settings that name an empty PostgreSQL database."""
+    """The settings that name an empty PostgreSQL database, which the first backend on it fills."""
     name = f"t{time.monotonic_ns()}"
     engine = create_engine(postgres.url.set(password=PASSWORD), isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
         connection.execute(text(f"CREATE DATABASE {name} STRATEGY file_copy"))
     engine.dispose()
     url = postgres.url.set(database=name).render_as_string()
-    return {"database_url": url, "database_password": PASSWORD}
+    return {"database_url": url, "database_password": PASSWORD, "migrate": "true"}
 
 
 @pytest.fixture(params=["sqlite", "pg"])

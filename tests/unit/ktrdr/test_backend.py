@@ -16,7 +16,6 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
-from sqlalchemy import create_engine, text
 
 from ktrdr.api.main import create_app
 from ktrdr.config import Settings
@@ -312,18 +311,6 @@ def test_workers_that_leave_or_are_stopped_do_not_count_as_lost(database: dict[s
         assert tell(api, again, "complete", result={}) == 200
 
 
-def test_tables_of_an_older_release_get_the_columns_that_they_lack(database: dict[str, str]) -> None:
-    with backend(**database) as api:
-        submit(api, "op1")
-        engine = create_engine(Settings(**database).database())
-        with engine.begin() as connection:
-            connection.execute(text("ALTER TABLE operations DROP COLUMN losses"))
-        engine.dispose()
-    with backend(**database) as one, backend(**database) as two, ThreadPoolExecutor(2) as pool:
-        shown = pool.map(lambda api: api.get("operations/op1").json(), (one, two))
-        assert [(o["state"], o["losses"]) for o in shown] == [("queued", 0)] * 2
-
-
 def test_a_restarted_backend_forgets_nothing(database: dict[str, str]) -> None:
     with backend(**database) as api:
         register(api, "w1")
@@ -429,7 +416,7 @@ def test_sqlite_that_is_locked_or_gone_is_503(tmp_path: Path) -> None:
 def test_a_database_replaced_by_an_empty_one_is_taken(tmp_path: Path) -> None:
     with backend(database_url=f"sqlite:///{tmp_path}/ktrdr.db") as api:
         submit(api, "op1")
-        for table in ("operations", "workers"):
+        for table in ("operations", "workers", "alembic_version"):
             sqlite3.connect(tmp_path / "ktrdr.db", isolation_level=None).execute(f"DROP TABLE {table}")
         assert api.get("health").status_code == 503
         assert api.get("health").status_code == 200

@@ -9,9 +9,23 @@ import pytest
 import yaml
 from ansible.module_utils.rollout.agent import module as frame
 
-MODULES = ["lock", "metrics_file", "notification", "release", "release_info", "rollout_host_info", "stack", "torch_check"]
-# Actions with nothing for a host: tests/unit/plugins/action/test_shown.py.
-ON_THE_CONTROLLER = ["run_report", "show"]
+MODULES = [
+    "application",
+    "backup",
+    "compose_project_info",
+    "drill",
+    "job",
+    "lock",
+    "metrics_file",
+    "notification",
+    "release",
+    "release_info",
+    "rollout_host_info",
+    "stack",
+    "torch_check",
+]
+# Actions with nothing for a host: tests/unit/plugins/action/test_shown.py and test_adoption.py.
+ON_THE_CONTROLLER = ["adoption", "run_report", "show"]
 
 
 def spec_of(module):

@@ -32,6 +32,13 @@ def test_the_file(write, tmp_path):
     assert 'verdict="reverted"} 1.0' in file.read_text()
 
 
+def test_a_drill_has_a_file_of_its_own(write, tmp_path):
+    write(run={**RUN, "action": "drill"})
+    file = tmp_path / "metrics/rollout_app.drill.prom"
+    assert os.listdir(file.parent) == [file.name]
+    assert 'rollout_drill_passed{application="app",host="h1"} 1.0\n' in file.read_text()
+
+
 def test_check_mode_writes_nothing(write, tmp_path):
     assert write(True)["changed"]
     assert os.listdir(tmp_path / "metrics") == []

@@ -8,7 +8,7 @@ import json
 import os
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Callable, Iterator, Sequence
+from typing import Any, Callable, Iterable, Iterator, Optional, Sequence
 
 import fake_docker
 from ansible.module_utils.rollout.domain import compose, dotenv
@@ -73,12 +73,17 @@ class FakeEngine(Engine):
         self.ports: list[tuple[Port, str]] = []
         self.fail: dict[str, str] = {}
         self.count = 0
+        # The Compose files of one-off containers.
+        self.tried: list[dict[str, Any]] = []
         # Call and docker's configuration for it; the logins that were configured.
         self.configs: list[tuple[str, str]] = []
         self.logins: list[dict[str, Any]] = []
         self.shown: list[str] = []
         self.top: list[dict[int, int]] = [{4711: 1}]
         self.warnings: list[str] = []
+        # What a dump writes; the last word of each command that read something, and what it read.
+        self.dumped: list[bytes] = [b"rows"]
+        self.fed: list[tuple[str, bytes]] = []
 
     @property
     def touched(self) -> list[str]:
@@ -90,7 +95,8 @@ class FakeEngine(Engine):
             return 200, self.said[path]
         if path == "/containers/json" and query.get("all") and not query.get("filters"):
             return 200, [
-                {"Names": [c["Name"]], "Labels": c["Config"]["Labels"], "State": c["State"]["Status"]} for c in self.made
+                {"Id": c["Id"], "Names": [c["Name"]], "Labels": c["Config"]["Labels"], "State": c["State"]["Status"]}
+                for c in self.made
             ]
         return fake_docker.answer(self.run, path, query)
 
@@ -124,25 +130,30 @@ class FakeEngine(Engine):
         if words[:2] == ["image", "rm"]:
             return (0, "", "") if self.images.pop(words[2], None) else (1, "", "No such image")
         if words[0] == "ps":
-            _label, name, *value = words[words.index("--filter") + 1].split("=")
-            labels = {c["Id"]: c["Config"]["Labels"] for c in self.made}
-            return 0, "\n".join(i for i, has in labels.items() if name in has and has[name] in (value or [has[name]])), ""
+            filters = [words[n + 1].split("=")[1:] for n, word in enumerate(words) if word == "--filter"]
+            # Compose says of each container whether it is a one-off one.
+            labels = {c["Id"]: {"com.docker.compose.oneoff": "False", **c["Config"]["Labels"]} for c in self.made}
+            fit = [i for i, has in labels.items() if all(n in has and has[n] in (v or [has[n]]) for n, *v in filters)]
+            return 0, "\n".join(fit), ""
         if words[:2] == ["container", "inspect"]:
-            return 0, json.dumps([c for c in self.made if c["Id"] in words[2:]]), ""
+            return 0, json.dumps([c for c in self.made if {c["Id"], c["Name"][1:]} & {*words[2:]}]), ""
         if words[0] == "pull":
             self.images[words[1]] = image_id(words[1][-1])
         elif words[0] == "tag":
-            self.images[words[2]] = self.images[words[1]]
+            self.images[words[2]] = self.images.get(words[1], words[1])
         elif words[0] == "rm":
-            self.made = [c for c in self.made if c["Id"] != words[1]]
+            self.made = [c for c in self.made if not {c["Id"], c["Name"][1:]} & {*words[1:]}]
         elif words[0] == "stop":
             for found in self.made:
-                if found["Id"] == words[1]:
+                if found["Id"] in words[1:]:
                     found["State"].update(Status="exited", ExitCode=0)
         elif words[0] == "start":
             next(c for c in self.made if c["Id"] == words[1])["State"].update(Status="running")
+        elif words[0] == "exec" and "backup" in words:
+            # How large the data is of a service whose backup has a preset.
+            return 0, "1000\n", ""
         elif words[0] == "logs":
-            return 0, "the last line\n", ""
+            return 0, ("2026-01-01T00:00:00Z " if "--timestamps" in words else "") + "the last line\n", ""
         elif words[0] == "top":
             # Once for each call the processes that come first, the last for ever.
             processes = self.top.pop(0) if len(self.top) > 1 else self.top[0]
@@ -152,6 +163,23 @@ class FakeEngine(Engine):
     def watch(self, arguments: Sequence[str], quiet: float, seen: Callable[[str], None]) -> tuple[int, str]:
         for piece in self.shown:
             seen(piece)
+        code, _out, err = self.run(arguments)
+        return code, err
+
+    def flow(
+        self,
+        arguments: Sequence[str],
+        limit: float,
+        pulse: Callable[[], None],
+        into: Optional[Callable[[bytes], None]] = None,
+        pieces: Optional[Iterable[bytes]] = None,
+    ) -> tuple[int, str]:
+        """A command over which data flows: one that gets ``pieces`` keeps them, the other one gives ``dumped``."""
+        pulse()
+        if pieces is not None:
+            self.fed.append((list(arguments)[-1], b"".join(pieces)))
+        for piece in self.dumped if into else ():
+            into(piece)  # type: ignore[misc]
         code, _out, err = self.run(arguments)
         return code, err
 
@@ -176,10 +204,18 @@ class FakeEngine(Engine):
                 place = str(Path(file).parent)
                 try:
                     part = json.loads(text)
+                    _merge(document, _absolute(part, place))
+                except FileNotFoundError as error:
+                    return 14, "", f"env file {error.filename} not found: stat {error.filename}: no such file or directory"
                 except ValueError:
                     return 15, "", "yaml: mapping values are not allowed in this context"
-                _merge(document, _absolute(part, place))
+            if "--hash" in words:
+                return 0, "".join(f"{name} {self.hashed(spec)}\n" for name, spec in document["services"].items()), ""
             return 0, json.dumps(document), "".join(self.warnings)
+        if "run" in words:
+            said = self._compose([*words[: words.index("run")], "config"], "", {})[1]
+            self.calls.pop()
+            return self._one_off(words, json.loads(said))
         verb = next(v for v in ("stop", "up") if v in words)
         rest, project = iter(words[words.index(verb) + 1 :]), words[2]
         options: dict[str, str] = {}
@@ -226,6 +262,19 @@ class FakeEngine(Engine):
                 self.made.insert(0, self.made.pop())
         return 0, "", ""
 
+    def _one_off(self, words: list[str], document: dict[str, Any]) -> tuple[int, str, str]:
+        """`docker compose run --detach`: ``tried`` is what it was given."""
+        service, name = words[-1], words[words.index("--name") + 1]
+        self.calls.append(f"run {service}")
+        self.tried.append(document)
+        if f"run {service}" in self.fail:
+            return 1, "", self.fail[f"run {service}"]
+        self.add(words[2], service, document["services"][service], **self.broken.get(f"run {service}", {}))
+        self.made[-1]["Name"] = f"/{name}"
+        given = [words[n + 1].split("=") for n, word in enumerate(words) if word == "--label"]
+        self.made[-1]["Config"]["Labels"].update({"com.docker.compose.oneoff": "True", **dict(given)})
+        return 0, f"{name}\n", ""
+
     def add(self, project: str, service: str, spec: dict[str, Any], **state: Any) -> None:
         """A container, as `up` makes it."""
         self.count += 1
@@ -254,6 +303,22 @@ class FakeEngine(Engine):
                 "State": {"Status": "running", "StartedAt": "2026-01-01T00:00:00Z", **state},
             }
         )
+
+    @staticmethod
+    def hashed(spec: dict[str, Any]) -> str:
+        """Compose's own hash of a service, which it labels containers with."""
+        return "compose-" + compose.config_hash({**spec, "image_": spec.get("image")})
+
+    def original(self, project: str, file: Path, services: Sequence[str] = ()) -> None:
+        """Start the services of a Compose file, or some of them, as somebody's own `docker compose up` does."""
+        document = _absolute(json.loads(file.read_text(encoding="utf-8")), str(file.parent))
+        for service, spec in document["services"].items():
+            if service in (services or document["services"]):
+                self.add(project, service, spec)
+                about = {"config_files": str(file), "working_dir": str(file.parent)}
+                labels = {f"com.docker.compose.project.{key}": value for key, value in about.items()}
+                self.made[-1]["Config"]["Labels"].update(labels, **{"com.docker.compose.config-hash": self.hashed(spec)})
+                self.made[-1]["Created"] = f"2026-01-01T00:00:{self.count:02}Z"
 
     def running(self) -> dict[str, str]:
         """Service -> id of its container."""

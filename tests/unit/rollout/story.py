@@ -14,7 +14,7 @@ from ansible.module_utils.rollout.errors import RolloutError
 from ansible.module_utils.rollout.io import machine, masking
 from ansible.module_utils.rollout.io.images import Login
 from ansible.module_utils.rollout.io.store import Store
-from ansible.module_utils.rollout.verbs import settle, stage, switch
+from ansible.module_utils.rollout.verbs import jobs, settle, stage, switch
 from ansible.module_utils.rollout.verbs.deployment import Deployment, Policy
 from fake_engine import FakeEngine, digest
 
@@ -47,6 +47,14 @@ def stack(tag: str, services: tuple[str, ...] = ("web", "job"), database: bool =
     if database:
         specs["db"] = {"image": "postgres:17"}
     return json.dumps({"services": specs, "x-rollout": {name: gate for name in services}})
+
+
+def with_job(tag: str, database: bool = True, **keys: Any) -> str:
+    """The text of a compose file whose service job is one: it runs before web is switched, unless its keys say otherwise."""
+    document = json.loads(stack(tag, database=database))
+    document["services"]["web"]["depends_on"] = {"job": {"condition": "service_completed_successfully"}}
+    document["x-rollout"]["job"] = keys
+    return json.dumps(document)
 
 
 def source(text: str, stack_name: str = "core", **facts: Any) -> Bundle:
@@ -163,6 +171,11 @@ class Host:
 
     def look(self, *place: str) -> dict[str, Any]:
         return switch.look(self.deployment(*place))
+
+    def jobs(self, name: str, run: str = "run", when: str = "before", **asked: Any) -> dict[str, Any]:
+        """Run the jobs of stack core."""
+        found, wants = [self.deployment(name, run)], jobs.Asked(**asked)
+        return jobs.before(found, wants, lambda: None) if when == "before" else jobs.after(found, wants)
 
     def remove(self, *place: str, check: bool = False) -> dict[str, Any]:
         return switch.remove(self.deployment(*place), check)

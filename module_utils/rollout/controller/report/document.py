@@ -10,7 +10,7 @@ from ansible.module_utils.rollout.controller.screens import last
 from ansible.module_utils.rollout.domain import verdict
 
 # The names of the plays that are waves of a run, beside those that switch.
-WAVES = {"Stage on every host": "stage", "Settle": "settle", "Revert": "revert"}
+WAVES = {"Stage on every host": "stage", "Prepare": "prepare", "Finish": "finish", "Settle": "settle", "Revert": "revert"}
 # The id of a run: when it began (UTC), and a few digits of chance; `none` where it ended before it had them.
 _RUN = re.compile(r"[0-9]{8}T[0-9]{6}Z-(?:[0-9a-f]{4}|none)")
 # The plays that a run begins with.
@@ -137,9 +137,12 @@ def _host(
         "free": found.get("free"),
         "services": _services(result, found, old, release, check),
         "diff": [{key: str(part.get(key, "")) for key in _DIFF} for part in preview.get("diff") or []],
+        **({"jobs": [{key: job[key] for key in _JOB} for job in result["ran"]]} if result.get("ran") else {}),
+        **({"backups": [str(one["backup"]) for one in result["saved"]]} if result.get("saved") else {}),
     }
 
 
+_JOB = ("stack", "job", "code", "seconds", "log")
 _DIFF = ("before_header", "after_header", "before", "after")
 
 

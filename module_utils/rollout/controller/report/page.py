@@ -20,12 +20,12 @@ from ansible.module_utils.rollout.controller.report import timeline
 from ansible.module_utils.rollout.controller.report.timeline import Document, dicts
 from ansible.module_utils.rollout.domain.printable import printable
 from ansible.module_utils.rollout.domain.units import clock, human, length, number
-from ansible.module_utils.rollout.domain.verdict import INTERRUPTED, REFUSED, REVERTED, SUCCEEDED, UNCHANGED
+from ansible.module_utils.rollout.domain.verdict import INTERRUPTED, JOB_FAILED, REFUSED, REVERTED, SUCCEEDED, UNCHANGED
 from markupsafe import Markup
 
 _TEMPLATES = Path(__file__).parent / "templates"
 # Verdict -> tone of the band: all is well, the old release was kept, somebody must look.
-_TONES = {SUCCEEDED: "good", UNCHANGED: "good", REFUSED: "held", REVERTED: "held", INTERRUPTED: "held"}
+_TONES = {SUCCEEDED: "good", UNCHANGED: "good", REFUSED: "held", REVERTED: "held", JOB_FAILED: "held", INTERRUPTED: "held"}
 _ICONS = {"good": "#17653a", "held": "#b07a1a", "bad-end": "#a11d1d"}
 _CHANGES = {
     "keep": "unchanged",
@@ -70,6 +70,7 @@ def page(document: Document) -> str:
         planned=planned,
         tried=tried,
         services=[_service(host, service) for host, service in services],
+        jobs=[_job(_text(host.get("name")), job) for host in hosts for job in dicts(host.get("jobs"))],
         torch=[_torch(host, service) for host, service in services if isinstance(service.get("torch"), Mapping)],
         images=[
             (_text(image.get("repository")), _text(image.get("digest")), _size(image.get("bytes")))
@@ -78,6 +79,10 @@ def page(document: Document) -> str:
         diffs=[_diff(_text(host.get("name")), diff) for host in hosts for diff in dicts(host.get("diff"))],
         notes=[_text(note) for note in run.get("notes") or []] if isinstance(run.get("notes"), list) else [],
     )
+
+
+def _job(host: str, job: Document) -> dict[str, str]:
+    return {"host": host, "job": _text(job.get("job")), "took": length(job.get("seconds")), "log": _text(job.get("log"))}
 
 
 def summary(document: Document) -> dict[str, Any]:

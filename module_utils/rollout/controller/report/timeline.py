@@ -15,6 +15,10 @@ from ansible.module_utils.rollout.domain.units import clock, length, number
 PHASES = {
     "stage": "stage",
     "pull": "pull",
+    "rehearse": "rehearsal",
+    "backup": "backup",
+    "restore": "restore",
+    "job": "job",
     "drain": "drain",
     "stop": "stop",
     "start": "start",

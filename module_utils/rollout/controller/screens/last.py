@@ -6,10 +6,12 @@ from textwrap import indent
 from typing import Any, Mapping, Sequence
 
 from ansible.module_utils.rollout.controller.results import Result, failed
+from ansible.module_utils.rollout.controller.screens import data, jobs
 from ansible.module_utils.rollout.controller.screens.notes import pairs
 from ansible.module_utils.rollout.controller.screens.tables import table
 from ansible.module_utils.rollout.domain import verdict
-from ansible.module_utils.rollout.domain.changes import KEPT
+from ansible.module_utils.rollout.domain.changes import KEPT, NOT_PROVEN
+from ansible.module_utils.rollout.domain.data import GATE
 from ansible.module_utils.rollout.domain.printable import inline, printable
 from ansible.module_utils.rollout.domain.reference import choice
 from ansible.module_utils.rollout.domain.torch.verdict import torch_column
@@ -37,12 +39,15 @@ def screen(results: Mapping[str, Result], lost: Sequence[str], run: Mapping[str,
     parts = [head]
     # In check mode the plan has shown them.
     if verdict.good(word) and not run.get("check"):
-        parts += _services(part, release)
+        parts += [*_services(part, release), *_adopted(part)]
     parts += _faults(part)
+    parts.append("\n".join(data.behind(part)))
     if lost:
         parts.append(f"Lost: {', '.join(lost)}. What runs there is not known.")
     if word in (verdict.REVERTED, verdict.REVERT_FAILED, verdict.UNKNOWN) and not verdict.taken(part):
-        parts.append(_skew(part, release, float(run.get("timeout") or 0)))
+        # What the data forbids, no guard does either.
+        stays = any((r.get("revert_fault") or {}).get("gate") == GATE for r in part.values())
+        parts.append(_skew(part, release, 0.0 if stays else float(run.get("timeout") or 0)))
     parts += map(printable, run.get("notes") or [])
     if run.get("behind"):
         hosts = ", ".join(run["behind"])
@@ -73,6 +78,17 @@ STAYS = Refusal(
     "{service} ({host}) is kept, and not as the release has it: {what}. To bring it: ansible-playbook rollout.yml -e {choice} -e "
     "replace={service}",
     "type it when a restart of that service suits you",
+)
+UNPROVEN = Refusal(
+    "Notes",
+    "{service} ({host}) ran before, and is not proven to be what its files say ({what}). To recreate it: ansible-playbook "
+    "rollout.yml -e {choice} -e replace={service}",
+    "type it when a restart of that service suits you",
+)
+ADOPTED = Refusal(
+    "Notes",
+    "What ran before on {hosts} is recorded as {release}. To bring exactly that back: ansible-playbook rollback.yml -e {choice}",
+    "nothing: what ran before the first rollout is a release like any other",
 )
 SICK = Refusal(
     "A gate did not hold",
@@ -235,15 +251,23 @@ def _outcome(word: str, tag: str, results: Mapping[str, Result]) -> str:
         others = f"are on {old}" if old else "have no release running"
         return f"a host was lost, so what runs there is not known. The others {others}."
     failed_so = f"{release} {'did not pass' if verdict.blamed(results, tag) else 'could not be rolled out'}"
+    if word == verdict.REVERT_FAILED and any((r.get("revert_fault") or {}).get("gate") == GATE for r in results.values()):
+        return (
+            f"{failed_so}, and its data is in the way back. Nothing more was touched; you choose, by one of the commands below."
+        )
     if word == verdict.REVERT_FAILED:
         return f"{failed_so}, and the way back failed too. Somebody must look at the hosts below."
+    if word == verdict.JOB_FAILED and old:
+        stopped = any(r.get("quiet") for r in results.values())
+        now = "runs again, and its gates hold" if stopped else "still runs"
+        return f"{release} was not switched to, because its job failed. {old} {now}."
     if not old and any(not r.get("stable") for r in results.values()):
         return f"{failed_so}. It was taken away; there was no stable release to go back to."
     return f"{failed_so}. {old} runs again, and its gates hold."
 
 
 def _services(results: Mapping[str, Result], release: str) -> list[str]:
-    rows, notes = [], []
+    rows, notes = jobs.behind(results)
     for host, result in results.items():
         for service in result.get("services", []):
             if service.get("drain"):
@@ -252,7 +276,10 @@ def _services(results: Mapping[str, Result], release: str) -> list[str]:
             old = result.get("stable") or "-"
             why = str(service.get("why") or "")
             kept = why if service["action"] == "keep" and why.startswith(KEPT) else ""
-            if kept:
+            if kept.startswith(NOT_PROVEN):
+                what_differs = kept[len(NOT_PROVEN) :]
+                notes.append(UNPROVEN.text(service=service["service"], host=host, what=what_differs, choice=choice(release)))
+            elif kept:
                 notes.append(STAYS.text(service=service["service"], host=host, what=kept[len(KEPT) :], choice=choice(release)))
             what = {"keep": kept or "unchanged", "create": "started", "recreate": f"{old} -> {release}", "remove": "removed"}
             if old == release:
@@ -262,6 +289,14 @@ def _services(results: Mapping[str, Result], release: str) -> list[str]:
             torch = service.get("torch") or {}
             rows.append([host, service["service"], what[service["action"]], gap, torch_column(torch) if torch else ""])
     return [table(["HOST", "SERVICE", "CHANGE", "GAP", "TORCH"], rows), "\n".join(notes)] if rows else []
+
+
+def _adopted(results: Mapping[str, Result]) -> list[str]:
+    hosts: dict[str, list[str]] = {}
+    for host, result in results.items():
+        if result.get("adopted"):
+            hosts.setdefault(str(result["adopted"]), []).append(host)
+    return [ADOPTED.text(hosts=", ".join(names), release=tag, choice=choice(tag)) for tag, names in hosts.items()]
 
 
 def _fault(fault: Mapping[str, Any], log: bool) -> str:
@@ -281,7 +316,9 @@ def _next(word: str, results: Mapping[str, Result], run: Mapping[str, Any]) -> s
     barred = sorted({name for r in results.values() for name in r.get("barred") or []})
     if word == verdict.SUCCEEDED and old:
         present = " -e environment=present" if barred else ""
-        return f"Run {run['run']}. To go back: ansible-playbook rollback.yml -e {choice(old)}{present}"
+        if any(r.get("restored") for r in results.values()):
+            return f"Run {run['run']}. {data.FORWARD.text(choice=choice(old))}"
+        return f"Run {run['run']}. To go back: ansible-playbook rollback.yml -e {choice(old)}{present}{data.asks(results)}"
     if word == verdict.SUCCEEDED and barred:
         return f"Run {run['run']}. " + NO_WAY_BACK.text(secrets=" and ".join(barred))
     if word == verdict.SUCCEEDED and any(r.get("variant") for r in results.values()):
@@ -301,6 +338,8 @@ def _next(word: str, results: Mapping[str, Result], run: Mapping[str, Any]) -> s
         verdict.REVERT_FAILED: "Then: ansible-playbook status.yml",
         verdict.UNKNOWN: "When it is back: ansible-playbook status.yml, then roll out again.",
     }.get(word, "")
+    if word == verdict.JOB_FAILED:
+        then = "Fix what the job needs and roll out again; nothing else is needed."
     if word == verdict.REVERTED:
         what = "the release" if verdict.blamed(results, str(run.get("release"))) else "the cause above"
         then = f"Fix {what} and roll out again; nothing else is needed."

@@ -65,6 +65,11 @@ GUARD_ACTED = Refusal(
     "run {run} was never confirmed, so the guard {back}.{fault}",
     "find out why the run was not confirmed, then roll out again. `But: …` behind it: a gate of the stable release did not pass",
 )
+GUARD_BARRED = Refusal(
+    "The guard",
+    "run {run} was never confirmed, and the guard left everything as it is: {why}",
+    "choose one of the two commands behind the colon; see [the two ways back](data.md#the-two-ways-back)",
+)
 PLAIN_PROCESS = Refusal(
     "The guard",
     "The guard of {hosts} is a plain process: it does not survive a reboot. ansible-playbook playbooks/prepare.yml installs the "
@@ -133,6 +138,10 @@ def state_notes(infos: Mapping[str, Mapping[str, Any]], status: bool = False) ->
             dead = "" if guard["alive"] else GUARD_DEAD.text()
             sentence = GUARD_ARMED.text(run=guard["run"], when=when, dead=dead) + stuck
             say(host, ("guard", guard["run"] + dead + stuck + guard.get("waits_for", "")), sentence)
+        barred = ledger.get("barred") or {}
+        if barred:
+            sentence = GUARD_BARRED.text(run=barred["run"], why=barred.get("fault", ""))
+            say(host, ("barred", sentence), sentence)
         closed = ledger.get("closed") or {}
         if closed.get("by") == "guard" and not open_run:
             fault = f" But: {closed['fault']}" if closed.get("fault") else ""
@@ -159,7 +168,10 @@ def interrupted(last: Mapping[str, Any]) -> str:
     """The sentence for a run that neither confirmed nor reverted."""
     what = {
         "armed": "after its guard was armed, before anything was switched",
-        "switching": f"switching {last.get('service', '?')}",
+        "switching": f"switching {last.get('service', 'its services')}",
+        "quiesced": "after what writes was stopped, before its jobs were done",
+        "job": f"at job {last.get('job', '?')}",
+        "restoring": f"restoring the data of {last.get('kept', '?')}",
         "reverting": f"taking {last.get('service', '?')} away",
         "switched": f"after stack {last.get('stack', '?')} was switched, before the release was confirmed",
     }.get(str(last["event"]), str(last["event"]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from difflib import unified_diff
 from typing import Any, Mapping, Optional, Sequence
 
-from ansible.module_utils.rollout.controller.screens import notes
+from ansible.module_utils.rollout.controller.screens import data, jobs, notes
 from ansible.module_utils.rollout.controller.screens.tables import table
 from ansible.module_utils.rollout.domain.capacity import UNPACKED_PER_COMPRESSED
 from ansible.module_utils.rollout.domain.printable import inline
@@ -48,6 +48,8 @@ def screen(hosts: Mapping[str, Mapping[str, Any]], diff: bool, tag: str = "") ->
             why = f" ({row['why']})" if row["why"] and row["why"] not in ("image", "absent") else ""
             gap = f"~{row['gap']:.1f} s" if row["gap"] is not None else ""
             cells.append([host, row["service"], _WORDS[row["action"]] + why, _digests(row), gap])
+    leaves += data.ahead({host: found["preview"] for host, found in hosts.items()})
+    leaves += jobs.ahead({host: found["preview"] for host, found in hosts.items()})
     asked = f" (tag {tag})" if tag and not tag.startswith("sha-") and tag != release else ""
     head = f"{str(run['action']).upper()} {release}{asked}, run {run['run']}"
     tables = [table(["HOST", "SERVICE", "CHANGE", "DIGEST", "GAP"], cells)] if cells else []

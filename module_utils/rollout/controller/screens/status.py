@@ -6,7 +6,7 @@ import time
 from typing import Any, Mapping
 
 from ansible.module_utils.rollout.controller import inventory
-from ansible.module_utils.rollout.controller.screens import torch
+from ansible.module_utils.rollout.controller.screens import backups, torch
 from ansible.module_utils.rollout.controller.screens.notes import OPEN, pairs, state_notes
 from ansible.module_utils.rollout.controller.screens.tables import table
 from ansible.module_utils.rollout.domain.printable import inline
@@ -90,6 +90,7 @@ def findings(hosts: Hosts) -> list[tuple[bool, str]]:
             continue
         for row in found["info"].get("services", []):
             notes += [(True, f"{host}, {row['service']}: {sentence.rstrip('.')}.") for sentence in row["drift"]]
+    notes += [(True, sentence) for sentence in backups.faults(observed(hosts))]
     notes += [(kind == OPEN, sentence) for kind, sentence in state_notes(observed(hosts), status=True)]
     return notes + [(True, sentence) for sentence in _apart(hosts)]
 
@@ -182,7 +183,7 @@ def _host(found: Mapping[str, Any]) -> dict[str, Any]:
         rows.append({**row, "verdict": verdict.get("verdict"), "reason": verdict.get("reason")})
     ledger = {key: facts for key, facts in info["ledger"].items() if key not in ("confirmed", "known", "gone")}
     state = {key: info.get(key) for key in ("engine", "lock", "guard", "keeper")}
-    return {"seen": True, "fault": None, **state, "ledger": ledger, "services": rows}
+    return {"seen": True, "fault": None, **state, "ledger": ledger, "services": rows, "jobs": info.get("jobs") or []}
 
 
 def screen(hosts: Hosts, now: float) -> str:
@@ -201,11 +202,22 @@ def screen(hosts: Hosts, now: float) -> str:
             digest = str(row["digest"]).replace("sha256:", "")[:7]
             state = [_short(row["health"]), age(row["since"], now), row["torch"], "DRIFT" if row["drift"] else "-"]
             rows.append([host, row["service"], row["release"], digest, *state])
-    parts = [table(_HEAD, rows), torch.table_of(hosts, gpus_only=True), _history(hosts)]
+    parts = [table(_HEAD, rows), torch.table_of(hosts, gpus_only=True), _jobs(hosts), _history(hosts)]
+    parts.append(backups.newest(observed(hosts), now))
     parts.append("\n".join(sentence for _drift, sentence in findings(hosts)))
     if as_released(hosts):
         parts.append("Everything runs as it was released.")
     return "\n\n".join(part for part in (*parts, "\n".join(advice(hosts))) if part)
+
+
+def _jobs(hosts: Hosts) -> str:
+    rows = []
+    for host, info in observed(hosts).items():
+        for job in info.get("jobs") or []:
+            ended = f"{job['seconds']:.1f} s" if job["code"] == 0 else f"FAILED ({job['code']})"
+            at = str(job["at"]).replace("T", " ")[:16]
+            rows.append([host, job["job"], str(job["release"]), at, "end not known" if job["code"] is None else ended])
+    return "Jobs, last runs:\n" + table(["HOST", "JOB", "OF", "AT (UTC)", "TOOK"], rows) if rows else ""
 
 
 def _history(hosts: Hosts) -> str:

@@ -36,8 +36,8 @@ def now_at(facts: Mapping[str, Any], rate: Optional[float] = None) -> str:
     """What a step that is under way is at.
 
     Args:
-        facts: what the host wrote: step (pull, gate, torch, card, stop, drain), what (image or service), and by step: done, total
-            (bytes); waiting_for, elapsed, deadline (seconds).
+        facts: what the host wrote: step (pull, gate, torch, card, stop, drain, rehearse, job), what (image or service), and by
+            step: done, total (bytes); waiting_for, elapsed, deadline (seconds).
         rate: bytes per second, where it is known.
     """
     step, what = facts.get("step"), str(facts.get("what") or "")
@@ -47,8 +47,13 @@ def now_at(facts: Mapping[str, Any], rate: Optional[float] = None) -> str:
         return f"{what}: trying torch"
     if step == "card":
         return f"{what}: waiting until the card is free"
+    if step == "job":
+        said = f": {facts['waiting_for']}" if facts.get("waiting_for") else " runs"
+        return f"{what}{said}, {facts.get('elapsed', 0):.0f} s of {facts.get('deadline') or 0:.0f} s"
     if step == "stop":
         return f"{what}: waiting until it has stopped"
+    if step == "rehearse":
+        what = f"{what} (rehearsal)"
     if not facts.get("waiting_for"):
         return what
     limit = f" of {facts['deadline']:.0f} s" if facts.get("deadline") else ""
@@ -85,8 +90,20 @@ def done_lines(action: str, result: Mapping[str, Any]) -> list[tuple[str, Union[
             stacks.setdefault(service["stack"], []).append(service["service"])
         lines = [f"{', '.join(names)}: as it should be" for names in stacks.values()]
         return [(line, None) for line in (*lines, _release(result)) if line]
+    if action in ("job", "backup"):
+        return _prepared(result)
     line = _release(result) if action == "release" else ""
-    return [(line, None)] if line else []
+    tried = [(f"{one['service']} rehearsed", one["seconds"]) for one in result.get("rehearsed") or []]
+    return [*tried, (line, None)] if line else []
+
+
+def _prepared(result: Mapping[str, Any]) -> list[tuple[str, Union[float, None]]]:
+    stopped = ", ".join(one["service"] for one in result.get("quiet") or [])
+    backups = result.get("backups") or []
+    saved = [(f"{one['service']} backed up ({human(int(one['bytes']))})", one.get("seconds")) for one in backups]
+    saved += [(f"{one['service']} restored from {one['backup']}", None) for one in result.get("restored") or []]
+    ran = [(f"{one['job']} ran", one["seconds"]) for one in result.get("jobs") or []]
+    return [*([(f"{stopped} stopped", None)] if stopped else []), *saved, *ran]
 
 
 def _release(result: Mapping[str, Any]) -> str:

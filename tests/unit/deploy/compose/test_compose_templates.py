@@ -11,7 +11,7 @@ from dataclasses import replace
 import jinja2
 import pytest
 import yaml
-from ansible.module_utils.rollout.domain import compose, pins
+from ansible.module_utils.rollout.domain import compose, pins, rehearsal
 from ansible.module_utils.rollout.domain import manifest as manifests
 from ansible.module_utils.rollout.errors import RolloutError
 from ansible.module_utils.rollout.io.compose_project import Stack
@@ -89,11 +89,16 @@ def read(text):
     )
 
 
-def services_of(config, name):
+def services_of(config, name, read=compose.services):
     """The services of a stack with no inventory's keys, on a host that had no release before."""
     keys, images = compose.keys(config, name), reading.references(config)
     part = {"compose": ["f.yml"], "services": keys, "kept": pins.kept(images, keys, {}), "references": images}
-    return compose.services(config, name, manifests.part({"parts": {name: part}}, name))
+    return read(config, name, manifests.part({"parts": {name: part}}, name))
+
+
+def all_of(config, name):
+    """The services and the jobs."""
+    return [*services_of(config, name), *services_of(config, name, compose.jobs)]
 
 
 @docker
@@ -177,13 +182,13 @@ def test_compose_and_the_rollout_accept_every_rendering(render, variables, name,
 @pytest.mark.parametrize(("name", "facts"), COUNTS)
 def test_the_pins_change_the_images_and_nothing_else(render, tmp_path, name, facts):
     text = render(name, **facts)
-    wanted = services_of(read(text), name)
+    wanted = all_of(read(text), name)
     images = {s.image: {"digest": f"sha256:{n:064x}"} for n, s in enumerate(wanted)}
     (tmp_path / "f.yml").write_text(text)
     (tmp_path / "p.json").write_text(pins.pins(wanted, images, "sha-abc1234"))
     (tmp_path / ".env").write_text("IMAGE_TAG=sha-abc1234\nKTRDR_HOST=h1\nKTRDR_DATABASE_PASSWORD=p\n")
     config = Stack(Engine(), "check", tmp_path, ["f.yml", "p.json"]).config()
-    made = services_of(config, name)
+    made = all_of(config, name)
     assert [replace(s, image="", config_hash="") for s in made] == [replace(s, image="", config_hash="") for s in wanted]
     assert [s.image for s in made] == [f"{s.image}@{images[s.image]['digest']}" for s in wanted]
     labels = {name: spec["labels"] for name, spec in config["services"].items()}
@@ -228,6 +233,30 @@ def test_a_missing_secret_stops_compose(render):
         "required variable KTRDR_DATABASE_PASSWORD is missing a value: is missing",
         "KTRDR_DATABASE_PASSWORD is missing",
     )
+
+
+@docker
+@pytest.mark.parametrize("compatible", [True, False, "false"])
+def test_the_migration_is_a_job_behind_a_backup(render, compatible):
+    text = render("core", ktrdr_compatible=compatible)
+    (job,) = compose.jobs(read(text), "core")
+    assert (job.name, job.job, job.compatible) == ("migrate", "before", compatible is True)
+    assert read(text)["services"]["migrate"]["command"] == ["alembic", "upgrade", "head"]
+    backup = {s.name: s.backup.preset for s in services_of(read(text), "core") if s.backup}
+    assert backup == {"db": "postgres"}
+
+
+@docker
+@pytest.mark.parametrize(
+    ("facts", "rehearsed"),
+    [({}, True), ({"ktrdr_rehearse": "false"}, False), ({"rollout_strategy": "start_first"}, False)],
+)
+def test_the_backend_is_rehearsed_where_it_can_be(render, facts, rehearsed):
+    config = read(render("core", **facts))
+    (backend,) = [service for service in services_of(config, "core") if service.name == "backend"]
+    assert backend.rehearse is rehearsed
+    # Its gate goes to its own container.
+    assert not rehearsed or rehearsal.hindrance(backend, config["services"]["backend"]) == ""
 
 
 @given(st.integers(0, 8), st.integers(0, 8), st.booleans())

@@ -76,7 +76,7 @@ def test_run_report(act, tmp_path, monkeypatch, root, make, heard):
     assert (document["seconds"] == 61.5) is not heard
 
 
-@pytest.mark.parametrize("name", ["show", "run_report"])
+@pytest.mark.parametrize("name", ["adoption", "show", "run_report"])
 def test_the_documentation_has_the_arguments(load, name):
     document, arguments = yaml.safe_load(load(f"library/{name}.py").DOCUMENTATION), load(f"plugins/action/{name}.py").ARGUMENTS
     assert document["module"] == name

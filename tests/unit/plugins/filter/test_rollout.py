@@ -203,6 +203,22 @@ def test_notes(filters):
     )
 
 
+def test_removed(filters):
+    done = {"gone": {"state": ["/s"]}, "stays": {}, "by_hand": []}
+    hostvars = {"h1": {"remove_seen": done, "remove_done": done}, "h2": {"remove_seen": {"unreachable": True, "msg": "no route"}}}
+    hostvars["h2"]["remove_done"] = {"skipped": True}
+    assert filters["rollout_removable"](["h1", "h2"], hostvars)
+    shown = filters["rollout_removed"](["h1", "h2"], hostvars, "app", False)
+    assert shown == "h1: removed its state /s\nh2: not removed: no route"
+    hostvars["h2"]["remove_seen"] = {"failed": True, "msg": "locked"}
+    assert not filters["rollout_removable"](["h1", "h2"], hostvars)
+
+
+def test_the_projects_that_stacks_name(filters):
+    stacks = {"core": {"project": "photos"}, "more": {}, "none": {"project": None}, "x": {"project": "y"}}
+    assert filters["rollout_projects"](stacks, ["core", "more", "none"]) == {"core": "photos", "more": "", "none": ""}
+
+
 def test_unlocked(filters):
     hostvars = {"h1": {"unlock_done": {"released": "run r1"}}, "h2": {}}
     assert filters["rollout_unlocked"](["h1", "h2"], hostvars).startswith(
@@ -359,6 +375,25 @@ def test_since(filters):
     assert 0 <= filters["rollout_since"](began) < 60
 
 
+def test_what_a_drill_could_not_tell(filters):
+    hostvars = {"h1": {"drill_metrics": {"msg": "B."}, "report_metrics": {"msg": "A."}}}
+    assert filters["rollout_aftermath"](["h1"], hostvars, "drill") == ["h1 has no metrics of this run: B."]
+
+
+def test_the_ledgers_of_the_hosts_whose_lock_a_drill_holds(filters):
+    hostvars = {"h1": {"drill_lock": {"host": {"ledger": {"known": []}}}}, "h2": {"drill_lock": {"failed": True}}, "h3": {}}
+    assert filters["rollout_ledgers"](["h1", "h2", "h3"], hostvars) == {"h1": {"known": []}}
+
+
+def test_a_drill(filters):
+    done = {
+        "rows": [{"stack": "", "service": "", "what": "release", "state": "proven", "found": "whole", "log": "", "seconds": 1.0}]
+    }
+    found = filters["rollout_drill"](["h1", "h2"], {"h1": {"drill_done": {**done, "release": "sha-aaaaaaa"}}, "h2": {}})
+    assert found["hosts"] == {"h1": True, "h2": False}
+    assert "h2: it was not drilled" in found["screen"]
+
+
 def test_aftermath(filters):
     hostvars = {"h1": {"report_notification": {"unsent": ["A."]}}, "h2": {"report_metrics": {"msg": "B."}}, "h3": {}}
     assert filters["rollout_aftermath"](["h1", "h2", "h3"], hostvars) == ["Not notified: A.", "h2 has no metrics of this run: B."]
@@ -385,7 +420,8 @@ def test_what_the_hosts_have_come_to(filters, found, failed, ready, changed, set
     hostvars = {f"h{n}": {} if one is None else {**BEGUN, "rollout_result": one} for n, one in enumerate(found)}
     hosts = list(hostvars)
     assert [filters["rollout_result"](host, hostvars) for host in hosts] == [one or {} for one in found]
-    state = {"failed": failed, "ready": ready, "changed": changed, "settled": settled, "must_revert": back}
+    nothing = {**dict.fromkeys(("quiet", "restore", "crossing", "stays", "backup"), False), "jobs": []}
+    state = {"failed": failed, "ready": ready, "changed": changed, "settled": settled, **nothing, "must_revert": back}
     assert filters["rollout_state"](hosts, hostvars) == state
     # A host that is gone without a word may have been switched.
     assert filters["rollout_state"](hosts, hostvars, ["h9"]) == {**state, "failed": True, "ready": False, "must_revert": True}
@@ -416,6 +452,18 @@ def test_a_terminal_breaks_a_refusal_between_words(asked, monkeypatch, capsys):
     said = capsys.readouterr().out
     assert max(map(len, said.splitlines())) <= 60
     assert "--tags would run a part of rollout.yml" in " ".join(said.split())
+
+
+def test_a_playbook_that_takes_any_inventory_needs_no_group(load, monkeypatch, capsys):
+    plugin = load("plugins/filter/rollout.py")
+    monkeypatch.setattr(plugin.context, "CLIARGS", {"args": ["playbooks/adopt.yml"]})
+    typed = {"project": "shop", "into": "x", "overwrite": "true"}
+    monkeypatch.setattr(plugin, "load_extra_vars", lambda loader: typed)
+    assert plugin.rollout_anywhere("adopt.yml", {"all": ["h1"]}, ["h1"]) == "all"
+    typed.update(projekt="shop")
+    with pytest.raises(SystemExit):
+        plugin.rollout_anywhere("adopt.yml", {"all": ["h1"]}, ["h1"])
+    assert capsys.readouterr().out == "projekt is not known: is it project that you mean?\n"
 
 
 def test_what_may_begin_has_its_hosts(asked):

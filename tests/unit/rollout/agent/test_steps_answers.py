@@ -12,16 +12,16 @@ from ansible.module_utils.rollout.domain import answers
 from ansible.module_utils.rollout.domain.answer import Answer
 from ansible.module_utils.rollout.domain.steps import STEPS
 from ansible.module_utils.rollout.errors import outcome
-from ansible.module_utils.rollout.io import http
+from ansible.module_utils.rollout.io import http, machine
 from ansible.module_utils.rollout.verbs import guard
-from story import Host, draining, order, stack
+from story import Host, draining, order, stack, with_job
 
 ROOM = Path(__file__).resolve().parents[4] / "module_utils/rollout"
 
 
 @pytest.fixture
 def host(tmp_path, monkeypatch):
-    monkeypatch.setattr(guard, "arm", lambda store, application, run, name, timeout: None)
+    monkeypatch.setattr(guard, "arm", lambda store, application, run, name, timeout, again=False: None)
     monkeypatch.setattr(http, "ask", lambda url: Answer(url, 200))
     monkeypatch.setattr(http, "tell", lambda url, document: Answer(url, 200, operations=()))
     return Host(tmp_path / "state")
@@ -86,6 +86,8 @@ def test_every_answer_of_a_run_is_taken_whole(do, host):
     do("lock", run="run-a", state="released")
     assert do("lock", run="run-b", observe=True)["host"]["ledger"]["stable"]["name"] == first
     rollout(do, "b", draining("b", mode="wait"))
+    for state in ("proven", "restored"):
+        assert do("drill", run="run-b", name=first, stack=["core"], state=state)["rows"]
     # One that does not pass: its failure, with all facts, and the way back.
     do("lock", run="run-b", state="released")
     do("lock", run="run-c")
@@ -101,9 +103,45 @@ def test_every_answer_of_a_run_is_taken_whole(do, host):
     do("release", run="run-c", name="sha-bbbbbbb", stacks={"core": {}})
     do("stack", True, run="run-c", name="sha-bbbbbbb", stack=["core"])
     do("stack", run="run-c", name="sha-bbbbbbb", stack=["core"], state="absent")
+    # A job that ran, one that fails, and what was stopped before it.
+    asked = {**given("d", stacks={"core": with_job("sha-ddddddd")}), "run": "run-c"}
+    assert {"jobs", "quiet"} <= set(do("release", True, **asked)["preview"])
+    do("release", **asked)
+    about = {"run": "run-c", "name": "sha-ddddddd", "stacks": ["core"]}
+    do("job", **about, state="quiesced", ttl=60.0)
+    do("job", **about, state="saved", jobs=["job"])
+    do("job", **about, state="still")
+    host.engine.broken["run job"] = {"Status": "exited", "ExitCode": 3}
+    failed = do("job", fails=True, **about)
+    assert {"service", "stack", "gate", "log", "release", "begun", "saved", "phases", "clock"} <= set(failed)
+    host.engine.broken["run job"] = {"Status": "exited", "ExitCode": 0}
+    assert do("job", **about)["jobs"]
+    do("job", **about, state="passed")
+    do("job", **about, state="after")
+    do("job", **about, state="restored")
+    # Nothing was backed up before the job.
+    assert do("job", fails=True, **about, state="back")["gate"] == "data"
+    do("backup", run="run-c", stacks=["core"])
     do("lock", fails=True, run="run-d")
     do("lock", fails=True, run="run-d", state="renewed")
     assert do.done == {name for name in answers.ANSWERS if " " in name}
+
+
+@pytest.mark.parametrize("state", ["restored", "saved", "before", "passed"])
+def test_behind_its_jobs_a_guard_waits_as_long_as_before_them(do, host, monkeypatch, state):
+    """Else backups and jobs would take the time of the switches."""
+    seen = []
+    monkeypatch.setattr(guard, "arm", lambda store, *rest, **more: seen.append((rest[-1], more)))
+    do("lock", run="run-a", owner={"user": "ada"})
+    rollout(do, "a", stack("sha-aaaaaaa"))
+    do("lock", run="run-a", state="released")
+    do("lock", run="run-b")
+    about = {"run": "run-b", "name": "sha-aaaaaaa", "stacks": ["core"], "state": state, "confirm_timeout": 900.0}
+    do("job", **about)
+    assert (900.0, {"again": True}) not in seen, "nothing was stopped, so no guard is armed"
+    host.store.append("armed", "run-b", name="sha-aaaaaaa", release="sha-aaaaaaa", timeout=900, **machine.clock().mark())
+    do("job", **about)
+    assert seen[-1] == (900.0, {"again": True})
 
 
 def facts_of(tree):

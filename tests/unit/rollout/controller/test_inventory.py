@@ -101,7 +101,7 @@ def test_a_good_inventory_has_no_problem(groups):
         ({"core": "x"}, "rollout_stacks.core is a text: expected a mapping with wave and compose."),
         (
             stack(image="x"),
-            "rollout_stacks.core has 'image'; known are allow_unset, compose, data, env_files, environment, files, images, profiles, secrets, services, tag_variable, template, wave.",
+            "rollout_stacks.core has 'image'; known are adopt, allow_unset, compose, data, env_files, environment, files, images, new_data, profiles, project, secrets, services, tag_variable, template, wave.",
         ),
         (without("wave"), "rollout_stacks.core.wave is missing: expected one of the groups backend, cpu_workers, gpu_workers."),
         (
@@ -135,7 +135,7 @@ def test_everything_wrong_with_an_inventory_is_said_at_once():
     assert problems(stacks, {"cpu-workers": ["h"]}) == [
         "rollout_stacks.core.images is 'x': expected a list of names.",
         "rollout_stacks.core.wave is 'frontend': expected one of the groups backend, cpu_workers, gpu_workers.",
-        "rollout_stacks.gpu has 'sercets'; known are allow_unset, compose, data, env_files, environment, files, images, profiles, secrets, services, tag_variable, template, wave.",
+        "rollout_stacks.gpu has 'sercets'; known are adopt, allow_unset, compose, data, env_files, environment, files, images, new_data, profiles, project, secrets, services, tag_variable, template, wave.",
         "rollout_stacks.gpu.template is ['g']: expected the path of a compose file's template.",
         "rollout_stacks.gpu.wave is missing: expected one of the groups backend, cpu_workers, gpu_workers.",
         "rollout_stacks.cpu is a number: expected a mapping with wave and compose.",
@@ -406,3 +406,14 @@ def test_what_is_known_is_never_mistyped(typed):
 )
 def test_misplaced(application, directory, said):
     assert inventory.misplaced(application, directory) == ([said] if said else [])
+
+
+def test_the_first_host_of_a_wave_runs_a_job_for_all():
+    stacks, groups = (
+        {"core": {"wave": "backend"}, "jobs": {"wave": "cpu_workers"}},
+        {"backend": ["a"], "cpu_workers": ["a", "b", "c"]},
+    )
+    assert inventory.first_of(stacks, groups, "a", ["a", "b", "c"]) == ["core", "jobs"]
+    assert inventory.first_of(stacks, groups, "b", ["a", "b", "c"]) == []
+    # The first one of those that take part.
+    assert inventory.first_of(stacks, groups, "b", ["b", "c"]) == ["jobs"]

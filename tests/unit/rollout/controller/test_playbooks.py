@@ -60,6 +60,8 @@ def test_a_part_of_a_playbook(name, head):
     [
         ("rollout.yml", {}),
         ("rollback.yml", {"typed": {"environment": "present"}}),
+        ("rollback.yml", {"typed": {"data": "keep"}}),
+        ("rollback.yml", {"typed": {"data": "restore"}}),
         ("rollout.yml", {"tags": ["x"], "listtasks": True}),
         ("rollout.yml", {"tags": ["x"], "syntax": True}),
         # Its own tags and variables.
@@ -77,10 +79,16 @@ def test_what_may_begin(name, more):
         ("rollback.yml", {"sha": ""}, "ROLLBACK REFUSED: nothing was touched. sha is given and empty"),
         (
             "rollback.yml",
+            {"data": "restored"},
+            "ROLLBACK REFUSED: nothing was touched. data is 'restored': expected keep, for the data as it is, or restore,",
+        ),
+        (
+            "rollback.yml",
             {"environment": "now"},
             "ROLLBACK REFUSED: nothing was touched. environment is 'now': expected present,",
         ),
         ("status.yml", {"fromat": "json"}, "fromat is not known: is it format that you mean?"),
+        ("remove.yml", {"delete_date": "app"}, "delete_date is not known: is it delete_data that you mean?"),
         ("unlock.yml", {"forec": True}, "forec is not known: is it force that you mean?"),
     ],
 )

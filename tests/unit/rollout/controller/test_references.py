@@ -81,19 +81,20 @@ def test_a_refresh_where_nothing_floats_is_refused():
 
 @pytest.mark.parametrize("replace", [[], ["*"], ["db", "web"]])
 def test_services_that_are_to_be_restarted(replace):
-    assert references.asked(FLEET, "", replace)["refusal"] == ""
+    assert references.asked(FLEET, "", {"replace": replace})["refusal"] == ""
 
 
 def test_all_that_was_typed_wrong_is_said_at_once():
-    assert references.asked(FLEET, "x", ["db", "dbb", "*", "y"])["refusal"].splitlines() == [
+    typed = {"replace": ["db", "dbb", "*"], "rerun": ["y"], "done": ["web"]}
+    assert references.asked(FLEET, "x", typed)["refusal"].splitlines() == [
         "refresh=x names no service or image of this fleet whose tag can move. Those that can: db (postgres:17), graphs "
         "(grafana/grafana).",
-        "replace=dbb and replace=y names no service of this fleet. Services: db, graphs, ml, proxy, web.",
+        "replace=dbb and rerun=y names no service of this fleet. Services: db, graphs, ml, proxy, web.",
     ]
 
 
 def test_where_no_host_was_read_nothing_is_refused():
-    assert references.asked({}, "db", ["db"])["refusal"] == ""
+    assert references.asked({}, "db", {"replace": ["db"]})["refusal"] == ""
 
 
 def test_the_variables_that_name_a_release():

@@ -213,6 +213,15 @@ def test_the_older_stable_releases_of_a_host():
     assert results.with_staged({}, {"name": "c"}, {"ledger": ledger}, "h1", {})["older"] == ["b", "a"]
 
 
+def test_a_restore_changes_something_although_the_release_stays():
+    ledger = {"stable": {"release": "r", "name": "n"}, "interrupted": None}
+    row = {"backup": "db-1", "stack": "core", "service": "db"}
+    seen = {"preview": {"release": "r", "restore": [row]}}
+    found = results.with_staged({}, {"name": "n"}, {"ledger": ledger}, "h1", seen)
+    assert (found["changed"], found["restore"]) == (True, [row])
+    assert results.with_staged({}, {"name": "n"}, {"ledger": ledger}, "h1", {})["changed"] is False
+
+
 def test_an_interrupted_run_is_closed_even_where_its_release_is_the_stable_one():
     ledger = {"stable": {"name": "n", "release": "n"}, "interrupted": {"event": "switching"}}
     assert results.with_staged({}, {"name": "n"}, {"ledger": ledger}, "h1", {})["changed"] is True
@@ -266,6 +275,11 @@ def test_a_host_that_was_lost_while_switching_keeps_what_was_done_before():
         ([{"fault": fault("switch", fenced="guard")}], True),
         ([{"fault": fault("switch", fenced="run")}], False),
         ([{"fault": fault("switch", fenced="run")}, REVERTED], False),
+        # Before the switch: only once something was begun, on any host.
+        ([{"fault": fault("prepare")}, {}], False),
+        ([{"fault": fault("prepare"), "begun": "quiet"}], True),
+        ([{"fault": fault("prepare")}, {"begun": "job"}], True),
+        ([{"fault": fault("prepare", fenced="run"), "begun": "job"}], False),
         # The stable release is sick, and no host was switched.
         ([{"fault": fault("settle", idle=True)}, {}], False),
         ([{"fault": fault("settle", idle=True)}, OK], True),
@@ -502,3 +516,126 @@ def test_what_a_host_was_at_first(host, said, wanted):
 )
 def test_a_host_that_was_lost_takes_part_again_where_it_answers(before, task, after):
     assert results.back_again(before, task) == after
+
+
+ADOPTED = {"name": "adopted-2026-12-01.2", "release": "adopted-2026-12-01", "run": "r", "seq": 2, "at": "", "action": "rollout"}
+FIRST = {"host": {"boot": "b", "ledger": {"stable": None, "previous": None, "history": [], "known": []}}}
+
+
+@pytest.mark.parametrize(
+    ("said", "stable"),
+    [
+        ({"rollout_staged": {"name": "n", "adopted": ADOPTED}}, ADOPTED),
+        # In a check nothing was staged.
+        ({"rollout_preview": {"name": "n", "adopted": ADOPTED}}, ADOPTED),
+        ({"rollout_staged": SKIPPED, "rollout_preview": {"name": "n", "adopted": ADOPTED}}, ADOPTED),
+        ({"rollout_preview": {"name": "n", "adopted": None}}, None),
+        ({"rollout_staged": {**BROKE, "adopted": ADOPTED}}, None),
+        ({}, None),
+    ],
+)
+def test_what_was_taken_over_is_what_a_host_goes_back_to(said, stable):
+    found = results.at_first("h1", {**BEGUN, "lock_fleet": FIRST, **said})
+    assert found["ledger"]["stable"] == stable
+    assert found["ledger"]["known"] == ([stable] if stable else [])
+    assert found["boot"] == "b"
+
+
+def test_a_host_with_and_one_without_anything_to_take_over():
+    said = {**BEGUN, "lock_fleet": FIRST, "lock_own": FIRST, "rollout_preview": {"name": "sha-b"}}
+    mine = results.of_host("h1", {**said, "rollout_staged": {"name": "sha-b", "changed": True, "adopted": ADOPTED}})
+    other = results.of_host("h2", {**said, "rollout_staged": {"name": "sha-b", "changed": True}})
+    assert (mine["stable"], mine["adopted"]) == ("adopted-2026-12-01", "adopted-2026-12-01")
+    assert other["stable"] is None
+    assert "adopted" not in other
+
+
+MIGRATE = {"stack": "core", "job": "migrate", "when": "before", "compatible": False}
+RAN = {"stack": "core", "job": "migrate", "code": 0, "seconds": 1.0, "log": ""}
+
+
+def test_what_a_host_has_prepared():
+    quiet = results.with_prepared({}, "prepare", "h1", {"quiet": [{"stack": "core", "service": "web"}]})
+    assert quiet == {"begun": "quiet"}
+    saved = results.with_prepared(quiet, "prepare", "h1", {"backups": [{"backup": "db-1"}]})
+    assert saved == {"begun": "quiet", "saved": [{"backup": "db-1"}]}
+    ran = results.with_prepared(saved, "prepare", "h1", {"jobs": [RAN]})
+    assert ran == {"begun": "job", "saved": [{"backup": "db-1"}], "ran": [RAN]}
+    # One that ran behind the switch; and what fails after a job does not hide that.
+    assert results.with_prepared(ran, "switch", "h1", {"jobs": [RAN]})["ran"] == [RAN, RAN]
+    failed = results.with_prepared(ran, "switch", "h1", {"failed": True, "msg": "no", "begun": "quiet", "gate": "job"})
+    assert (failed["begun"], failed["fault"]) == ("job", {"phase": "switch", "host": "h1", "msg": "no", "gate": "job"})
+    assert results.with_prepared({}, "prepare", "h1", {}) == {}
+
+
+def test_a_host_that_was_lost_before_the_switch():
+    assert results.with_prepared({}, "prepare", "h1", CUT)["fault"]["phase"] == "lost"
+
+
+@pytest.mark.parametrize(
+    ("preview", "before", "after"),
+    [
+        ({}, False, False),
+        ({"jobs": []}, False, False),
+        ({"jobs": [MIGRATE]}, True, False),
+        ({"jobs": [{**MIGRATE, "when": "after"}]}, False, True),
+        ({"quiet": [{"stack": "core", "service": "web"}]}, True, False),
+        # What is saved with jobs alone waits for one, which another host may have.
+        ({"backups": [{"when": "job"}], "settled": False}, False, False),
+        ({"backups": [{"when": "always"}], "settled": False}, True, False),
+        ({"backups": [{"when": "always"}], "settled": True}, False, False),
+    ],
+)
+def test_whether_there_is_anything_to_prepare(preview, before, after):
+    assert [results.prepares(preview, when) for when in ("before", "after")] == [before, after]
+
+
+@pytest.mark.parametrize(
+    ("found", "quiet", "backup", "jobs"),
+    [
+        ([{}, {}], False, False, []),
+        ([{"jobs": [MIGRATE]}, {"backups": [{"when": "job"}]}], False, True, ["migrate"]),
+        ([{"jobs": [{**MIGRATE, "when": "after"}], "backups": [{"when": "job"}]}], False, False, []),
+        ([{"backups": [{"when": "always"}]}], False, True, []),
+        ([{"backups": [{"when": "always"}], "settled": True}], False, False, []),
+        ([{"jobs": [MIGRATE], "quiet": [1], "ran": [RAN]}, {}], True, False, ["migrate"]),
+        ([{"jobs": [{**MIGRATE, "compatible": True}], "ran": [RAN]}], False, False, ["migrate"]),
+    ],
+)
+def test_what_the_fleet_prepares(found, quiet, backup, jobs):
+    state = results.state(found)
+    assert (state["quiet"], state["backup"], state["jobs"]) == (quiet, backup, jobs)
+
+
+BACK = {"backup": "db-1", "stack": "core", "service": "db", "at": "2026-12-01T14:02:00Z", "bytes": 1, "age": 1}
+
+
+def test_data_that_is_brought_back_is_prepared_on_every_host():
+    found = results.state([{**OK, "restore": [BACK]}, OK])
+    assert (found["quiet"], found["restore"], found["crossing"]) == (True, True, True)
+    found = results.state([OK, OK])
+    assert (found["quiet"], found["restore"], found["crossing"]) == (False, False, False)
+
+
+def test_a_fleet_of_one_need_not_be_told_of_its_own_job():
+    job = {"stack": "core", "job": "migrate", "when": "before", "compatible": False}
+    assert results.state([{**OK, "jobs": [job]}, OK])["crossing"]
+    assert not results.state([{**OK, "jobs": [{**job, "compatible": True}]}, OK])["crossing"]
+    assert not results.state([{**OK, "jobs": [job]}])["crossing"]
+
+
+def test_what_the_data_forbids_on_one_host_no_host_does():
+    barred = results.with_data_back(OK, "core", {"failed": True, "msg": "type one of two", "gate": "data"})
+    assert barred["revert_fault"]["msg"] == "type one of two"
+    assert results.state([barred, OK])["stays"]
+    assert not results.state([{**OK, "revert_fault": {"gate": "health"}}, OK])["stays"]
+
+
+def test_data_that_the_way_back_restored_is_told():
+    assert results.with_data_back(OK, "core", {"restored": [BACK]})["brought_back"] == [BACK]
+    assert "brought_back" not in results.with_data_back(OK, "core", {"restored": []})
+
+
+def test_restored_data_is_data_that_changed():
+    found = results.with_prepared(OK, "prepare", "core", {"restored": [BACK], "backups": [BACK]})
+    assert (found["begun"], found["restored"], found["saved"]) == ("job", [BACK], [BACK])

@@ -24,6 +24,9 @@ EMPTY = {
     "allow_unset": [],
     "tag_variable": "IMAGE_TAG",
     "data": "",
+    "project": "",
+    "new_data": False,
+    "adopt": False,
     "paths": [],
 }
 
@@ -40,6 +43,7 @@ def test_a_folder_with_a_compose_file(tmp_path):
         "files": {"docker-compose.yml": {"text": COMPOSE, "mode": "0644"}},
         "compose": ["docker-compose.yml"],
         **EMPTY,
+        "folder": str(tmp_path),
     }
 
 
@@ -51,6 +55,8 @@ def test_all_that_a_stack_says_of_itself(tmp_path):
         "allow_unset": ["X"],
         "tag_variable": "IMMICH_VERSION",
         "data": "/srv/app",
+        "project": "immich",
+        "new_data": True,
         "environment": {"A": 1},
         "secrets": {"PW": "hunter2"},
     }

@@ -18,6 +18,8 @@ GOOD = {
     "services": {"db": {"keep": True}, "web": None},
     "files": ["conf", "a/b.j2"],
     "data": "~/app",
+    "project": "immich_2-x",
+    "new_data": True,
     "allow_unset": ["A_B"],
     "images": ["app"],
 }
@@ -35,6 +37,8 @@ def problems(**changed):
         {"compose": "absent", "template": "x.j2"},
         {"data": ""},
         {"data": None},
+        {"project": None},
+        {"project": ""},
         {"data": "/srv"},
         {"env_files": []},
         {key: "absent" for key in GOOD if key not in ("wave", "compose")},
@@ -66,6 +70,14 @@ def test_a_good_stack(changed):
         ({"files": ["~/x"]}, f".files is ['~/x']: {BELOW}"),
         ({"files": ["."]}, f".files is ['.']: {BELOW}"),
         ({"data": "data"}, ".data is 'data': expected an absolute path, or one that begins with ~/."),
+        *(
+            (
+                {"project": name},
+                f".project is {name!r}: expected a name of a-z, 0-9, '-' and '_' that begins with a letter or a digit.",
+            )
+            for name in ("Immich", "-x", "_x", "a.b", "a b", "a\n")
+        ),
+        ({"new_data": "yes"}, ".new_data is 'yes': expected true or false."),
         ({"allow_unset": ["A-B"]}, ".allow_unset is ['A-B']: expected a list of names of variables."),
         ({"tag_variable": "1"}, ".tag_variable is '1': expected the name of a variable."),
         ({"services": ["db"]}, ".services is ['db']: expected a mapping, name of a service to its keys."),

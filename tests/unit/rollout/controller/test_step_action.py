@@ -153,6 +153,17 @@ def test_check_mode_and_verbosity_are_sent(action, check, verbosity, verbose):
     assert (request(made)["check"], request(made)["verbose"]) == (check, verbose)
 
 
+@pytest.mark.parametrize(("transport", "told"), [("ssh", {}), ("local", {"folder": "/home/karl/photos"})])
+def test_where_compose_files_lie_is_told_to_this_machine_alone(action, monkeypatch, transport, told):
+    stacks = {"core": {"folder": "/home/karl/photos", "data": ""}, "none": {}}
+    made = action("release", [answered(**DONE["release"])], stacks=stacks)
+    made._connection.transport = transport
+    monkeypatch.setattr(made, "_said_here", lambda _path, _data: None)
+    run(made)
+    assert request(made)["params"]["stacks"] == {"core": {"data": "", **told}, "none": {}}
+    assert stacks["core"]["folder"], "what the next step is given is whole"
+
+
 def test_what_is_no_json_is_sent_as_text(action):
     # YAML makes a date of it.
     stacks = {"core": {"environment": {"SINCE": datetime.date(2026, 1, 2)}}}
@@ -583,3 +594,9 @@ def test_a_host_that_asks_for_files_which_nothing_names_gets_none(action, source
         "Stack core: the host says that its services mount group_vars/all/vault.yml, which no compose file"
     )
     assert "sources" not in found
+
+
+@pytest.mark.parametrize(("longest", "confirm", "limit"), [(3600.0, 900.0, 3900.0), (600.0, 900.0, 1200.0), (600.0, 0.0, 900.0)])
+def test_jobs_may_take_as_long_as_the_guard_waits(longest, confirm, limit):
+    """Their deadlines are below that: they are refused otherwise."""
+    assert step_action._limit("job", {"confirm_timeout": confirm}, longest) == limit

@@ -163,7 +163,7 @@ def test_waves_that_cannot_be_meant(names):
         == waves.wrong(names)
         == [
             f"rollout_waves is {', '.join(names)}: expected the names of one to six groups, each once and in their order. None of them "
-            "may be all, ungrouped, stage, settle or revert."
+            "may be all, ungrouped, stage, prepare, finish, settle or revert."
         ]
     )
 

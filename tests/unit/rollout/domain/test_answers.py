@@ -83,6 +83,15 @@ def test_what_is_not_as_declared_is_a_failure_that_says_where(step, answer, sent
     assert sentence in said["msg"]
 
 
+@pytest.mark.parametrize("step", ["job saved", "backup taken"])
+def test_a_backup_is_known_by_what_a_copy_needs_and_its_file_is_no_path(step):
+    record = {"backup": "db-1", "stack": "core", "service": "db", "bytes": 1, "file": "db-1.dump", "sha256": "a" * 64}
+    assert answers.taken(step, {"changed": True, "backups": [record]})["backups"] == [record]
+    answer = answers.taken(step, {"changed": True, "backups": [{**record, "file": "../../cron.d/x"}]})
+    assert answer["failed"]
+    assert "backups[0].file is '../../cron.d/x'" in answer["msg"]
+
+
 def test_a_foreign_value_is_shown_short():
     said = answers.taken("lock held", {**LOCKED, "changed": "x" * 10_000})
     assert len(said["msg"]) < 250

@@ -23,6 +23,9 @@ SAID = {
     "allow_unset": ["A"],
     "tag_variable": "IMMICH_VERSION",
     "data": "/srv/data",
+    "project": "immich",
+    "new_data": True,
+    "folder": "/src/immich",
     "paths": ["conf"],
 }
 
@@ -42,6 +45,9 @@ def test_a_bundle_is_what_the_controller_sent():
         allow_unset=("A",),
         tag_variable="IMMICH_VERSION",
         data="/srv/data",
+        project="immich",
+        new_data=True,
+        folder="/src/immich",
         paths=("conf",),
     )
 

@@ -113,6 +113,43 @@ class TestKeptByAnEarlierVersion:
         assert changes.compare([self.service], {}, [again], replace=("*",)) == [changes.Change("web", "keep", "")]
 
 
+@pytest.mark.parametrize(
+    ("facts", "replace", "action", "why"),
+    [
+        ({}, (), "keep", "kept: not proven: ports"),
+        ({}, ("db",), "keep", "kept: not proven: ports"),
+        ({}, ("web",), "recreate", "not proven"),
+        ({}, ("*",), "recreate", "not proven"),
+        # A release made it anew since.
+        ({"config_hash": "c"}, (), "keep", ""),
+        ({"config_hash": "c"}, ("web",), "keep", ""),
+        # It differs anyway.
+        ({"image_id": "sha256:old"}, (), "recreate", "image"),
+        ({"status": "exited"}, (), "recreate", "exited"),
+    ],
+)
+def test_what_is_not_proven_to_be_as_it_is_wanted_stays_until_it_is_asked_for(facts, replace, action, why):
+    service = compose.Service("web", "r/web:1", True, config_hash="c", former="", unproven="ports")
+    running = [container(**{"config_hash": "", **facts})]
+    assert changes.compare([service], {"r/web:1": "sha256:new"}, running, replace=replace) == [changes.Change("web", action, why)]
+
+
+def test_of_a_kept_service_too():
+    service = compose.Service("web", "r/web:1", False, config_hash="c", kept="image", former="", unproven="ports")
+    found = [
+        changes.compare([service], {"r/web:1": "sha256:new"}, [container(config_hash="")], replace=names)[0].action
+        for names in ((), ("web",))
+    ]
+    assert found == ["keep", "recreate"]
+
+
+def test_several_that_are_not_proven_go_one_after_the_other():
+    service = compose.Service("web", "r/web:1", True, config_hash="c", former="", unproven="ports", replicas=2)
+    running = [container(config_hash=""), container(id="2", config_hash="")]
+    (found,) = changes.compare([service], {"r/web:1": "sha256:new"}, running, replace=["web"])
+    assert (found.action, found.wrong) == ("replace", ("1", "2"))
+
+
 def test_an_image_that_is_not_known_here_is_never_kept():
     assert changes.compare([RELEASED], {}, [container()])[0].action == "recreate"
 

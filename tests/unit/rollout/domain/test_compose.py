@@ -4,7 +4,7 @@ import json
 from dataclasses import replace
 
 import pytest
-from ansible.module_utils.rollout.domain import compose
+from ansible.module_utils.rollout.domain import compose, thrown
 from ansible.module_utils.rollout.domain.gate import GATE, Drain, Expectation
 from ansible.module_utils.rollout.domain.manifest import Part
 from ansible.module_utils.rollout.domain.ports import Port
@@ -90,7 +90,7 @@ def test_a_throw_away_container_has_what_torch_sees_and_nothing_else(gpu):
         "restart": "always",
         "ipc": "service:other",
     }
-    found = compose.throw_away({**THROWN, **rest}, "python3", gpu)
+    found = thrown.throw_away({**THROWN, **rest}, "python3", gpu)
     assert not (set(rest) - {"command", "entrypoint"}) & set(found)
     assert (found["entrypoint"], found["command"], found["network_mode"]) == (["python3"], ["-"], "none")
     assert {k: found[k] for k in ("image", "user", "shm_size")} == {k: THROWN[k] for k in ("image", "user", "shm_size")}
@@ -121,7 +121,7 @@ def test_the_cards_that_a_service_gets(devices, cards):
 
 
 def test_the_plainest_throw_away_container():
-    found = compose.throw_away({"image": "r/a", "ipc": "host"}, "python3", True)
+    found = thrown.throw_away({"image": "r/a", "ipc": "host"}, "python3", True)
     assert found["ipc"] == "host"
     assert "deploy" not in found
 
@@ -240,17 +240,6 @@ def test_the_order_of_keys_does_not_change_the_hash():
         (
             config(dedline=1),
             f"{FILE}: x-rollout.web has 'dedline'; known are {', '.join(GATE)}.",
-        ),
-        (
-            {
-                "services": {
-                    "web": {"image": "x", "depends_on": {"job": {"condition": "service_completed_successfully"}}},
-                    "job": {"image": "y"},
-                },
-                "x-rollout": {"web": {}},
-            },
-            f"{FILE}: service web waits until job has ended (service_completed_successfully); a gate asks of each service that it "
-            "stays. Let web do at its start what job does.",
         ),
         (config(deadline="90"), f"{FILE}: x-rollout.web.deadline is '90': expected a number of seconds."),
         (config(deadline=True), "x-rollout.web.deadline is True: expected a number of seconds."),
@@ -430,7 +419,6 @@ def test_everything_wrong_with_the_services_is_said_at_once():
         f"{FILE}: service web is to have 2 containers, and it has container_name web",
         f"{FILE}: x-rollout.web has 'dedline'; known are ",
         f"{FILE}: x-rollout.web.health has 'h:80': expected an http:// or https:// URL, or tcp://NAME:PORT.",
-        f"{FILE}: service job waits until web has ended",
         f"{FILE}: service job has no image;",
     ]
     said = str(error.value).splitlines()
@@ -450,3 +438,17 @@ def test_everything_wrong_with_the_services_is_said_at_once():
 )
 def test_repository(image, repository):
     assert compose.repository(image) == repository
+
+
+def test_a_command_has_the_dollars_that_the_file_means():
+    # As `docker compose config` prints exec: [sh, -c, 'test "$$A"'].
+    config = {
+        "services": {"web": {"image": "r/web:1"}},
+        "x-rollout": {"web": {"exec": ["sh", "-c", 'test "$$A"'], "deadline": 5}},
+    }
+    own = {"web": {"health": "http://web/$$"}}
+    assert compose.keys(config, "f.yml", own)["web"] == {
+        "exec": ["sh", "-c", 'test "$A"'],
+        "deadline": 5,
+        "health": "http://web/$$",
+    }

@@ -154,3 +154,37 @@ def test_what_is_no_secret(name, value):
 def test_what_nobody_may_read_of_an_environment_file():
     text = "A=1\nPW=hunter2\nURL=redis://:hunter3@cache/0\nHOST=db\n"
     assert env_file.hidden(text, {}, "x") == ["hunter2", "redis://:hunter3@cache/0", "hunter3"]
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("A=1\nPW=x\nB=2\n", "A=1\nB=2\n"),
+        ("PW=x", ""),
+        ("export PW='x\ny'  # why\nB=2", "B=2"),
+        # Compose reads another statement behind a quote.
+        ('PW="x" B=2\n', " B=2\n"),
+        ("PW\nB=2\n", "B=2\n"),
+        ("PW=1\nB=${PW}\nPW=2\n", "B=${PW}\n"),
+        (
+            "# PW=old\n#PW: old\n## OTHER_TOKEN=canary\n# TOKEN_TTL=60\n# PW is here\nA=1\n# PW=last",
+            "# TOKEN_TTL=60\n# PW is here\nA=1\n",
+        ),
+        ("A='# PW=x'\r\nPW=y\r\n\r\nB=2\r\n", "A='# PW=x'\n\nB=2\n"),
+        ("\ufeffPW=x\n", ""),
+        ("", ""),
+    ],
+)
+def test_a_file_without_some_variables(text, kept):
+    found = env_file.without(text, {"PW"}, "f")
+    assert found == kept
+    values = env_file.parse(text, {"PW": "given"}.get, "f")
+    left = env_file.parse(found, {"PW": "given"}.get, "f")
+    assert left == {name: value for name, value in values.items() if name != "PW"}
+
+
+@given(st.lists(st.sampled_from(["A=1", "PW=x", "PW='a\nb'", "# PW=c", "", "B=${PW:-d}", "export PW=e # f", "C='#'", "PW"])))
+def test_what_is_left_reads_as_before(lines):
+    text = "\n".join(lines)
+    left = env_file.parse(env_file.without(text, {"PW"}, "f"), {"PW": "given"}.get, "f")
+    assert left == {name: one for name, one in env_file.parse(text, {"PW": "given"}.get, "f").items() if name != "PW"}

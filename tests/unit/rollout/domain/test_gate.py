@@ -315,6 +315,8 @@ NAMES = (
     "or remove names_release."
 )
 
+REHEARSES = " has rehearse: true and {}: only a service that a rollout replaces can be rehearsed. Remove one of them."
+
 
 @pytest.mark.parametrize(
     ("gate", "sentence"),
@@ -339,6 +341,8 @@ NAMES = (
         ),
         ({"names_release": True, "health": ["tcp://db:5432"]}, NAMES),
         ({"names_release": True, "exec": ["true"]}, NAMES),
+        ({"rehearse": True, "keep": True}, REHEARSES.format("keep: true")),
+        ({"rehearse": True, "job": "after"}, REHEARSES.format("job: after")),
     ],
 )
 def test_what_cannot_be_asked_of_a_service(gate, sentence):

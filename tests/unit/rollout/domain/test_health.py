@@ -97,7 +97,10 @@ def test_the_deadline_says_what_was_missing(container, answers, waits_for):
     ("facts", "sentence"),
     [
         ({"status": "exited", "exit_code": 1}, "it ended with exit status 1 (exited)"),
-        ({"status": "exited", "exit_code": 0}, "it ended with exit status 0 (exited)"),
+        (
+            {"status": "exited", "exit_code": 0},
+            "it ended by itself, with exit status 0 (exited); if that is what it is for, write job: before, or after, in its x-rollout",
+        ),
         ({"status": "dead", "exit_code": 2}, "it ended with exit status 2 (dead)"),
         ({"status": "restarting", "exit_code": 3}, "it ended with exit status 3 (restarting)"),
         ({"status": "exited", "exit_code": 137}, "it ended with exit status 137, killed (exited)"),

@@ -15,6 +15,7 @@ PART = {
     "mounts": {"prometheus.yml": "0a/prometheus.yml", "dashboards": "0b/dashboards"},
     "former": {"web": "0123456789abcdef", "db": ""},
     "tag_variable": "IMMICH_VERSION",
+    "project": "immich",
 }
 # As commit 6e677c5 wrote it.
 FORMER = {
@@ -39,7 +40,7 @@ def test_a_part():
         "core",
         ("docker-compose.yml", "more.yml", "rollout.pins.json"),
         ("gpu",),
-        **{key: PART[key] for key in ("services", "kept", "references", "mounts", "former", "tag_variable")},
+        **{key: PART[key] for key in ("services", "kept", "references", "mounts", "former", "tag_variable", "project")},
     )
     assert found.env == "core/.env"
 
@@ -48,6 +49,12 @@ def test_a_part_that_says_only_what_it_must():
     found = manifests.part(of(core={"compose": ["c.yml"]}), "core")
     assert found == Part("core", ("c.yml", "rollout.pins.json"), services={})
     assert found.services is not None, "the inventory says the keys, and it said none"
+
+
+def test_the_project_of_a_stack_is_named_after_it_unless_it_says_so():
+    whole = {**of(core=PART, more={"compose": ["c.yml"]}), "application": "app"}
+    assert [manifests.project(whole, stack) for stack in ("core", "more")] == ["immich", "app-more"]
+    assert manifests.project(FORMER, "core") == "app-core"
 
 
 def test_it_is_the_same_after_it_was_written():

@@ -133,3 +133,27 @@ def test_every_metric_has_its_help():
     source = metrics.text("app", "h1", RUN, {}, ledger.fold([]))
     assert source.endswith("# EOF\n")
     assert all(text.endswith(".") and "\n" not in text for text in metrics.HELP.values())
+
+
+@pytest.mark.parametrize(("verdict", "passed"), [("succeeded", 1), ("refused", 0)])
+def test_a_drill(verdict, passed):
+    run = {"run": "20261123T101500Z-a1b2", "action": "drill", "verdict": verdict, "seconds": 12.5}
+    assert parsed(metrics.drill("app", "h1", run)) == {
+        ("rollout_drill_passed", ()): passed,
+        ("rollout_drill_duration_seconds", ()): 12.5,
+        ("rollout_drill_timestamp_seconds", ()): 1795428900,
+    }
+
+
+def test_the_newest_backup_of_each_service():
+    facts = {"stack": "core", "file": "f", "sha256": ""}
+    entries = [
+        entry(1, "backup", backup="db-1", service="db", bytes=5, **facts),
+        entry(2, "backup", backup="db-2", service="db", bytes=7, **facts),
+        entry(3, "backup", backup="files-1", service="files", bytes=9, **facts),
+        entry(4, "dropped", backup="db-1"),
+    ]
+    found = told(entries=entries)
+    sizes = {dict(labels)["service"]: value for (name, labels), value in found.items() if name == "rollout_backup_bytes"}
+    assert sizes == {"db": 7.0, "files": 9.0}
+    assert found["rollout_backup_timestamp_seconds", (("service", "db"), ("stack", "core"))] == 60.0

@@ -4,8 +4,9 @@ import json
 import os
 
 import pytest
+from ansible.module_utils.rollout.domain.baseline import Origin
 from ansible.module_utils.rollout.errors import RolloutError
-from ansible.module_utils.rollout.io.compose_project import Stack, composed
+from ansible.module_utils.rollout.io.compose_project import Original, Stack, composed
 from ansible.module_utils.rollout.io.engine import Engine
 
 
@@ -23,6 +24,15 @@ def test_up_starts_one_service_from_the_releases_own_files(docker, tmp_path, rec
         f"compose --project-name ktrdr-core --project-directory {tmp_path} --env-file {tmp_path}/.env --file {tmp_path}/f.yml "
         f"--file {tmp_path}/p.json up --detach --no-deps --no-build --pull never {flag} web"
     ]
+
+
+def test_a_service_runs_once_beside_the_others(docker, tmp_path):
+    calls = docker("compose*) echo NAME;;\n'container inspect migrate-job') echo '[{\"Id\": \"abc\"}]';;")
+    stack = Stack(Engine(), "app-core", tmp_path, ["f.yml"])
+    assert stack.once("migrate", "migrate-job", {"rollout.job": "run-1"}, 5) == "abc"
+    assert calls()[0].endswith(
+        "run --detach --no-deps --no-TTY --interactive=false --name migrate-job --label rollout.job=run-1 migrate"
+    )
 
 
 @pytest.mark.parametrize(("grace", "words"), [(None, "stop web"), (1, "stop --timeout 1 web")])
@@ -168,3 +178,34 @@ def test_what_config_returns_may_be_changed(docker, tmp_path):
     stack = Stack(Engine(), "p", tmp_path, ["f.yml"])
     stack.config()["services"].clear()
     assert stack.config() == {"services": {"web": {}}}
+
+
+ORIGIN = Origin("/srv/app", ("/srv/app/a.yml", "/srv/app/b.yml"), ("/srv/app/prod.env",))
+
+
+def test_a_project_of_somebody_else_is_read_where_it_lies_with_the_profiles_that_are_asked_for(docker):
+    calls = docker('compose*) echo "{\\"services\\": {\\"p\\": \\"${COMPOSE_PROFILES-unset}\\"}}";;')
+    project = Original(Engine(), "app", ORIGIN)
+    assert [project.config(p)["services"]["p"] for p in (("x", "y"), ())] == ["x,y", ""]
+    assert calls()[0] == (
+        "compose --project-name app --project-directory /srv/app --env-file /srv/app/prod.env --file /srv/app/a.yml "
+        "--file /srv/app/b.yml config --format json"
+    )
+
+
+def test_its_hashes_with_a_file_more(docker, tmp_path):
+    calls = docker("compose*) echo 'db 01'; echo 'web 02';;")
+    assert Original(Engine(), "app", Origin("/srv", ("/srv/a.yml",))).hashes((), [tmp_path / "more.yml"]) == {
+        "db": "01",
+        "web": "02",
+    }
+    assert calls()[0] == (
+        f"compose --project-name app --project-directory /srv --file /srv/a.yml --file {tmp_path}/more.yml config --hash *"
+    )
+
+
+def test_a_project_that_compose_does_not_accept(docker):
+    docker("*) echo 'yaml: line 3: mapping' >&2; exit 15;;")
+    said = "Reading /srv/app/a.yml and /srv/app/b.yml failed: yaml: line 3: mapping"
+    assert refused(Original(Engine(), "app", ORIGIN).config, ()) == said
+    assert refused(Original(Engine(), "app", ORIGIN).hashes, ()) == said

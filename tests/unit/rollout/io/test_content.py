@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from ansible.module_utils.rollout.domain.bundle import File, digest
 from ansible.module_utils.rollout.io import content as contents
-from ansible.module_utils.rollout.io.content import Content, strange
+from ansible.module_utils.rollout.io.content import Content, is_same, strange
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -293,3 +293,21 @@ def test_any_folder_is_read_as_it_was_put_and_two_share_a_place_only_if_they_are
     assert (places[0] == places[1]) is (one == other)
     content.prune(places[:1])
     assert content.read(places[0]) == dict(sorted(one.items()))
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
+@given(folders(), folders())
+def test_a_folder_that_somebody_else_wrote_is_the_same_by_what_is_in_it(tmp_path, one, other):
+    content = Content(tmp_path)
+    place = content.place("d", one)
+    content.put(place, one)
+    plain = [{path: (file.content, file.link) for path, file in files.items()} for files in (one, other)]
+    assert is_same(tmp_path / "files" / place, other) is (plain[0] == plain[1])
+
+
+@pytest.mark.parametrize(("text", "same"), [(b"a", True), (b"b", False), (None, False)])
+def test_a_file_that_somebody_else_wrote_is_the_same_whatever_its_mode(tmp_path, text, same):
+    if text is not None:
+        (tmp_path / "f").write_bytes(text)
+        (tmp_path / "f").chmod(0o640)
+    assert is_same(tmp_path / "f", {"": File(b"a", "0600")}) is same

@@ -216,6 +216,22 @@ def test_logs_of_both_streams_are_short(docker):
     assert len(Engine().logs("long")) == 4000
 
 
+def test_output_of_both_streams_in_its_order(docker):
+    said = "'logs --timestamps --tail 2000 c')"
+    docker(
+        f"{said} printf '2026-01-01T00:00:00.1Z one\\n2026-01-01T00:00:00.3Z three\\n'; echo '2026-01-01T00:00:00.2Z two' >&2;;"
+    )
+    assert Engine().output("c") == "one\ntwo\nthree"
+
+
+def test_one_off_containers_of_a_project(docker):
+    inspected = {"Id": "a", "Image": "i", "State": {"Status": "running"}, "Config": {"Image": "x", "Labels": {}}}
+    calls = docker(f"ps*) echo a;;\n'container inspect a') echo '{json.dumps([inspected])}';;")
+    assert [c.id for c in Engine().one_offs("app-core", "rollout.job")] == ["a"]
+    for label in ("com.docker.compose.project=app-core", "com.docker.compose.oneoff=True", "rollout.job"):
+        assert f"label={label}" in calls()[0]
+
+
 def test_held_ports(docker):
     docker(
         r"ps*) printf 'ktrdr-core\tktrdr-core-backend-1\t0.0.0.0:8000->8000/tcp, :::8000->8000/tcp\n"

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from ansible.module_utils.rollout.domain import rehearsal
 from ansible.module_utils.rollout.domain.answer import Answer
 from ansible.module_utils.rollout.domain.lock import Clock
 from ansible.module_utils.rollout.errors import RolloutError
@@ -222,6 +223,11 @@ def test_a_guard_comes_to_life_and_goes_when_the_run_ends(store, keeper, detache
     assert 800 < found["fires_in"] <= 900
     guard.arm(store, "app", RUN, "v1", 900)
     assert store.ledger().armed == armed, "armed once a run"
+    guard.arm(store, "app", RUN, "v1", 900, again=True)
+    again = store.ledger().armed
+    assert again["seq"] > armed["seq"], "its time begins anew"
+    assert {**again, **{key: armed[key] for key in ("seq", "at", "clock") if key in armed}} == armed
+    assert len(detached) == 1
     store.append(end, RUN, name="v1", release="v1")
     assert process.wait(30) == 0
     wait_until(lambda: not store.armed.exists())
@@ -341,6 +347,20 @@ def test_what_arming_refuses_is_not_switched(host):
 
 
 # Watching.
+
+
+@pytest.mark.parametrize("removable", [True, False])
+def test_what_a_killed_rehearsal_left_is_removed_and_keeps_the_guard_from_nothing(host, now, removable):
+    host.rollout("a")
+    switched(host)
+    labels = {rehearsal.LABEL: str(host.store.root)}
+    host.engine.add("rollout-rehearsal", "web", {"image": "r/web:sha-aaaaaaa", "labels": labels})
+    if not removable:
+        host.engine.fail["rm --force --volumes"] = "device or resource busy"
+    guard.watch(host.store, host.engine)
+    assert last(host.store)["event"] == "reverted"
+    left = [c for c in host.engine.made if rehearsal.LABEL in c["Config"]["Labels"]]
+    assert bool(left) is not removable
 
 
 def test_a_run_that_is_not_confirmed_in_time_is_reverted(host, now, capsys):

@@ -171,7 +171,7 @@ class TestPresent:
     other, mine, here = digest("1"), digest("2"), digest("3")
 
     def ask(self, host, image="postgres:17", service="db"):
-        return reading.present(host.store, host.engine, "app", "core", {service: image})
+        return reading.present(host.store, host.engine, "app-core", {service: image})
 
     def local(self, host, letter="3", image="postgres:17", **names):
         """An image that is here, by its tag, and by the digest of its repository."""

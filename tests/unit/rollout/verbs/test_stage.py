@@ -414,7 +414,7 @@ def test_a_service_with_a_card_is_tried_anew_though_nothing_differs(host, torch,
     put(host, order("a", text))
     host.bring("sha-aaaaaaa", "run-a")
     settle.confirm(host.store, host.engine, "sha-aaaaaaa", "run-a", "rollout", 5, False)
-    found = restage._candidate(host.store, host.engine, "sha-aaaaaaa", None)
+    found = restage.candidate_of(host.store, host.engine, "sha-aaaaaaa", None)
     wanted = [replace(service, torch=Expectation(torch)) for service in found.services["core"]]
     found = candidate.preview(host.store, host.engine, replace(found, services={"core": wanted}))
     assert [row["action"] for row in found["services"]] == ["keep"]

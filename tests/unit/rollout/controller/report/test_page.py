@@ -311,3 +311,12 @@ def test_a_text_is_only_text_wherever_it_stands(name, data):
         ] == []
         make(attacked).encode()
         assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", make(attacked))
+
+
+def test_jobs_that_ran():
+    run = run_documents.succeeded()
+    job = {"stack": "core", "job": "migrate", "code": 0, "seconds": 2.25, "log": "one\n<b>two</b>"}
+    run["hosts"][0].update(jobs=[job], backups=["db-1"])
+    jsonschema.Draft202012Validator(SCHEMA).validate(run)
+    assert f"Jobs Host Job Took Its last lines {run['hosts'][0]['name']} migrate 2.2 s one <b>two</b>" in seen(page.page(run))
+    assert "Its last lines" not in page.page(run_documents.succeeded())

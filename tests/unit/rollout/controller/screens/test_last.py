@@ -17,6 +17,7 @@ WEB = {
     "gap": 2.34,
     "stack": "core",
 }
+STAYS = {**WEB, "action": "keep"}
 OK = {"name": "sha-bbbbbbb", "stable": "sha-aaaaaaa", "changed": True, "services": [WEB]}
 
 
@@ -60,6 +61,22 @@ REVERTED = {**OK, "fault": fault("switch")}
         ([{"changed": True, "fault": fault("settle", idle=True)}], [], "reverted"),
         ([{"changed": False, "fault": fault("settle", idle=True)}, OK], [], "reverted"),
         ([{"changed": False, "fault": fault("settle", idle=True)}], ["h2"], "unknown"),
+        # Before the switch: nothing was begun; what writes was stopped; a job ran, here or elsewhere.
+        ([{"fault": fault("prepare")}], [], "refused"),
+        ([{"fault": fault("prepare"), "begun": "quiet"}], [], "reverted"),
+        ([{"fault": fault("prepare")}, {"begun": "quiet"}], [], "reverted"),
+        ([{"fault": fault("prepare"), "begun": "job"}], [], "job failed"),
+        ([{"fault": fault("prepare")}, {"begun": "job"}], [], "job failed"),
+        ([{"fault": fault("prepare"), "begun": "job", "revert_fault": fault("revert")}], [], "revert failed"),
+        ([{"fault": fault("prepare"), "begun": "job"}], ["h2"], "unknown"),
+        ([{"begun": "job", "switched": True, "fault": fault("switch")}], [], "reverted"),
+        ([{**OK, "begun": "job", "switched": True}], [], "succeeded"),
+        # What was taken over is confirmed, and nothing of it runs otherwise.
+        ([{"changed": True, "adopted": "adopted-2026-12-01", "settled": True}], [], "unchanged"),
+        ([{"changed": True, "adopted": "adopted-2026-12-01", "switched": True, "services": [STAYS]}], [], "unchanged"),
+        ([{"changed": True, "adopted": "adopted-2026-12-01", "switched": True, "services": [STAYS, WEB]}], [], "succeeded"),
+        ([{"changed": True, "adopted": "adopted-2026-12-01"}], [], "succeeded"),
+        ([{"changed": True, "adopted": "adopted-2026-12-01", "settled": True}, OK], [], "succeeded"),
     ],
 )
 def test_verdict(results, lost, word):
@@ -312,6 +329,25 @@ def test_what_differs_of_a_kept_service_is_said_with_the_command_that_brings_it(
     assert "web (h1) is kept" not in screen
 
 
+def test_what_is_not_proven_is_said_with_the_command_that_makes_it_anew():
+    rows = [{**WEB, "action": "keep", "why": "kept: not proven: ports"}]
+    screen = last.screen({"h1": {**OK, "services": rows}}, [], RUN)
+    assert (
+        "\nweb (h1) ran before, and is not proven to be what its files say (ports). To recreate it: ansible-playbook rollout.yml -e "
+        "sha=bbbbbbb -e replace=web\n"
+    ) in screen
+    assert "is kept" not in screen
+
+
+def test_what_was_taken_over_is_said_with_the_command_that_brings_it_back():
+    mine = {**OK, "adopted": "adopted-2026-12-01"}
+    screen = last.screen({"h1": mine, "h2": mine, "h3": OK}, [], RUN)
+    assert (
+        "\nWhat ran before on h1, h2 is recorded as adopted-2026-12-01. To bring exactly that back: ansible-playbook rollback.yml -e "
+        "tag=adopted-2026-12-01\n"
+    ) in screen
+
+
 def test_the_same_release_with_another_configuration():
     result = {**OK, "stable": "sha-bbbbbbb", "services": [{**WEB, "why": "configuration"}]}
     screen = last.screen({"h1": result}, [], RUN)
@@ -394,7 +430,7 @@ def test_pairs(releases, text):
         ({"event": "switching", "service": "web"}, "switching web"),
         ({"event": "reverting", "service": "web"}, "taking web away"),
         ({"event": "switched", "stack": "core"}, "after stack core was switched, before the release was confirmed"),
-        ({"event": "switching"}, "switching ?"),
+        ({"event": "switching"}, "switching its services"),
         ({"event": "other"}, "other"),
     ],
 )
@@ -600,3 +636,30 @@ def test_aftermath(tasks, said):
 def test_several_faults_of_a_host_stand_in_a_line_each():
     assert last._fault({"msg": "a is wrong.\nb is too."}, log=True) == ":\n  a is wrong.\n  b is too."
     assert last._fault({"msg": "a is wrong."}, log=True) == ": a is wrong."
+
+
+JOB_FAILED = {
+    **{"stable": "sha-aaaaaaa", "begun": "job", "quiet": [{"stack": "core", "service": "web"}]},
+    "fault": fault("prepare", gate="job", service="migrate", log="boom", msg="Job migrate failed."),
+}
+
+
+@pytest.mark.parametrize(
+    ("quiet", "now"), [(True, "sha-aaaaaaa runs again, and its gates hold"), (False, "sha-aaaaaaa still runs")]
+)
+def test_a_job_that_failed(quiet, now):
+    result = JOB_FAILED if quiet else {**JOB_FAILED, "quiet": []}
+    assert last.screen({"h1": result}, [], RUN) == (
+        f"ROLLOUT JOB FAILED: sha-bbbbbbb was not switched to, because its job failed. {now}.\n\n"
+        "On host h1, gate job: Job migrate failed.\nThe last lines of its log:\n    boom\n\n"
+        "Run r1. Fix what the job needs and roll out again; nothing else is needed."
+    )
+    assert last.message({"h1": result}, [], RUN)["kind"] == "failure"
+
+
+def test_jobs_that_ran_and_what_was_saved_before_them():
+    job = {"stack": "core", "job": "migrate", "code": 0, "seconds": 2.25, "log": "done"}
+    saved = {"backup": "db-1", "stack": "core", "service": "db", "bytes": 1_200_000_000}
+    said = last.screen({"h1": {**OK, "ran": [job], "saved": [saved], "begun": "job"}}, [], RUN)
+    assert "  migrate  ran, 2.2 s" in said
+    assert "db (h1): backed up as db-1 (1.2 GB)." in said

@@ -100,3 +100,57 @@ def test_why_a_service_is_restarted(why, shown):
     host = found()
     host["preview"]["services"][0]["why"] = why
     assert f"  web      {shown}" in plan.screen({"h1": host}, False)
+
+
+MIGRATE = {"stack": "core", "job": "migrate", "when": "before", "compatible": False, "deadline": 600.0, "why": ""}
+QUIET = [{"stack": "core", "service": "web"}, {"stack": "core", "service": "api"}]
+SAVED = {"stack": "core", "service": "db", "when": "job", "bytes": 1_200_000_000}
+
+
+def leaves(hosts):
+    """The lines between the hosts and the table."""
+    return plan.screen(hosts, False).partition("\n\n")[0].splitlines()[1 + len(hosts) :]
+
+
+def test_what_happens_before_the_switch():
+    seed = {**MIGRATE, "job": "seed", "why": "other services wait until it has ended", "took": 3.0}
+    warm = {**MIGRATE, "job": "warm", "when": "after", "compatible": True, "took": 61.0}
+    one = found(jobs=[MIGRATE, seed, warm], quiet=QUIET, backups=[SAVED, {**SAVED, "service": "cache", "bytes": None}])
+    assert leaves({"h1": one, "h2": found()}) == [
+        "h1: web and api stop before migrate and seed, until the switch; the jobs may take up to 1200 s",
+        "h1: db is backed up before migrate and seed (about 1.2 GB)",
+        "h1: cache is backed up before migrate and seed",
+        "h1: migrate runs before anything is switched",
+        "h1: seed runs before anything is switched (3 s last time); it is taken for a job, because other services wait until it has "
+        "ended (job: false says that it is none)",
+        "h1: warm runs once everything is switched (61 s last time)",
+        "h2: what may write stops before migrate and seed, until the switch",
+    ]
+
+
+def test_how_long_it_was_last_time():
+    one = found(jobs=[{**MIGRATE, "took": 12.4}], quiet=QUIET[:1], backups=[SAVED])
+    assert leaves({"h1": one})[0] == "h1: web stops before migrate, until the switch; the jobs took 12 s last time"
+
+
+def test_a_job_that_somebody_says_is_done():
+    assert leaves({"h1": found(jobs=[{**MIGRATE, "compatible": True, "done": True}])}) == [
+        "h1: migrate counts as done, and does not run"
+    ]
+
+
+def test_data_that_nothing_backs_up():
+    assert leaves({"h1": found(jobs=[MIGRATE])}) == [
+        "h1: migrate runs before anything is switched",
+        "migrate may change data that nothing backs up: no kept service has the key backup. If it fails, the data stays as it left "
+        "it.",
+    ]
+    assert leaves({"h1": found(jobs=[{**MIGRATE, "compatible": True}])}) == ["h1: migrate runs before anything is switched"]
+
+
+def test_what_is_backed_up_each_time():
+    always = {**SAVED, "when": "always"}
+    assert leaves({"h1": found(backups=[SAVED, always], settled=False)}) == [
+        "h1: db is backed up before the switch (about 1.2 GB)"
+    ]
+    assert leaves({"h1": found(backups=[always], settled=True)}) == []

@@ -75,6 +75,8 @@ GATE = {"step": "gate", "what": "web", "waiting_for": "its container"}
         ({"step": "torch", "what": "web"}, None, "web: trying torch"),
         ({"step": "card", "what": "web"}, None, "web: waiting until the card is free"),
         ({"step": "stop", "what": "web"}, None, "web: waiting until it has stopped"),
+        ({"step": "rehearse", "what": "web"}, None, "web (rehearsal)"),
+        ({**GATE, "step": "rehearse", "elapsed": 1.0}, None, "web (rehearsal): waiting for its container, 1 s"),
         (GATE, None, "web: waiting for its container, 0 s"),
         ({**GATE, "elapsed": 12.4}, None, "web: waiting for its container, 12 s"),
         ({**GATE, "elapsed": 12.4, "deadline": 60.0}, None, "web: waiting for its container, 12 s of 60 s"),
@@ -116,6 +118,11 @@ STAGED = {"name": "sha-aaaaaaa", "to_pull": 0, "changed": True}
         ("release", STAGED, [("sha-aaaaaaa staged", None)]),
         ("release", {**STAGED, "to_pull": 9_000_000, "pulled": 1_500_000}, [("sha-aaaaaaa staged, 1.5 MB pulled", None)]),
         ("release", {**STAGED, "to_pull": 9_000_000, "pulled": 0}, [("sha-aaaaaaa staged", None)]),
+        (
+            "release",
+            {**STAGED, "rehearsed": [{"stack": "core", "service": "web", "seconds": 1.25}]},
+            [("web rehearsed", 1.25), ("sha-aaaaaaa staged", None)],
+        ),
         ("release", {**STAGED, "changed": False}, [("sha-aaaaaaa is staged already", None)]),
         # In check mode the plan says it.
         ("release", {**STAGED, "preview": {}}, []),
@@ -200,3 +207,15 @@ def test_a_step_with_its_time(line, took, lines):
     # In a log it is one line.
     assert steps.step("h1", line, took, 38, False).split() == [word for one in lines for word in one.split()]
     assert "\n" not in steps.step("h1", line, took, 38, False)
+
+
+def test_a_job_and_what_comes_before_it():
+    facts = {"step": "job", "what": "migrate", "waiting_for": "adding column, users", "elapsed": 12.4, "deadline": 600.0}
+    assert steps.now_at(facts) == "migrate: adding column, users, 12 s of 600 s"
+    assert steps.now_at({**facts, "waiting_for": ""}) == "migrate runs, 12 s of 600 s"
+    stopped = {"quiet": [{"stack": "core", "service": "web"}, {"stack": "core", "service": "api"}]}
+    assert steps.done_lines("job", stopped) == [("web, api stopped", None)]
+    saved = {"backups": [{"service": "db", "bytes": 2000, "seconds": 1.5}]}
+    assert steps.done_lines("job", saved) == [("db backed up (2.0 kB)", 1.5)]
+    assert steps.done_lines("job", {"jobs": [{"job": "migrate", "seconds": 2.5}]}) == [("migrate ran", 2.5)]
+    assert steps.done_lines("job", {"quiet": []}) == []

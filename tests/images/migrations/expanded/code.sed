@@ -1,0 +1,1 @@
+/^    losses: Mapped/a\    note: Mapped[str | None] = mapped_column(sa.Text, default=None)

@@ -1,0 +1,1 @@
+/^    def check(/a\        raise DatabaseError("this release is never healthy")

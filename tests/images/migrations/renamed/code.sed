@@ -1,0 +1,1 @@
+s/^    error: Mapped\[str | None\] = mapped_column(/&"reason", /
