@@ -151,7 +151,7 @@ def _told(action: str, params: Params, done: dict[str, Any], said: Mapping[str, 
     if "preview" not in done:
         return done
     notes = [*done["preview"].get("notes", []), *said.get("notes", [])]
-    # What is stopped for a restore is started again.
+    # Services that stop for a restore start again.
     settled = bool(done["preview"].get("settled")) and not said.get("restore")
     return {**done, "preview": {**known, **done["preview"], "notes": notes, "settled": settled}}
 
@@ -208,7 +208,7 @@ def _prepared(store: Store, engine: Engine, params: Params) -> dict[str, Any]:
         return phases.timed(held.come_back)
     named = {key: params[key] for key in ("application", "name", "run")}
     all_stacks = [Deployment(store, engine, stack=one, policy=policy, phases=phases, **named) for one in params["stacks"]]
-    # Of a stack that the release does not have nothing is to be prepared, but what runs of it may write.
+    # A stack that the release lacks needs no preparation, but its services may write.
     stacks = [one for one in all_stacks if one.stack in one.manifest["stacks"]]
 
     def arm() -> None:
@@ -225,7 +225,7 @@ def _prepared(store: Store, engine: Engine, params: Params) -> dict[str, Any]:
     }
     done = acts[params["state"]]()
     if params["state"] != "after" and store.ledger().armed:
-        # What comes next has all of the guard's time.
+        # The next step gets all of the guard's time.
         arm()
     return done
 

@@ -18,7 +18,7 @@ from ansible.module_utils.rollout.domain.printable import inline
 HOSTS, ALL, VAULT = "hosts.yml", "group_vars/all/main.yml", "group_vars/all/vault.yml"
 # Ansible passes over what is hidden, whatever it is configured to read (InventoryManager, IGNORED_ALWAYS).
 FILES = ".files"
-# What says how a host is reached; passwords are not among it.
+# The variables that say how a host is reached; without passwords.
 CONNECTION = (
     *("ansible_connection", "ansible_host", "ansible_port", "ansible_user", "ansible_ssh_private_key_file"),
     *("ansible_ssh_common_args", "ansible_python_interpreter", "ansible_become", "ansible_become_method"),

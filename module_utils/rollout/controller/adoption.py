@@ -133,7 +133,7 @@ class Project:
 
     @property
     def documents(self) -> dict[str, list[Any]]:
-        """What each Compose file says, those that are included or extended too."""
+        """The content of each Compose file, those that are included or extended too."""
         names = dict.fromkeys([*self.compose, *(need.path for need in self.needs if need.key in ("include", "extends"))])
         return {name: self._documents(self.text(name) or "") for name in names}
 

@@ -321,7 +321,7 @@ def prepares(preview: Mapping[str, Any], when: str) -> bool:
     """
     if any(job["when"] == when for job in preview.get("jobs") or []):
         return True
-    # What is backed up with jobs alone waits for one.
+    # A service that is backed up before jobs alone waits for one.
     always = any(one["when"] == ALWAYS for one in preview.get("backups") or []) and not preview.get("settled")
     return when == BEFORE and bool(always or preview.get("quiet") or preview.get("restore"))
 

@@ -129,7 +129,7 @@ def _image(text: str) -> _Image:
     """Read a reference that has the placeholder.
 
     Raises:
-        RolloutError: it is no reference.
+        RolloutError: it is not an image reference.
     """
     parsed = reference.parse(text)
     before, found, after = (parsed.tag or "").partition(PLACEHOLDER)

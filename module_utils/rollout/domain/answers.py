@@ -241,7 +241,7 @@ _DRILLED = table(
 _STAGED = {**_CHANGED, "name": NAME, "to_pull": number, "ready": flag}
 _REHEARSED = listed(table({"stack": NAME, "service": NAME, "seconds": number}))
 _STAGED_MORE = {"pulled": number, "torch": mapped(_VERDICT), "diff": listed(table(_DIFF)), "rehearsed": _REHEARSED, **_TIMES}
-# What ran before the first rollout, and was taken over.
+# The release that records an adopted project.
 _STAGED_MORE["adopted"] = maybe(_STABLE)
 _NAMES = mapped(listed(text()), one_of(*removal.KINDS))
 ANSWERS: dict[str, Take] = {

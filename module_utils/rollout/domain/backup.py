@@ -1,4 +1,4 @@
-"""What a kept service says of its backups: the key ``backup`` of `x-rollout`. Pure."""
+"""The key ``backup`` of `x-rollout`: how a kept service is backed up. Pure."""
 
 from __future__ import annotations
 

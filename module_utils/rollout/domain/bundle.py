@@ -37,7 +37,7 @@ class File:
 
     @property
     def text(self) -> str:
-        """The file as text; what is no UTF-8 is replaced."""
+        """The file as text; bytes that are not UTF-8 are replaced."""
         return self.content.decode("utf-8", "replace")
 
 

@@ -15,7 +15,7 @@ Entry = Mapping[str, Any]
 # A kept service: its stack and its name.
 Kept = tuple[str, str]
 _Line = list[Entry]
-# What a rollback does with the data behind a job that is not compatible: as it is, or as a backup has it.
+# The two ways of a rollback across an incompatible job: keep the data as it is, or restore a backup.
 KEEP, RESTORE = "keep", "restore"
 # The gate of a way back that the data forbids, or that could not restore it: nothing of that is to be tried again unasked.
 GATE = "data"
@@ -117,7 +117,7 @@ def to_restore(ledger: Ledger, target: Stable) -> dict[Kept, Optional[Entry]]:
             for backup, (service, saved) in now.saved.items()
             if service == kept and backup in there and not _more(saved, before) and not _gone(ledger, before, saved)
         ]
-        # Of the present line first: on another one are the rows of a time that was given up.
+        # A backup of the present line goes first: another line has rows of a time that was given up.
         found[kept] = next((entry for entry in reversed(fit) if entry in line), fit[-1] if fit else None)
     return found
 

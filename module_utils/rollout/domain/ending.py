@@ -6,7 +6,7 @@ from typing import Any, Collection, Mapping
 
 from ansible.module_utils.rollout.domain.gate import BEFORE
 
-# What a service says that is taken for a job though nobody calls it one.
+# The sign of a job that has no key job.
 WAITED_FOR = "other services wait until it has ended"
 NEVER_RESTARTED = "it has restart: 'no', and other services depend on it"
 # The keys that a job may have, and a service that stays has no use for.

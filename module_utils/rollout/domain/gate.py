@@ -14,7 +14,7 @@ from ansible.module_utils.rollout.errors import Refusal
 FLAVOURS = ("absent", "cpu", "cuda", "rocm")
 # When a job runs: before any service is switched, or once all of them were.
 BEFORE, AFTER = "before", "after"
-# Of a job that one host of the fleet runs for all of them.
+# For a job that one host of the fleet runs for all of them.
 FIRST = "first"
 # How a service lets go of its work before it is stopped.
 WAIT, CHECKPOINT, FORCE = "wait", "checkpoint", "force"

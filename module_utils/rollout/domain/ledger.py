@@ -37,7 +37,7 @@ EVENTS = (
 # What is told of the data of an application: jobs that were begun (`job`) and have ended (`ran`), backups that were taken and
 # removed (`dropped`), restores that were begun and have ended; and `quiesced`, that what writes was stopped.
 DATA = ("quiesced", "job", "ran", "backup", "dropped", "restoring", "restored")
-# Of these the ones after which a run has something to finish or to take back.
+# The entries after which a run has something to finish or to take back.
 _OPENING = ("quiesced", "job", "restoring")
 # Of how many restarts of a service the seconds are kept in mind.
 RESTARTS = 5

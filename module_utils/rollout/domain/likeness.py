@@ -13,15 +13,15 @@ from typing import Any, Callable, Mapping, Optional, Sequence
 _BESIDE = {"image", "build", "develop", "pull_policy", "depends_on", "profiles", "scale", "expose", "attach", "annotations"}
 _DURATION = re.compile(r"([\d.]+)(ms|us|ns|h|m|s)")
 _NANOSECONDS = {"h": 3600e9, "m": 60e9, "s": 1e9, "ms": 1e6, "us": 1e3, "ns": 1.0}
-# What a container has by nobody's wish.
+# Settings that the engine fills in by itself.
 _OWN_LABELS = ("com.docker.compose.", "desktop.docker.io/")
-# Of HostConfig, what is to be empty, for no key that is compared here asks for it.
+# Keys of HostConfig that must be empty: no key that is compared here asks for them.
 _EMPTY = (
     *("Devices", "DeviceRequests", "DeviceCgroupRules", "Sysctls", "Ulimits", "VolumesFrom", "Links", "StorageOpt", "Tmpfs"),
     *("Memory", "NanoCpus", "CpuShares", "CpuQuota", "CpusetCpus", "BlkioWeight", "UsernsMode", "UTSMode", "CgroupParent"),
     *("PidMode", "MemoryReservation", "PidsLimit", "OomScoreAdj", "DnsOptions", "DnsSearch", "VolumeDriver"),
 )
-# What the engine gives where nothing is asked for.
+# The engine's defaults.
 _USUAL = {"IpcMode": ("", "private", "shareable"), "ShmSize": (0, 64 * 2**20)}
 
 Inspected = Mapping[str, Any]
@@ -149,7 +149,7 @@ class _Likeness:
             one = mounts.pop(str(entry.get("target")).rstrip("/") or "/", None)
             if one is None or not self._mounted(entry, one):
                 return False
-        # What is left must be the image's, in volumes without a name.
+        # The rest must be the image's own volumes, without a name.
         return all(one.get("Type") == "volume" and path in (self.image.get("Volumes") or {}) for path, one in mounts.items())
 
     def _mounted(self, entry: Mapping[str, Any], one: Mapping[str, Any]) -> bool:

@@ -123,7 +123,7 @@ def parse(text: str) -> Reference:
 
 
 def repository(image: str) -> str:
-    """The repository of an image, by which it is the same one whatever its tag; what is no image reference as it is."""
+    """The repository of an image, by which it is the same one whatever its tag; any other text as it is."""
     try:
         return parse(image).repository
     except RolloutError:

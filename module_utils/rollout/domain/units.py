@@ -62,7 +62,7 @@ def minute(at: object) -> str:
 
 
 def seconds_since(started: str, now: float) -> Optional[float]:
-    """The seconds since a time of Docker's (RFC 3339, UTC); None for that of year 1, never, and for what is no time."""
+    """The seconds since a time of Docker's (RFC 3339, UTC); None for that of year 1, never, and for a text that is not a time."""
     try:
         then = datetime.strptime(started[:19], "%Y-%m-%dT%H:%M:%S").replace(tzinfo=timezone.utc).timestamp()
     except ValueError:

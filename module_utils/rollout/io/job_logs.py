@@ -18,7 +18,7 @@ def path(root: Path, run: str, stack: str, job: str) -> Path:
 
 
 def write(root: Path, run: str, stack: str, job: str, text: str) -> None:
-    """Keep the output of a job, and remove those of old runs. That it cannot be kept is no reason for a job to fail."""
+    """Keep the output of a job, and remove those of old runs. A failure to write it does not fail the job."""
     file = path(root, run, stack, job)
     with contextlib.suppress(OSError):
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

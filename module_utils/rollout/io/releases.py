@@ -96,7 +96,7 @@ class Releases:
     def read(self, name: str, file: str) -> Optional[str]:
         """The text of a release's file, or None where there is none."""
         try:
-            # newline="": what is compared is what was written, carriage returns included. What is no UTF-8 was not.
+            # newline="": what is compared is what was written, carriage returns included. Bytes that are not UTF-8 never match.
             with open(self.directory(name) / file, encoding="utf-8", errors="replace", newline="") as handle:
                 return handle.read()
         except FileNotFoundError:

@@ -33,7 +33,7 @@ def left(root: Path) -> list[Path]:
 
 
 def sweep(root: Path) -> None:
-    """Remove what killed processes left. What a living one uses stays: a run that only looks is no step, and has no mutex."""
+    """Remove what killed processes left. The files of a living process stay: a run that only looks holds no mutex."""
     for path in left(root):
         with contextlib.ExitStack() as stack:
             if _hold(str(path), stack):

@@ -159,7 +159,7 @@ class Store(Releases):
     def tell(self, **facts: Any) -> None:
         """Say what the present step is at, for whoever watches: what it turns to at once, how far it is twice a second at most.
 
-        That it cannot be said is no reason to fail.
+        A failure to write it does not fail the step.
         """
         now, about = clock.monotonic(), (facts.get("step"), facts.get("what"))
         if self._run is None or (about == self._about and 0 <= now - self._told < 0.5):

@@ -152,7 +152,7 @@ def _release(
         with wrong.gather():
             drafted, unproven = _draft(store, engine, one, images, before, release)
             ran += _ran(engine, one, drafted.jobs)
-            drafted = replace(drafted, jobs=[])  # What does not run is no part of it, so it needs no image.
+            drafted = replace(drafted, jobs=[])  # A job that is not running needs no image here.
             files.update(drafted.files(images, release))
             former = dict.fromkeys((service.name for service in drafted.services), "")
             more: dict[str, Any] = {"former": former, "folder": one.original.origin.folder}

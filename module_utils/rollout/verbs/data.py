@@ -125,7 +125,7 @@ class Data:
             before = known(self.store, one.name).get("images", {}) if one.release == release else {}
             # A tag may have moved to newer code.
             same = before and all(i.get("digest") == before.get(r, i).get("digest") for r, i in images.items())
-            # Its own job, which a run began again and did not end, is no stranger to it.
+            # A release knows its own job, which an interrupted run may have begun once more.
             across = [job for job in data.crossed(self.ledger, one) if job["release"] != release] if same else []
             if across:
                 raise said.OLDER(release=release, jobs=said.jobs(across), choice=choice(release))

@@ -65,7 +65,7 @@ class _Plan:
 
     @property
     def goes(self) -> bool:
-        """Whether anything goes that is no data."""
+        """Whether anything besides data goes."""
         units = self.units and wiping.may_remove_units()
         return bool(self.containers or self.networks or self.images or self.state or self.metrics or units)
 

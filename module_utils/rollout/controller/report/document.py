@@ -46,7 +46,7 @@ def document(
         "faults": _faults(results),
         "notes": [str(note) for note in run.get("notes") or []],
         "back": screen[-1].partition("To go back: ")[2],
-        # What a tag that stays behind means by now is no image of this run.
+        # A tag that stays behind may mean another image by now: that one is not part of this run.
         "images": [_image(r, image) for r, image in (run.get("images") or {}).items() if "platforms" in image],
         "hosts": [
             _host(host, result, now[host], release, word, check, previews.get(host) or {}) for host, result in results.items()

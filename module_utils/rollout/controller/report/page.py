@@ -130,7 +130,7 @@ def tone(verdict: Any) -> str:
 
 
 def when(started: Any) -> str:
-    """An RFC 3339 time for people; what is no such time stays as it is."""
+    """An RFC 3339 time for people; any other text stays as it is."""
     return re.sub(r"^(\d{4}-\d\d-\d\d)T(\d\d:\d\d(?::\d\d)?)(?:\.\d+)?(?:Z|\+00:00)$", r"\1 \2 UTC", _text(started))
 
 

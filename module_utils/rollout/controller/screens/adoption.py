@@ -1,4 +1,4 @@
-"""What playbooks/adopt.yml says: what runs, what was written of it, and what to type next. Pure."""
+"""The screen of adopt.yml: the projects that run, the inventory that was written, and the next commands. Pure."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def refused(name: str, why: str) -> str:
 
 
 def incomplete(faults: Mapping[str, str]) -> str:
-    """What is unknown where hosts could not be looked at."""
+    """The hosts that could not be looked at, in a sentence."""
     return f"It is not known whether the project also runs on {', '.join(map(inline, faults))}."
 
 

@@ -1,4 +1,4 @@
-"""What was backed up, and what there is to restore: the screens of backup.yml and restore.yml. Pure."""
+"""The screens of backup.yml and restore.yml: backups that were taken, and those that can be restored. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is told of data that a rollback, a way back or a later run restores: ahead of a run, and behind it. Pure."""
+"""Sentences about data that a rollback, a way back or a later run restores: before a run, and after it. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a drill found: its screen, and the message for people elsewhere. Pure."""
+"""The screen of a drill, and the message for people elsewhere. Pure."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def seen(host: str, variables: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def good(found: Mapping[str, Any]) -> bool:
-    """Whether a rollback of that host is proven: nothing failed, and its release is there. What cannot be tried is no failure."""
+    """Whether a rollback of that host is proven: its release is there, and nothing that could be tried failed."""
     rows = found.get("rows") or []
     return not found.get("fault") and bool(rows) and all(row["state"] != "failed" for row in rows)
 

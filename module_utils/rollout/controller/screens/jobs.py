@@ -1,4 +1,4 @@
-"""What is told of jobs, and of what is stopped and saved before them: ahead of a run, and behind it. Pure."""
+"""Sentences about jobs, and about the services that are stopped and saved for them: before a run, and after it. Pure."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ def screen(results: Mapping[str, Result], lost: Sequence[str], run: Mapping[str,
     if lost:
         parts.append(f"Lost: {', '.join(lost)}. What runs there is not known.")
     if word in (verdict.REVERTED, verdict.REVERT_FAILED, verdict.UNKNOWN) and not verdict.taken(part):
-        # What the data forbids, no guard does either.
+        # A guard obeys the same rules about data.
         stays = any((r.get("revert_fault") or {}).get("gate") == GATE for r in part.values())
         parts.append(_skew(part, release, 0.0 if stays else float(run.get("timeout") or 0)))
     parts += map(printable, run.get("notes") or [])

@@ -105,7 +105,7 @@ def _entry(name: str, values: Iterable[str]) -> list[str]:
 
 
 def _more(name: str, values: Iterable[str]) -> list[str]:
-    """What belongs to the service above: one line each."""
+    """The lines below a service, one each."""
     lines: list[str] = []
     for value in values:
         lines += wrapped(" " * (_NAME + 5), f"{'' if lines else name:<8} {value}", " " * (_NAME + 14))

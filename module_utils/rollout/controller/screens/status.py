@@ -16,7 +16,7 @@ from ansible.module_utils.rollout.errors import Refusal
 
 # The beginnings of sentences that say what to do themselves.
 _ADVISED = ("torch: ", "belongs to a stack", "kept, ")
-# Of a directory with the state of another application.
+# For a directory with the state of another application.
 _ELSEWHERE = " (rollout_dir) holds the state of application "
 Hosts = Mapping[str, Mapping[str, Any]]
 DOCUMENT = 1
