@@ -148,9 +148,9 @@ class _Drill:
         number = len(self.store.manifest(target.name)["images"])
         images = f"{number} image{'s'[: number != 1]}"
         if self.check and done["changed"]:
-            return f"its files are whole; of its {images} some would be pulled"
+            return f"files whole; of {images} some would be pulled"
         pulled = f", {units.human(done['pulled'])} of them pulled" if done.get("pulled") else ""
-        return f"its files are whole, its {images} here{pulled}"
+        return f"files whole, {images} here{pulled}"
 
     def _rehearse(self, ledger: Ledger, target: Stable) -> None:
         found = restage.candidate_of(self.store, self.engine, target.name, self.asked.stacks)
@@ -204,7 +204,7 @@ class _Drill:
     def _verified(self, deployment: Deployment, record: Mapping[str, Any]) -> str:
         backups.verify(deployment, record)
         age = units.span(machine.age(str(record["at"]))) if record.get("at") else "of unknown age"
-        return f"{record['backup']} ({units.human(int(record['bytes']))}, {age} old) is whole, and verifies"
+        return f"{record['backup']} is whole ({units.human(int(record['bytes']))}, {age} old)"
 
     def _restore(self, deployment: Deployment, service: Service, record: Mapping[str, Any]) -> None:
         if self.check:
@@ -229,7 +229,7 @@ class _Drill:
             if how.stopped:
                 self.engine.checked(["start", found.id], f"Starting {name}")
             trial.hold(gate)
-        return f"{record['backup']} was restored into a container of its own, which answers"
+        return f"{record['backup']} restored"
 
     def _require_room(self, record: Mapping[str, Any], packed: bool) -> None:
         path = str(self.engine.facts()["data"])

@@ -12,8 +12,8 @@ from ansible.module_utils.rollout.errors import Refusal
 
 NOTHING = Refusal(
     "Backups",
-    "Nothing was backed up: no kept service of this inventory has the key backup in x-rollout, or it is not one that "
-    "was typed, or nothing was rolled out yet.",
+    "Nothing was backed up: no kept service of this inventory has the key backup in x-rollout, or nothing was "
+    "rolled out yet, or -e service= names none of them.",
     "give the service `keep: true` and `backup` in `x-rollout`, and roll out; or correct `-e service=`",
 )
 

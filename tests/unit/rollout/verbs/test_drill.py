@@ -81,8 +81,8 @@ def test_a_rollback_that_would_work(two):
     found = drilled(two)
     assert (found["changed"], found["release"]) == (False, "sha-aaaaaaa")
     assert rows(found) == [("release", "", "proven"), ("rehearsal", "web", "proven"), ("backup", "db", "proven")]
-    assert of(found, "release")["found"] == "its files are whole, its 2 images here"
-    assert " is whole, and verifies" in of(found, "backup")["found"]
+    assert of(found, "release")["found"] == "files whole, 2 images here"
+    assert " is whole (" in of(found, "backup")["found"]
     (tried,) = two.engine.tried
     assert tried["services"]["web"]["image"].endswith("a" * 64), "of the release before"
     assert untouched(two, before)
@@ -98,7 +98,7 @@ def test_a_check_starts_and_pulls_nothing(two):
         ("backup", "db", "proven"),
         ("restore", "db", "untried"),
     ]
-    assert of(found, "release")["found"] == "its files are whole; of its 2 images some would be pulled"
+    assert of(found, "release")["found"] == "files whole; of 2 images some would be pulled"
     assert two.engine.tried == []
     assert not any(call.startswith(("pull", "run")) for call in two.engine.calls)
 
