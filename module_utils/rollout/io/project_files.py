@@ -9,10 +9,19 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Iterator
 
+from ansible.module_utils.rollout.errors import Refusal
+
 # Bytes: configuration is below this, and an answer carries all of it at once.
 FILE_MOST, ALL_MOST, NUMBER_MOST = 2**18, 3 * 2**19, 500
 # Why a file was not read.
 ABSENT, DENIED, LARGE, BINARY, STRANGE = "absent", "denied", "large", "binary", "strange"
+
+
+UNREADABLE = Refusal(
+    "What runs there already",
+    "{path} cannot be read ({reason})",
+    "let the connecting user read that file, or connect as its owner",
+)
 
 
 class Files:
@@ -78,6 +87,18 @@ class Files:
 def is_file(path: str) -> bool:
     """Whether a file of this name is there, as far as this user sees."""
     return os.path.isfile(path)
+
+
+def content(path: str) -> bytes:
+    """The content of a file.
+
+    Raises:
+        RolloutError: it cannot be read.
+    """
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise UNREADABLE(path=path, reason=error.strerror) from error
 
 
 def _is_text(raw: bytes) -> bool:

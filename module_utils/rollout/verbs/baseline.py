@@ -17,7 +17,7 @@ from ansible.module_utils.rollout.domain import ledger as ledgers
 from ansible.module_utils.rollout.domain.bundle import PLAIN, PRIVATE, Bundle, File
 from ansible.module_utils.rollout.domain.shape import Faults
 from ansible.module_utils.rollout.errors import Refusal, RolloutError
-from ansible.module_utils.rollout.io import machine, masking
+from ansible.module_utils.rollout.io import machine, masking, project_files
 from ansible.module_utils.rollout.io.engine import Engine
 from ansible.module_utils.rollout.io.store import Store
 from ansible.module_utils.rollout.verbs import originals, projects, reading, refusals, variants
@@ -231,16 +231,15 @@ def _moved(store: Store, engine: Engine, application: str, one: Running) -> tupl
     folder, files = one.original.origin.folder, one.original.origin.files
     names = [baseline.below(folder, path) for path in files]
     if all(names):
-        texts = {name: Path(path).read_bytes() for name, path in zip(names, files)}
-        with contextlib.suppress(OSError):
-            for _file in range(MOST):
-                bundle = _bundle(one, texts, names)
-                found, lacks = _try(store, engine, application, one, bundle)
-                if found:
-                    return (bundle, *found)
-                if not lacks or lacks in texts:
-                    break
-                texts[lacks] = Path(folder, lacks).read_bytes()
+        texts = {name: project_files.content(path) for name, path in zip(names, files)}
+        for _file in range(MOST):
+            bundle = _bundle(one, texts, names)
+            found, lacks = _try(store, engine, application, one, bundle)
+            if found:
+                return (bundle, *found)
+            if not lacks or lacks in texts or not project_files.is_file(f"{folder}/{lacks}"):
+                break
+            texts[lacks] = project_files.content(f"{folder}/{lacks}")
     whole = json.dumps(one.config, indent=2, sort_keys=True) + "\n"
     bundle = _bundle(one, {baseline.WHOLE: whole.encode()}, [baseline.WHOLE])
     found, lacks = _try(store, engine, application, one, bundle)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Mapping, Sequence
@@ -13,7 +12,7 @@ from ansible.module_utils.rollout.domain import baseline, compose, env_file, lik
 from ansible.module_utils.rollout.domain.changes import Container
 from ansible.module_utils.rollout.domain.dotenv import PASSED
 from ansible.module_utils.rollout.errors import Refusal, RolloutError
-from ansible.module_utils.rollout.io import masking
+from ansible.module_utils.rollout.io import masking, project_files
 from ansible.module_utils.rollout.io.compose_project import Original
 from ansible.module_utils.rollout.io.content import is_same
 from ansible.module_utils.rollout.io.engine import Engine
@@ -107,7 +106,7 @@ def read(
     origin = baseline.origin(_labels(max(containers, key=lambda one: str(one.get("Created") or ""))))
     if origin is None:
         raise NO_FILES(stack=stack, project=project, why="its containers do not say which files they were made from")
-    gone = [path for path in (*origin.files, *origin.env_files) if not os.path.isfile(path)]
+    gone = [path for path in (*origin.files, *origin.env_files) if not project_files.is_file(path)]
     if gone:
         raise NO_FILES(stack=stack, project=project, why=f"{' and '.join(gone)} of its files is gone")
     original, names = Original(engine, project, origin), {_labels(one).get(baseline.SERVICE, "") for one in containers}
@@ -134,8 +133,8 @@ def _variables(origin: baseline.Origin) -> dict[str, str]:
     """What the project's own files of variables say, but for what docker takes from the host and Compose for itself."""
     found: dict[str, str] = {}
     for path in origin.env:
-        if os.path.isfile(path):
-            found.update(env_file.parse(Path(path).read_text(encoding="utf-8", errors="replace"), found.get, path))
+        if project_files.is_file(path):
+            found.update(env_file.parse(project_files.content(path).decode("utf-8", "replace"), found.get, path))
     plain = {name: value for name, value in found.items() if name.isidentifier() and name.isascii()}
     return {n: v for n, v in plain.items() if not PASSED.fullmatch(n) and not n.startswith("COMPOSE_")}
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 from ansible.module_utils.rollout.domain import manifest as manifests
 from ansible.module_utils.rollout.domain.bundle import Bundle, File
+from ansible.module_utils.rollout.io import project_files
 from ansible.module_utils.rollout.verbs import guard, observe, restage, settle, stage
 from fake_engine import digest, image_id
 from story import actions, failure, order, source
@@ -337,6 +338,19 @@ class TestRefused:
         assert self.said(project) == (
             f"Stack core: Compose cannot read what project app-core was made from: Reading {project.file} failed: yaml: mapping "
             f"values are not allowed in this context. Put that right in {project.folder}, and roll out again."
+        )
+
+    def test_an_env_file_that_is_somebody_elses(self, project, monkeypatch):
+        project.up()
+        (project.folder / ".env").write_text("A=b\n")
+
+        def denied(_path):
+            raise PermissionError(13, "Permission denied")
+
+        monkeypatch.setattr(project_files.Path, "read_bytes", denied)
+        assert self.said(project) == (
+            f"Stack core: Compose cannot read what project app-core was made from: {project.folder}/.env cannot be read (Permission "
+            f"denied). Put that right in {project.folder}, and roll out again."
         )
 
     def test_files_that_lack_what_runs(self, project):
